@@ -1,0 +1,17 @@
+//! Index of each counter in the per-CPU array [`MAP`]: whatever the kernel side could not deliver.
+
+/// Name of the per-CPU array of `u64` counters.
+pub const MAP: &str = "COUNTERS";
+
+/// A record did not fit into the ring buffer.
+pub const RING_FULL: u32 = 0;
+/// A kernel read faulted; the record carries zeros in its place.
+pub const READ_FAULT: u32 = 1;
+/// The mark that ties a SIGPIPE to the failing send was refused by its map.
+pub const MARK_REFUSED: u32 = 2;
+
+/// How many counters there are.
+pub const COUNT: u32 = 3;
+
+/// Label of each counter in `observer_records_lost_total{reason}`, in index order.
+pub const NAMES: [&str; COUNT as usize] = ["ring_full", "read_fault", "mark_refused"];

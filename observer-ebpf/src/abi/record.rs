@@ -1,0 +1,271 @@
+//! The records, one `#[repr(C)]` struct a kind.
+
+/// Kind numbers, the first field of every record.
+pub mod kind {
+    /// [`super::Opened`]
+    pub const OPENED: u32 = 1;
+    /// [`super::StateChange`]
+    pub const STATE_CHANGE: u32 = 2;
+    /// [`super::ResetSent`]
+    pub const RESET_SENT: u32 = 3;
+    /// [`super::ResetReceived`]
+    pub const RESET_RECEIVED: u32 = 4;
+    /// [`super::Destroyed`]
+    pub const DESTROYED: u32 = 5;
+    /// [`super::ErrorReport`]
+    pub const ERROR_REPORT: u32 = 6;
+    /// [`super::WriteError`]
+    pub const WRITE_ERROR: u32 = 7;
+    /// [`super::StrayReset`]
+    pub const STRAY_RESET: u32 = 8;
+}
+
+/// What every record begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Header {
+    /// One of [`kind`].
+    pub kind: u32,
+    /// 1 where [`Task`] was filled, 0 where the hook did not run for a process.
+    pub has_task: u32,
+    /// `CLOCK_MONOTONIC`, ns.
+    pub ns: u64,
+    /// The socket, unique while it lives; reused by the kernel afterwards. 0 where there is none.
+    pub sock: u64,
+}
+
+/// The process whose system call holds the socket, where there is one (see `Header::has_task`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Task {
+    /// Process id (the kernel's tgid) in the initial pid namespace.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Real user id.
+    pub uid: u32,
+    /// `task_struct.flags`; see [`PF_EXITING`] and [`PF_KTHREAD`].
+    pub flags: u32,
+    /// `task_struct.exit_code`; its low seven bits are the fatal signal once the task exits.
+    pub exit_code: u32,
+    /// Zero.
+    pub pad: u32,
+    /// Id of the cgroup v2 the thread is in.
+    pub cgroup: u64,
+    /// Name of the thread group leader, NUL-padded.
+    pub comm: [u8; 16],
+}
+
+/// The task is exiting (`include/linux/sched.h`; the value is the same in 5.10 to 7.2).
+pub const PF_EXITING: u32 = 0x4;
+/// The task is a kernel thread (`include/linux/sched.h`; the value is the same in 5.10 to 7.2).
+pub const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// Both ends of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Endpoints {
+    /// Our address.
+    pub local: [u8; 16],
+    /// Their address.
+    pub remote: [u8; 16],
+    /// Our port.
+    pub local_port: u16,
+    /// Their port.
+    pub remote_port: u16,
+    /// [`AF_INET`] or [`AF_INET6`].
+    pub family: u16,
+    /// Zero.
+    pub pad: u16,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// Zero.
+    pub pad2: u32,
+}
+
+/// IPv4 (`include/linux/socket.h`).
+pub const AF_INET: u16 = 2;
+/// IPv6 (`include/linux/socket.h`).
+pub const AF_INET6: u16 = 10;
+
+/// A TCP socket at the moment of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Socket {
+    /// Who talks to whom.
+    pub endpoints: Endpoints,
+    /// Inode of the socket's file, 0 once orphaned.
+    pub inode: u64,
+    /// `sk_lingertime`, jiffies.
+    pub lingertime: u64,
+    /// `sk_shutdown`: 1 receive, 2 send.
+    pub shutdown: u32,
+    /// Bits of [`flag`].
+    pub flags: u32,
+    /// `sk_err`, a positive errno or 0.
+    pub err: u32,
+    /// `sk_state` as stored at the hook.
+    pub state: u32,
+    /// Next sequence number expected from the peer.
+    pub rcv_nxt: u32,
+    /// First sequence number the application has not read.
+    pub copied_seq: u32,
+    /// Sequence number after the last byte the application wrote.
+    pub write_seq: u32,
+    /// Next sequence number to be sent.
+    pub snd_nxt: u32,
+    /// First sequence number the peer has not acknowledged.
+    pub snd_una: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// Bits of [`Socket::flags`].
+pub mod flag {
+    /// `SOCK_DEAD`: orphaned, no process has it any more.
+    pub const DEAD: u32 = 1 << 0;
+    /// `SOCK_DONE`: the peer's FIN was received.
+    pub const DONE: u32 = 1 << 1;
+    /// `SOCK_KEEPOPEN`: SO_KEEPALIVE is on.
+    pub const KEEPALIVE: u32 = 1 << 3;
+    /// `SOCK_LINGER`: SO_LINGER is on.
+    pub const LINGER: u32 = 1 << 4;
+    /// The bits above are `sock_flag()` bit numbers, the same in 5.10 to 7.2 (`include/net/sock.h`).
+    pub const KERNEL_MASK: u32 = DEAD | DONE | KEEPALIVE | LINGER;
+    /// A system call (or its backlog) holds the socket: `sk_lock.owned`.
+    pub const OWNED: u32 = 1 << 16;
+    /// The last reference to the file is gone: this is `close()`, not `shutdown()`.
+    pub const CLOSING: u32 = 1 << 17;
+    /// `sk_socket` is set: the socket is not orphaned, and was accepted if it came from a listener.
+    pub const HAS_SOCKET: u32 = 1 << 18;
+}
+
+/// A connection begins: `connect()` (`CLOSE → SYN_SENT`) or a completed handshake (`SYN_RECV → ESTABLISHED`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Opened {
+    /// Common part.
+    pub header: Header,
+    /// The connecting process; not set for an accepted connection.
+    pub task: Task,
+    /// 1 we connected, 0 the peer did.
+    pub by_us: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// `inet_sock_set_state`, from the first sign of an end on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct StateChange {
+    /// Common part.
+    pub header: Header,
+    /// Lock holder.
+    pub task: Task,
+    /// The socket just before the new state is stored.
+    pub socket: Socket,
+    /// State before.
+    pub old: u32,
+    /// State after.
+    pub new: u32,
+}
+
+/// `tcp_send_reset` for a socket that is or was a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct ResetSent {
+    /// Common part.
+    pub header: Header,
+    /// Lock holder.
+    pub task: Task,
+    /// The socket after the reset was sent.
+    pub socket: Socket,
+    /// `enum sk_rst_reason`, or [`NO_REASON`] before 6.10.
+    pub reason: u32,
+    /// 1 when our side decided (`tcp_send_active_reset`), 0 when a segment provoked it (`tcp_v4_send_reset`).
+    pub active: u32,
+}
+
+/// The kernel gives no reason.
+pub const NO_REASON: u32 = u32::MAX;
+
+/// `tcp_receive_reset`: entry of `tcp_reset()`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct ResetReceived {
+    /// Common part.
+    pub header: Header,
+    /// Lock holder.
+    pub task: Task,
+    /// The socket before `tcp_reset()` changes it.
+    pub socket: Socket,
+}
+
+/// `tcp_destroy_sock`, in the process that closed a connection which had ended before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Destroyed {
+    /// Common part.
+    pub header: Header,
+    /// The closing process.
+    pub task: Task,
+    /// The socket at its end.
+    pub socket: Socket,
+}
+
+/// `inet_sk_error_report`: an error was put on the socket and its process was woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct ErrorReport {
+    /// Common part.
+    pub header: Header,
+    /// Lock holder.
+    pub task: Task,
+    /// The socket; `err` is what was reported.
+    pub socket: Socket,
+}
+
+/// A send that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct WriteError {
+    /// Common part.
+    pub header: Header,
+    /// The writing process.
+    pub task: Task,
+    /// The socket after the failure.
+    pub socket: Socket,
+    /// Positive errno.
+    pub errno: u32,
+    /// 1 when SIGPIPE was generated.
+    pub sigpipe: u32,
+}
+
+/// A reset sent for no live connection: closed port, TIME_WAIT or a request not yet accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct StrayReset {
+    /// Common part; `sock` is 0.
+    pub header: Header,
+    /// From the TIME_WAIT socket, or from the segment that provoked the reset.
+    pub endpoints: Endpoints,
+    /// `enum sk_rst_reason`, or [`NO_REASON`].
+    pub reason: u32,
+    /// State of the socket that was found; 0 when none was.
+    pub state: u32,
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == 24);
+    assert!(size_of::<Task>() == 48);
+    assert!(size_of::<Endpoints>() == 48);
+    assert!(size_of::<Socket>() == 104);
+    assert!(size_of::<Opened>() == 80);
+    assert!(size_of::<StateChange>() == 184);
+    assert!(size_of::<ResetSent>() == 184);
+    assert!(size_of::<ResetReceived>() == 176);
+    assert!(size_of::<Destroyed>() == 176);
+    assert!(size_of::<ErrorReport>() == 176);
+    assert!(size_of::<WriteError>() == 184);
+    assert!(size_of::<StrayReset>() == 80);
+};

@@ -1,0 +1,23 @@
+//! `tcp_receive_reset(sk)`: entry of `tcp_reset()`, before it changes anything.
+//!
+//! It also fires when late data kills a connection that we had closed (`tcp_rcv_state_process`, TCPAbortOnData);
+//! a reset of ours follows then.
+
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use observer_ebpf::abi::record::{ResetReceived, kind};
+
+use crate::{emit::emit, sock::Sock};
+
+#[raw_tracepoint(tracepoint = "tcp_receive_reset")]
+pub(crate) fn rt_recv_reset(ctx: RawTracePointContext) -> i32 {
+    on_receive_reset(Sock(ctx.arg(0)));
+    0
+}
+
+#[inline(always)]
+fn on_receive_reset(sk: Sock) {
+    if sk.is_tcp() {
+        let (header, task) = sk.seen_by_holder(kind::RESET_RECEIVED);
+        emit(ResetReceived { header, task, socket: sk.view() });
+    }
+}
