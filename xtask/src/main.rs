@@ -1,2 +1,75 @@
-//! Tasks.
-fn main() {}
+//! The project's tasks, run as `cargo xtask TASK`. In: the task's name. Out: what a developer, the README and CI do
+//! with this repository, by one set of commands. Nothing here is part of the product.
+
+#![expect(
+    clippy::print_stderr,
+    reason = "the tasks tell a person at a terminal what they do; stdout is the children's"
+)]
+
+mod demo;
+mod exec;
+mod lint;
+mod run;
+mod setup;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Provide the eBPF compiler and bpf-linker; says nothing where both are there
+    Setup,
+    /// Build the observer and run it in this terminal, with root's rights
+    Run {
+        /// Provoke a handful of closes on the loopback once the observer is ready
+        #[arg(long)]
+        demo: bool,
+        /// Passed on to `observer run`
+        #[arg(last = true, value_name = "ARGS")]
+        args: Vec<String>,
+    },
+    /// Provoke the demonstration's closes, for an observer that runs already
+    Demo {
+        /// Pass on the messages that come in on stdin, and wait for the one that says `ready`
+        #[arg(long, hide = true)]
+        after_ready: bool,
+    },
+    /// Run every test, those against the running kernel last; these need root
+    Test {
+        /// Passed on to the test programs: a filter, or options such as `--nocapture`
+        #[arg(last = true, value_name = "FILTER")]
+        filter: Vec<String>,
+    },
+    /// Check formatting, lints of both sides, documentation and manifests
+    Lint,
+    /// All that must pass before a change is merged: lint, then test
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Setup => setup::run(),
+        Task::Run { demo, args } => run::run(demo, &args),
+        Task::Demo { after_ready } => demo::run(after_ready),
+        Task::Test { filter } => test::run(&filter),
+        Task::Lint => lint::run(),
+        Task::Ci => lint::run().and_then(|()| test::run(&[])),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Set-up of the eBPF side's tools. In: what this machine has. Out: a rustup toolchain named [`compiler::TOOLCHAIN`]
+//! that can build `core` for the BPF target and lint it, and a bpf-linker whose LLVM reads what that compiler
+//! writes. Takes what is there first, says what it changes and why, and says nothing where nothing is missing.
+
+mod compiler;
+mod debian;
+mod linker;
+
+use anyhow::{Result, bail};
+
+use self::compiler::{Facts, Source};
+
+/// Tries the sources of a compiler in their order: the first for which a linker can be had too is taken.
+pub(crate) fn run() -> Result<()> {
+    // A compiler with the LLVM of one for which no linker was to be had needs no second try.
+    let mut no_linker_from = u32::MAX;
+    for source in compiler::choose(&Facts::read()?) {
+        if source.llvm().is_some_and(|llvm| llvm >= no_linker_from) {
+            continue;
+        }
+        let result = source.fetch().and_then(|compiler| {
+            linker::provide(compiler.llvm).inspect_err(|_| no_linker_from = compiler.llvm)?;
+            if !matches!(source, Source::Ready(_)) {
+                compiler.link()?;
+            }
+            Ok(())
+        });
+        match result {
+            Ok(()) => return Ok(()),
+            Err(error) => eprintln!("setup: {source}: {error:#}"),
+        }
+    }
+    bail!(
+        "no eBPF compiler with a linker for it (the lines above say why). By hand: `{}`, then `{}`; or on Debian \
+         `apt-get install {}`, then `rustup toolchain link {} /usr`",
+        compiler::by_rustup(),
+        linker::by_cargo(compiler::NIGHTLY_LLVM),
+        compiler::DEBIAN.join(" "),
+        compiler::TOOLCHAIN,
+    )
+}

@@ -1,0 +1,35 @@
+//! Debian's packages, the last resort. In: package names. Out: the packages installed, with root's rights for this
+//! step alone.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use anyhow::{Result, bail};
+
+use crate::exec;
+
+/// Installs packages and says beforehand what for and how long it may take.
+pub(crate) fn install(packages: &[&str], purpose: &str, duration: &str) -> Result<()> {
+    static UPDATED: OnceLock<()> = OnceLock::new();
+
+    let list = packages.join(" ");
+    if !Path::new("/usr/bin/apt-get").exists() {
+        bail!("Debian's packages {list} are missing and this system has no apt-get");
+    }
+    eprintln!("setup: installing {list}, {purpose}: {duration}");
+    if UPDATED.set(()).is_ok() {
+        // An index of yesterday is better than none: the installation decides.
+        if let Err(error) = apt_get(&["update"]) {
+            eprintln!("setup: {error:#}");
+        }
+    }
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
+}
+
+/// Its hundreds of lines are of interest only where it fails, and then one of them is in the error.
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let mut command = exec::as_root("env");
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]).args(arguments);
+    exec::capture(&mut command)?;
+    Ok(())
+}
