@@ -78,6 +78,12 @@ impl Sock {
         read::<u32>(self.0, &SK_OWNED) != 0
     }
 
+    /// `inet_sport`: unlike `skc_num` it survives the unhashing before a CLOSE event.
+    #[inline(always)]
+    pub(crate) fn local_port(self) -> u16 {
+        u16::from_be(read(self.0, &INET_SPORT))
+    }
+
     #[inline(always)]
     pub(crate) fn remote_port(self) -> u16 {
         u16::from_be(read(self.0, &SK_DPORT))
@@ -96,9 +102,7 @@ impl Sock {
         (self.header(kind, owned), task)
     }
 
-    /// Both ends, also of a TIME_WAIT socket, which shares only the common part.
-    ///
-    /// `skc_num` is cleared when a socket unhashes before the CLOSE event, `inet_sport` is not.
+    /// Both ends, also of a TIME_WAIT socket (not `full`), which shares only the common part.
     #[inline(always)]
     pub(crate) fn endpoints(self, full: bool) -> Endpoints {
         let family = read::<u16>(self.0, &SK_FAMILY);
@@ -106,11 +110,7 @@ impl Sock {
         let mut ends = Endpoints {
             local: [0; 16],
             remote: [0; 16],
-            local_port: if full {
-                u16::from_be(read(self.0, &INET_SPORT))
-            } else {
-                read(self.0, &SK_NUM)
-            },
+            local_port: if full { self.local_port() } else { read(self.0, &SK_NUM) },
             remote_port: self.remote_port(),
             family,
             pad: 0,

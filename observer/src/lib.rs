@@ -1,1 +1,24 @@
-//! Observer.
+//! Tells how TCP connections end: who closed them, what was lost, which process was told.
+//!
+//! The data flows one way, and so do the modules:
+//!
+//! 1. [`attach`] gets the BPF program into the kernel and [`source`] takes records out (or reads a recording);
+//! 2. [`event`] turns bytes into words;
+//! 3. [`story`] gathers the events of one connection;
+//! 4. [`classify`] decides what they mean;
+//! 5. [`pipeline`] joins these, [`owner`] adds what only the live host knows, [`report`] is what comes out;
+//! 6. [`publish`] tells it: sentences, JSON lines, metrics;
+//! 7. [`cli`] is one file a command.
+//!
+//! `event`, `story` and `classify` are pure: no clock, no I/O, no kernel.
+
+pub mod attach;
+pub mod classify;
+pub mod cli;
+pub mod event;
+pub mod owner;
+pub mod pipeline;
+pub mod publish;
+pub mod report;
+pub mod source;
+pub mod story;

@@ -16,8 +16,8 @@ pub(crate) fn rt_destroy(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn on_destroy(sk: Sock) {
-    // Without a remote port it never connected, listened, or was disconnected (and has been told as that).
-    if sk.is_owned() && sk.remote_port() != 0 && sk.is_tcp() {
+    // Without a local port it never connected. (The remote one is no sign: a refused connect() has cleared it.)
+    if sk.is_owned() && sk.local_port() != 0 && sk.is_tcp() {
         let header = sk.header(kind::DESTROYED, true);
         emit(Destroyed { header, task: task::current(), socket: sk.view() });
     }

@@ -5,9 +5,9 @@
 //! silent.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use aya_log_ebpf::error;
 use observer_ebpf::abi::{
-    offset::ABSENT,
-    record::{Header, NO_REASON, ResetSent, StrayReset, kind},
+    record::{Endpoints, Header, NO_REASON, ResetSent, StrayReset, kind},
 };
 
 use crate::{
@@ -21,18 +21,18 @@ use crate::{
 
 #[raw_tracepoint(tracepoint = "tcp_send_reset")]
 pub(crate) fn rt_send_reset(ctx: RawTracePointContext) -> i32 {
-    // The verifier knows the setting, so only one arm is left in the loaded program.
-    let reason = match get(&RESET_REASON_ARG) {
-        ABSENT => NO_REASON,
-        1 => ctx.arg(1),
-        _ => ctx.arg(2),
-    };
-    on_send_reset(Sock(ctx.arg(0)), ctx.arg(1), reason);
+    // The verifier takes a context argument only at a constant position: where BTF says another one than this,
+    // the reason stays unknown and the socket's fields decide.
+    let reason = if get(&RESET_REASON_ARG) == 2 { ctx.arg(2) } else { NO_REASON };
+    if !on_send_reset(Sock(ctx.arg(0)), ctx.arg(1), reason) {
+        error!(&ctx, "tcp_send_reset: a socket that is not TCP's");
+    }
     0
 }
 
+/// False when the socket cannot be: only TCP sends these resets.
 #[inline(always)]
-fn on_send_reset(sk: Sock, skb: u64, reason: u32) {
+fn on_send_reset(sk: Sock, skb: u64, reason: u32) -> bool {
     let state = if sk.0 == 0 { 0 } else { sk.state() };
     match state {
         0 | LISTEN | NEW_SYN_RECV if skb != 0 => stray(endpoints_of_segment(skb), reason, state),
@@ -41,12 +41,13 @@ fn on_send_reset(sk: Sock, skb: u64, reason: u32) {
             let (header, task) = sk.seen_by_holder(kind::RESET_SENT);
             emit(ResetSent { header, task, socket: sk.view(), reason, active: u32::from(skb == 0) });
         }
-        _ => {}
+        _ => return false,
     }
+    true
 }
 
 #[inline(always)]
-fn stray(endpoints: observer_ebpf::abi::record::Endpoints, reason: u32, state: u32) {
+fn stray(endpoints: Endpoints, reason: u32, state: u32) {
     let header = Header { kind: kind::STRAY_RESET, has_task: 0, ns: now(), sock: 0 };
     emit(StrayReset { header, endpoints, reason, state });
 }

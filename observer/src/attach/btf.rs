@@ -1,0 +1,152 @@
+//! The running kernel's BTF: field offsets, argument positions, enum names. Nothing here is assumed by version.
+
+use std::{collections::HashMap, path::Path};
+
+use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
+use observer_ebpf::abi::offset::{ABSENT, FIELDS};
+use thiserror::Error;
+
+use crate::event::Reason;
+
+/// Where the kernel shows its BTF.
+pub const PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// Why the BTF is of no use.
+#[derive(Debug, Error)]
+pub enum BtfError {
+    /// No file.
+    #[error("this kernel shows no BTF at {path} ({source}); it needs CONFIG_DEBUG_INFO_BTF=y")]
+    Read {
+        /// Path tried.
+        path: String,
+        /// Error.
+        source: std::io::Error,
+    },
+    /// Not BTF.
+    #[error("{path} is not BTF: {message}")]
+    Parse {
+        /// Path read.
+        path: String,
+        /// The parser's message.
+        message: String,
+    },
+    /// A field the observer cannot do without.
+    #[error("this kernel's struct {container} has no field {path}, which the observer needs")]
+    Field {
+        /// Struct.
+        container: &'static str,
+        /// Member path.
+        path: &'static str,
+    },
+}
+
+/// Parsed BTF with its structs by name.
+pub struct KernelBtf {
+    types: TypeInformation,
+    structs: HashMap<String, u32>,
+}
+
+struct Bytes(Vec<u8>);
+
+impl Readable for Bytes {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
+        let Self(bytes) = self;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let found = start.checked_add(buffer.len()).and_then(|end| bytes.get(start..end));
+        let Some(found) = found else {
+            return Err(btfparse::Error::new(btfparse::ErrorKind::IOError, "the file ends too soon"));
+        };
+        buffer.copy_from_slice(found);
+        Ok(())
+    }
+}
+
+impl KernelBtf {
+    /// Reads and parses.
+    pub fn read(path: &Path) -> Result<Self, BtfError> {
+        let shown = || path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|source| BtfError::Read { path: shown(), source })?;
+        let types = TypeInformation::new(&Bytes(bytes))
+            .map_err(|error| BtfError::Parse { path: shown(), message: format!("{error:?}") })?;
+        // A struct may share its name with a function, so the types' own index by name will not do.
+        let structs = types.get().iter().filter_map(|(id, variant)| match variant {
+            TypeVariant::Struct(found) => found.name().clone().map(|name| (name, *id)),
+            _ => None,
+        });
+        let structs = structs.collect();
+        Ok(Self { types, structs })
+    }
+
+    /// Byte offset of a member; None when the struct or the member is not there.
+    #[must_use]
+    pub fn offset(&self, container: &str, path: &str) -> Option<u32> {
+        let id = *self.structs.get(container)?;
+        match self.types.offset_of(id, path).ok()? {
+            (_, Offset::ByteOffset(bytes)) => Some(bytes),
+            (_, Offset::BitOffsetAndSize(..)) => None,
+        }
+    }
+
+    /// Offset of every field of the ABI, in the order of [`FIELDS`].
+    pub fn offsets(&self) -> Result<Vec<u32>, BtfError> {
+        let resolve = |field: &observer_ebpf::abi::offset::Field| match self.offset(field.container, field.path) {
+            Some(offset) => Ok(offset),
+            None if field.required => Err(BtfError::Field { container: field.container, path: field.path }),
+            None => Ok(ABSENT),
+        };
+        FIELDS.iter().map(resolve).collect()
+    }
+
+    /// Names of an enum's values by number, with the common prefix cut. Empty when there is no such enum.
+    #[must_use]
+    pub fn enum_names(&self, name: &str, prefix: &str) -> Vec<Option<Reason>> {
+        let values = self.types.id_of(name).and_then(|id| self.types.from_id(id));
+        let Some(TypeVariant::Enum(values)) = values else { return Vec::new() };
+        let mut names = Vec::new();
+        for value in values.named_value_list() {
+            let number = match value.value {
+                btfparse::Integer32Value::Unsigned(number) => usize::try_from(number).ok(),
+                btfparse::Integer32Value::Signed(number) => usize::try_from(number).ok(),
+            };
+            // A kernel with a thousand reasons does not exist; a broken file may claim one.
+            let Some(number) = number.filter(|number| *number < 1024) else { continue };
+            if names.len() <= number {
+                names.resize(number + 1, None);
+            }
+            names[number] = Some(value.name.strip_prefix(prefix).unwrap_or(&value.name).into());
+        }
+        names
+    }
+
+    /// Whether the kernel has the tracepoint.
+    #[must_use]
+    pub fn has_tracepoint(&self, name: &str) -> bool {
+        self.tracepoint_prototype(name).is_some()
+    }
+
+    /// Position of the first argument of type `enum <type_name>` among a tracepoint's own arguments.
+    #[must_use]
+    pub fn tracepoint_enum_arg(&self, tracepoint: &str, type_name: &str) -> Option<u32> {
+        let TypeVariant::FuncProto(prototype) = self.tracepoint_prototype(tracepoint)? else { return None };
+        // The first parameter is the probe's `void *__data`.
+        let own = prototype.parameter_list().iter().skip(1);
+        let position = own.map(|parameter| parameter.tid()).position(|id| self.is_enum(id, type_name))?;
+        u32::try_from(position).ok()
+    }
+
+    /// `typedef void (*btf_trace_<name>)(void *, ...)`.
+    fn tracepoint_prototype(&self, name: &str) -> Option<TypeVariant> {
+        let id = self.types.id_of(&format!("btf_trace_{name}"))?;
+        let TypeVariant::Typedef(typedef) = self.types.from_id(id)? else { return None };
+        let TypeVariant::Ptr(pointer) = self.types.from_id(*typedef.tid())? else { return None };
+        self.types.from_id(*pointer.tid())
+    }
+
+    fn is_enum(&self, id: u32, name: &str) -> bool {
+        match self.types.from_id(id) {
+            Some(TypeVariant::Const(inner)) => self.is_enum(*inner.tid(), name),
+            Some(TypeVariant::Enum(found)) => found.name().as_deref() == Some(name),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The plan carried out: the only caller of aya's load and attach.
+
+use std::{hash::BuildHasher as _, hash::RandomState};
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::{MapData, PerCpuArray, RingBuf},
+    programs::{Program, ProgramError, RawTracePoint},
+};
+use observer_ebpf::abi::{
+    counter,
+    offset::{FIELDS, RESET_REASON_ARG, SOCK_KEY},
+    program::RING,
+};
+use thiserror::Error;
+
+use super::{
+    btf::{BtfError, KernelBtf},
+    plan::Plan,
+};
+use crate::{event::decode::KernelNames, source::clock};
+
+/// The BPF object, built by build.rs.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf"));
+
+/// Why the kernel did not take it.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// A field is not there.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// The process lacks rights.
+    #[error(
+        "the kernel refuses BPF to this process: run it as root, or with CAP_BPF and CAP_PERFMON (Linux 5.8 or later)"
+    )]
+    NotPermitted,
+    /// The object itself.
+    #[error("loading the BPF object")]
+    Object(#[source] EbpfError),
+    /// The build left it out.
+    #[error("this observer was built without its BPF object (AYA_BUILD_SKIP)")]
+    NoObject,
+    /// One program.
+    #[error("attaching {program} to {hook}")]
+    Program {
+        /// Program.
+        program: &'static str,
+        /// Hook.
+        hook: &'static str,
+        /// Error.
+        #[source]
+        source: ProgramError,
+    },
+    /// The object does not hold what the ABI names.
+    #[error("the BPF object has no {0}")]
+    Absent(&'static str),
+    /// A map is not what the ABI says.
+    #[error("opening the map {name}")]
+    Map {
+        /// Map.
+        name: &'static str,
+        /// Error.
+        #[source]
+        source: aya::maps::MapError,
+    },
+}
+
+/// Loaded and attached; everything is detached when it is dropped.
+pub struct Attached {
+    ebpf: Ebpf,
+    /// The records.
+    pub ring: RingBuf<MapData>,
+    /// What the kernel calls its numbers.
+    pub names: KernelNames,
+    programs: Vec<&'static str>,
+    counters: PerCpuArray<MapData, u64>,
+}
+
+/// Loads the object with this kernel's offsets and attaches what the plan says.
+pub fn attach(plan: &Plan, btf: &KernelBtf, ring_bytes: u32) -> Result<Attached, LoadError> {
+    if OBJECT.is_empty() {
+        return Err(LoadError::NoObject);
+    }
+    let offsets = btf.offsets()?;
+    let reason_arg = btf.tracepoint_enum_arg("tcp_send_reset", "sk_rst_reason");
+    let reason_arg = reason_arg.unwrap_or(observer_ebpf::abi::offset::ABSENT);
+    // Any number that user space cannot guess will do: records then tell sockets apart and not where they lie.
+    let key: u64 = RandomState::new().hash_one(0u8);
+
+    let mut loader = EbpfLoader::new();
+    for (field, offset) in FIELDS.iter().zip(&offsets) {
+        // A field that no program reads is not in the object.
+        loader.override_global(field.global, offset, false);
+    }
+    loader.override_global(RESET_REASON_ARG, &reason_arg, true);
+    loader.override_global(SOCK_KEY, &key, true);
+    loader.map_max_entries(RING, ring_bytes);
+    // The object has no relocations against kernel types, so aya need not read the BTF a second time.
+    let mut ebpf = loader.btf(None).load(OBJECT).map_err(object_error)?;
+
+    let mut programs = Vec::new();
+    for hook in &plan.hooks {
+        if hook.mechanism.is_none() {
+            continue;
+        }
+        let entry = hook.entry;
+        let failed = |source| LoadError::Program { program: entry.program, hook: entry.hook, source };
+        let program = ebpf.program_mut(entry.program).ok_or(LoadError::Absent(entry.program))?;
+        let program: &mut RawTracePoint = program.try_into().map_err(failed)?;
+        program.load().map_err(failed)?;
+        program.attach(entry.hook).map_err(failed)?;
+        programs.push(entry.program);
+    }
+
+    let map = |ebpf: &mut Ebpf, name| ebpf.take_map(name).ok_or(LoadError::Absent(name));
+    let ring = RingBuf::try_from(map(&mut ebpf, RING)?);
+    let ring = ring.map_err(|source| LoadError::Map { name: RING, source })?;
+    let counters = PerCpuArray::try_from(map(&mut ebpf, counter::MAP)?);
+    let counters = counters.map_err(|source| LoadError::Map { name: counter::MAP, source })?;
+    let names = KernelNames {
+        reset_reasons: btf.enum_names("sk_rst_reason", "SK_RST_REASON_"),
+        tick_ns: clock::tick_ns(),
+    };
+    Ok(Attached { ebpf, ring, names, programs, counters })
+}
+
+impl Attached {
+    /// The kernel side's own log, for what should never happen.
+    pub fn logger(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>, aya_log::Error> {
+        aya_log::EbpfLogger::init(&mut self.ebpf)
+    }
+
+    /// Each counter of `abi::counter`, summed over CPUs; zeros when the map cannot be read.
+    #[must_use]
+    pub fn lost(&self) -> [u64; counter::COUNT as usize] {
+        let mut lost = [0; counter::COUNT as usize];
+        for (index, sum) in (0..).zip(&mut lost) {
+            if let Ok(cpus) = self.counters.get(&index, 0) {
+                *sum = cpus.iter().sum();
+            }
+        }
+        lost
+    }
+
+    /// Run time (ns) and runs of each attached program, as far as the kernel counts them
+    /// (`kernel.bpf_stats_enabled`).
+    #[must_use]
+    pub fn run_stats(&self) -> Vec<(&'static str, u64, u64)> {
+        let stats = |name: &&'static str| {
+            let info = self.ebpf.program(name).map(Program::info)?.ok()?;
+            let time = u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX);
+            Some((*name, time, info.run_count()))
+        };
+        self.programs.iter().filter_map(stats).collect()
+    }
+}
+
+/// A refusal for lack of rights is the most frequent failure, and has its own advice.
+fn object_error(error: EbpfError) -> LoadError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(at) = cause {
+        let io = at.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied) {
+            return LoadError::NotPermitted;
+        }
+        cause = at.source();
+    }
+    LoadError::Object(error)
+}

@@ -1,0 +1,241 @@
+//! The ordered rules. Each is one small function over the evidence; the first that speaks decides.
+//!
+//! Kernel facts are cited by function; they hold for 5.10 to 7.2 unless a rule says otherwise.
+
+use super::verdict::{Cause, Evidence, Missing, Outcome};
+use crate::{
+    event::State,
+    story::{End, ResetSent, Story},
+};
+
+const ECONNREFUSED: u32 = 111;
+const ETIMEDOUT: u32 = 110;
+
+/// What the rules say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruling {
+    /// How.
+    pub outcome: Outcome,
+    /// Why.
+    pub cause: Cause,
+    /// How sure.
+    pub evidence: Evidence,
+    /// What would have made it surer.
+    pub missing: Vec<Missing>,
+}
+
+impl Ruling {
+    const fn exact(outcome: Outcome, cause: Cause) -> Self {
+        Self { outcome, cause, evidence: Evidence::Exact, missing: Vec::new() }
+    }
+
+    fn inferred(outcome: Outcome, cause: Cause, missing: Missing) -> Self {
+        Self { outcome, cause, evidence: Evidence::Inferred, missing: vec![missing] }
+    }
+
+    fn unknown(missing: Missing) -> Self {
+        Self::inferred(Outcome::Unknown, Cause::Unknown, missing)
+    }
+
+    /// When our reset, or an end of our making that sent nothing, came.
+    pub(super) fn local_reset_ns(&self, story: &Story) -> Option<u64> {
+        match self.outcome {
+            Outcome::ResetSent => story.reset_sent.as_ref().map(|sent| sent.ns),
+            Outcome::Aborted => story.end.map(|end| end.ns),
+            Outcome::Graceful
+            | Outcome::ResetReceived
+            | Outcome::TimedOut
+            | Outcome::Refused
+            | Outcome::Unknown => None,
+        }
+    }
+
+    /// When the peer's reset of a connection came.
+    pub(super) fn remote_reset_ns(&self, story: &Story) -> Option<u64> {
+        (self.outcome == Outcome::ResetReceived).then(|| story.reset_received.map(|received| received.ns))?
+    }
+}
+
+/// A rule speaks, or leaves the story to the next.
+type Rule = fn(&Story, &End) -> Option<Ruling>;
+
+/// In order: what was sent says more than what was received, and a reset more than the state it left behind.
+const RULES: [Rule; 8] = [
+    reset_by_decision,
+    reset_for_late_data,
+    refused,
+    reset_by_peer,
+    timeout,
+    torn_down_silently,
+    graceful,
+    reset_without_its_record,
+];
+
+/// Decides outcome and cause.
+#[must_use]
+pub fn decide(story: &Story) -> Ruling {
+    let Some(end) = story.end else { return Ruling::unknown(Missing::End) };
+    RULES.iter().find_map(|rule| rule(story, &end)).unwrap_or_else(|| Ruling::unknown(Missing::Trigger))
+}
+
+/// `tcp_send_active_reset`: our side decided. The kernel's name and the socket's fields must agree.
+fn reset_by_decision(story: &Story, end: &End) -> Option<Ruling> {
+    let sent = story.reset_sent.as_ref().filter(|sent| sent.active)?;
+    let by_name = sent.reason.as_deref().and_then(cause_by_name);
+    let by_fields = cause_by_fields(sent, end);
+    Some(match (by_name, by_fields) {
+        (Some(name), Some(fields)) if name != fields => {
+            Ruling::inferred(outcome_of(name), name, Missing::ResetCause)
+        }
+        (_, Some(cause)) => Ruling::exact(outcome_of(cause), cause),
+        (Some(cause), None) => Ruling::inferred(outcome_of(cause), cause, Missing::Transition),
+        (None, None) => Ruling::inferred(Outcome::ResetSent, Cause::Unknown, Missing::ResetCause),
+    })
+}
+
+/// A keepalive that gave up sends a reset too, but what ended the connection is the silence.
+const fn outcome_of(cause: Cause) -> Outcome {
+    if matches!(cause, Cause::KeepaliveTimeout) { Outcome::TimedOut } else { Outcome::ResetSent }
+}
+
+/// `enum sk_rst_reason` (6.10 and later). TCP_STATE and TCP_DISCONNECT_WITH_DATA stand for five different causes.
+fn cause_by_name(reason: &str) -> Option<Cause> {
+    Some(match reason {
+        "TCP_ABORT_ON_CLOSE" => Cause::UnreadData,
+        "TCP_ABORT_ON_LINGER" => Cause::Linger2Negative,
+        "TCP_ABORT_ON_MEMORY" => Cause::OrphanLimit,
+        "TCP_KEEPALIVE_TIMEOUT" => Cause::KeepaliveTimeout,
+        mptcp if mptcp.starts_with("MPTCP_") => Cause::Mptcp,
+        _ => return None,
+    })
+}
+
+/// Which call of `tcp_send_active_reset` it was, from the socket alone.
+fn cause_by_fields(sent: &ResetSent, end: &End) -> Option<Cause> {
+    let socket = &sent.socket;
+    if socket.state == State::Close {
+        return Some(if socket.dead {
+            // __tcp_close after sock_orphan(): TCP_LINGER2 < 0 is only asked in FIN_WAIT2.
+            if end.old == State::FinWait2 { Cause::Linger2Negative } else { Cause::OrphanLimit }
+        } else if !socket.has_socket {
+            // inet_child_forget(): a child that nobody accepted has no file.
+            Cause::NeverAccepted
+        } else if !(socket.closing && socket.rcv_shutdown && socket.send_shutdown) {
+            // tcp_disconnect() by connect(AF_UNSPEC): the file lives on.
+            Cause::Disconnect
+        } else if end.socket.unread() > 0 {
+            Cause::UnreadData
+        } else if socket.linger_ms == Some(0) {
+            Cause::LingerZero
+        } else {
+            // 5.10 sums what is queued, also what was read in place.
+            Cause::UnreadData
+        });
+    }
+    match (socket.owned, socket.dead, socket.state) {
+        // tcp_out_of_resources(), also from the backlog of a process; before tcp_abort(), which refuses these states.
+        (_, true, State::FinWait1 | State::LastAck | State::Closing) => Some(Cause::OrphanLimit),
+        // tcp_keepalive_timer() of an orphan.
+        (false, true, State::FinWait2) => Some(Cause::FinWait2Timeout),
+        // tcp_keepalive_timer() of a socket that asked for probes.
+        (false, _, _) if socket.keepalive => Some(Cause::KeepaliveTimeout),
+        // tcp_abort().
+        (true, _, _) => Some(Cause::SocketDestroyed),
+        _ => None,
+    }
+}
+
+/// `tcp_rcv_state_process`, TCPAbortOnData: data arrived after we had closed, or shut down both ways.
+///
+/// `tcp_reset()` is called for it too, and the reset leaves when the socket is in CLOSE already. A reset that a
+/// segment provoked without ending the connection (a bad ACK in SYN_SENT) comes before the end and decides nothing.
+fn reset_for_late_data(story: &Story, end: &End) -> Option<Ruling> {
+    let sent = story.reset_sent.as_ref().filter(|sent| !sent.active && sent.ns >= end.ns)?;
+    let named = sent.reason.as_deref().map(|reason| reason == "TCP_ABORT_ON_DATA");
+    let closed_before = story.fin_sent.is_some() || end.socket.send_shutdown;
+    Some(match (named, closed_before) {
+        (Some(true), _) | (None, true) => Ruling::exact(Outcome::ResetSent, Cause::DataAfterClose),
+        _ => Ruling::exact(Outcome::ResetSent, Cause::InvalidSegment),
+    })
+}
+
+/// `tcp_rcv_synsent_state_process`: the SYN was answered with RST.
+fn refused(story: &Story, end: &End) -> Option<Ruling> {
+    if end.old != State::SynSent {
+        return None;
+    }
+    if story.reset_received.is_some_and(|received| received.socket.state == State::SynSent) {
+        return Some(Ruling::exact(Outcome::Refused, Cause::Refused));
+    }
+    (end.socket.err == ECONNREFUSED)
+        .then(|| Ruling::inferred(Outcome::Refused, Cause::Refused, Missing::Trigger))
+}
+
+/// `tcp_reset()` for a segment with RST.
+fn reset_by_peer(story: &Story, end: &End) -> Option<Ruling> {
+    let received = story.reset_received.filter(|received| received.ns <= end.ns)?;
+    let socket = received.socket;
+    let Some(peer_fin) = story.peer_fin else {
+        // In these states the peer's FIN had come, but before the observer did.
+        return Some(if matches!(socket.state, State::CloseWait | State::LastAck | State::Closing) {
+            let wrote = socket.unacked() + socket.unsent() > 0;
+            let cause = if wrote { Cause::WriteAfterPeerFin } else { Cause::ResetAfterPeerFin };
+            Ruling::inferred(Outcome::ResetReceived, cause, Missing::PeerFin)
+        } else {
+            Ruling::exact(Outcome::ResetReceived, Cause::PeerReset)
+        });
+    };
+    let written = story.fin_sent.map_or(socket.write_seq, |fin| fin.write_seq);
+    let cause = if written == peer_fin.write_seq { Cause::ResetAfterPeerFin } else { Cause::WriteAfterPeerFin };
+    Some(Ruling::exact(Outcome::ResetReceived, cause))
+}
+
+/// `tcp_write_err`: retransmissions, the user timeout or the SYN's retries ran out.
+fn timeout(_: &Story, end: &End) -> Option<Ruling> {
+    if end.socket.err != ETIMEDOUT {
+        return None;
+    }
+    let cause = if end.old == State::SynSent { Cause::ConnectTimeout } else { Cause::RetransmitTimeout };
+    Some(Ruling::exact(Outcome::TimedOut, cause))
+}
+
+/// `tcp_disconnect` without `tcp_need_reset`: nothing leaves from SYN_SENT, nor with everything sent after our FIN.
+fn torn_down_silently(story: &Story, end: &End) -> Option<Ruling> {
+    let closed = story.close_call.is_some_and(|call| call.ns <= end.ns) && end.socket.closing;
+    if !closed || story.reset_sent.is_some() || end.socket.unread() > 0 {
+        return None;
+    }
+    if end.old == State::SynSent {
+        return Some(Ruling::exact(Outcome::Aborted, Cause::ConnectAbandoned));
+    }
+    let silent = matches!(end.old, State::LastAck | State::Closing);
+    (silent && end.socket.linger_ms == Some(0)).then(|| Ruling::exact(Outcome::Aborted, Cause::LingerZero))
+}
+
+/// Both directions ended by FIN, or ours did and the kernel keeps the rest in a minisocket that reports nothing.
+fn graceful(story: &Story, end: &End) -> Option<Ruling> {
+    if end.socket.err != 0 || story.reset_sent.is_some() || story.reset_received.is_some() {
+        return None;
+    }
+    match end.old {
+        // tcp_time_wait(FIN_WAIT2): an orphan; tcp_fin() sets SOCK_DONE when the peer's FIN was what ended it.
+        State::FinWait2 if end.socket.done => Some(Ruling::exact(Outcome::Graceful, Cause::Orderly)),
+        State::FinWait2 => Some(Ruling::exact(Outcome::Graceful, Cause::PeerStillOpen)),
+        // tcp_rcv_state_process: both leave for CLOSE only when our FIN is acknowledged.
+        State::Closing | State::LastAck => Some(Ruling::exact(Outcome::Graceful, Cause::Orderly)),
+        _ => None,
+    }
+}
+
+/// The end says that we aborted, but the record of the reset did not come.
+fn reset_without_its_record(story: &Story, end: &End) -> Option<Ruling> {
+    let call = story.close_call.filter(|_| end.socket.closing)?;
+    let cause = if call.unread > 0 {
+        Cause::UnreadData
+    } else if call.linger_ms == Some(0) {
+        Cause::LingerZero
+    } else {
+        return None;
+    };
+    Some(Ruling::inferred(Outcome::ResetSent, cause, Missing::ResetCause))
+}

@@ -1,0 +1,32 @@
+//! Why a reset was sent for no live connection.
+
+use super::verdict::words;
+use crate::event::{Reason, State};
+
+words! {
+    /// Cause of a reset that was sent for no live connection.
+    StrayCause {
+        /// Nobody listens on the port, or the connection is long gone.
+        ClosedPort = "closed_port",
+        /// Data for a connection of ours in TIME_WAIT, or in FIN_WAIT2, which the kernel keeps in the same form.
+        TimeWaitData = "time_wait_data",
+        /// A request that was not accepted yet.
+        Embryonic = "embryonic",
+        /// None of these.
+        Other = "other",
+    }
+}
+
+/// From the state of the socket that the segment found.
+///
+/// `tcp_v4_rcv` passes no socket for a closed port, the minisocket for TIME_WAIT; `tcp_check_req` passes the
+/// listener for a request of its.
+#[must_use]
+pub fn stray_cause(state: Option<State>, reason: Option<&Reason>) -> StrayCause {
+    match (state, reason.map(AsRef::as_ref)) {
+        (None, None | Some("NO_SOCKET")) => StrayCause::ClosedPort,
+        (Some(State::TimeWait), _) => StrayCause::TimeWaitData,
+        (Some(State::Listen | State::NewSynRecv), _) => StrayCause::Embryonic,
+        _ => StrayCause::Other,
+    }
+}

@@ -1,0 +1,285 @@
+//! The words of a verdict: closed sets, written once for JSON, labels and sentences.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    event::{Endpoints, Reason, Side, State, Task},
+    story::LocalAction,
+};
+
+/// A closed set of words: each variant with the name it has in JSON and in labels.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$doc])* $variant,)* }
+
+        impl $name {
+            /// Every variant.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The word in JSON and in labels.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! {
+    /// How the connection ended.
+    Outcome {
+        /// By FIN.
+        Graceful = "graceful",
+        /// By a reset of ours.
+        ResetSent = "reset_sent",
+        /// By a reset of the peer's.
+        ResetReceived = "reset_received",
+        /// The peer stopped answering.
+        TimedOut = "timed_out",
+        /// It never began: the peer answered the SYN with a reset.
+        Refused = "refused",
+        /// Torn down here with neither FIN nor RST reaching the peer.
+        Aborted = "aborted",
+        /// Not decidable.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// Why it ended so.
+    Cause {
+        /// A FIN each way, ours acknowledged.
+        Orderly = "orderly",
+        /// Our FIN was acknowledged and our socket let go before the peer's FIN.
+        PeerStillOpen = "peer_still_open",
+        /// `close()` with unread data in the receive queue.
+        UnreadData = "unread_data",
+        /// `close()`, or exit, with SO_LINGER {on, 0}.
+        LingerZero = "linger_zero",
+        /// TCP_LINGER2 < 0.
+        Linger2Negative = "linger2_negative",
+        /// Data arrived after we closed or shut down both ways.
+        DataAfterClose = "data_after_close",
+        /// `connect(AF_UNSPEC)`.
+        Disconnect = "disconnect",
+        /// The listener closed with the connection still in its queue.
+        NeverAccepted = "never_accepted",
+        /// `ss -K`, SOCK_DESTROY or bpf_sock_destroy.
+        SocketDestroyed = "socket_destroyed",
+        /// Too many orphans or no memory.
+        OrphanLimit = "orphan_limit",
+        /// An orphan in FIN_WAIT2 timed out with a reset.
+        FinWait2Timeout = "fin_wait2_timeout",
+        /// A segment that does not belong to the connection provoked a reset.
+        InvalidSegment = "invalid_segment",
+        /// An MPTCP subflow reset.
+        Mptcp = "mptcp",
+        /// RST while no FIN of the peer had been seen.
+        PeerReset = "peer_reset",
+        /// We sent data after the peer's FIN, the peer answered RST.
+        WriteAfterPeerFin = "write_after_peer_fin",
+        /// RST after the peer's FIN without data of ours since.
+        ResetAfterPeerFin = "reset_after_peer_fin",
+        /// Retransmissions or TCP_USER_TIMEOUT ran out.
+        RetransmitTimeout = "retransmit_timeout",
+        /// Keepalive probes unanswered.
+        KeepaliveTimeout = "keepalive_timeout",
+        /// SYN unanswered.
+        ConnectTimeout = "connect_timeout",
+        /// SYN answered by RST.
+        Refused = "refused",
+        /// Closed while connecting.
+        ConnectAbandoned = "connect_abandoned",
+        /// Closed in TCP_REPAIR mode.
+        Repair = "repair",
+        /// Its network namespace went away.
+        NetnsGone = "netns_gone",
+        /// Not decidable.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// Who sent the first FIN or RST.
+    FirstClose {
+        /// We did.
+        Local = "local",
+        /// The peer did.
+        Remote = "remote",
+        /// Both FINs crossed.
+        Simultaneous = "simultaneous",
+        /// Nobody.
+        None = "none",
+    }
+}
+
+words! {
+    /// SO_LINGER at `close()`.
+    LingerMode {
+        /// Off.
+        Off = "off",
+        /// On with time zero: reset.
+        Zero = "zero",
+        /// On: close() waits.
+        Timed = "timed",
+        /// On, but the process exits and does not wait.
+        Suppressed = "suppressed",
+    }
+}
+
+words! {
+    /// How the wait of a lingering `close()` ended.
+    LingerResult {
+        /// Everything was acknowledged.
+        Acked = "acked",
+        /// The time ran out.
+        Expired = "expired",
+        /// A signal came.
+        Interrupted = "interrupted",
+    }
+}
+
+words! {
+    /// How sure the verdict is.
+    Evidence {
+        /// Every fact it rests on was seen.
+        Exact = "exact",
+        /// One fact was derived from others.
+        Inferred = "inferred",
+    }
+}
+
+words! {
+    /// Evidence that was not to be had.
+    Missing {
+        /// The beginning: the connection is older than the observer.
+        Opening = "opening",
+        /// No process was seen with the socket.
+        Process = "process",
+        /// The end itself: its record was lost, the socket is another connection's by now.
+        End = "end",
+        /// The peer's FIN came before the observer did.
+        PeerFin = "peer_fin",
+        /// The state change that says what preceded the end.
+        Transition = "transition",
+        /// What our side did that made the kernel send a reset.
+        ResetCause = "reset_cause",
+        /// The segment or error that ended it.
+        Trigger = "trigger",
+    }
+}
+
+impl LocalAction {
+    /// Every variant.
+    pub const ALL: [Self; 6] = [
+        Self::Close,
+        Self::ShutdownWrite,
+        Self::ShutdownBoth,
+        Self::ProcessExit,
+        Self::Killed,
+        Self::Disconnect,
+    ];
+
+    /// The word in JSON and in labels.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Close => "close",
+            Self::ShutdownWrite => "shutdown_write",
+            Self::ShutdownBoth => "shutdown_both",
+            Self::ProcessExit => "process_exit",
+            Self::Killed => "killed",
+            Self::Disconnect => "disconnect",
+        }
+    }
+}
+
+/// SO_LINGER and what became of it. None in a verdict when our side never called `close()`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Linger {
+    /// Mode.
+    pub mode: LingerMode,
+    /// The time asked for, ms; None when off.
+    pub configured_ms: Option<u64>,
+    /// How long `close()` waited, ns; None when it did not, or it was not seen.
+    pub waited_ns: Option<u64>,
+    /// None when it did not wait, or the result was not seen.
+    pub result: Option<LingerResult>,
+}
+
+/// How long one direction was closed and the other open, ns; None where it never was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HalfClosed {
+    /// We had sent our FIN and the peer had not.
+    pub local_ns: Option<u64>,
+    /// The peer had sent its FIN and we had not.
+    pub remote_ns: Option<u64>,
+}
+
+/// Bytes at the end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bytes {
+    /// Received, and thrown away unread by our `close()`.
+    pub unread: u32,
+    /// Sent and never acknowledged.
+    pub unacked: u32,
+    /// Written and never sent.
+    pub unsent: u32,
+    /// Written after the peer's FIN had arrived.
+    pub after_peer_fin: u32,
+}
+
+/// The reset that ended the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reset {
+    /// Who sent it.
+    pub direction: Side,
+    /// State of our socket at that moment.
+    pub in_state: State,
+    /// The kernel's reason, for one of ours, where the kernel gives it.
+    pub kernel_reason: Option<Reason>,
+}
+
+/// How one connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Name of the connection, shared with its write errors.
+    pub id: String,
+    /// When it ended; `CLOCK_MONOTONIC`, ns.
+    pub ns: u64,
+    /// Both ends.
+    pub endpoints: Endpoints,
+    /// None when the connection is older than the observer.
+    pub opened_by: Option<Side>,
+    /// The process that closed it, or else owned it.
+    pub process: Option<Task>,
+    /// Inode of the socket's file, for finding an owner that was not seen; 0 when unknown.
+    pub inode: u64,
+    /// How.
+    pub outcome: Outcome,
+    /// Why.
+    pub cause: Cause,
+    /// Who was first.
+    pub first_close: FirstClose,
+    /// What our side did to end it; None when it did nothing.
+    pub local_action: Option<LocalAction>,
+    /// SO_LINGER.
+    pub linger: Option<Linger>,
+    /// Half-closed times.
+    pub half_closed: HalfClosed,
+    /// Queues.
+    pub bytes: Bytes,
+    /// The reset, where one ended it.
+    pub reset: Option<Reset>,
+    /// Failed sends until now, by errno.
+    pub write_errors: BTreeMap<u32, u32>,
+    /// From the beginning to the end, ns; None when the beginning was not seen.
+    pub duration_ns: Option<u64>,
+    /// How sure.
+    pub evidence: Evidence,
+    /// What was not to be had.
+    pub missing: Vec<Missing>,
+}

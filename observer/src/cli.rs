@@ -1,0 +1,50 @@
+//! The command line: one file a command.
+
+mod check;
+mod log;
+mod output;
+mod replay;
+mod run;
+mod session;
+mod trace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use self::output::is_broken_pipe;
+
+/// Tells how TCP connections end: who closed them, what was lost, which process was told.
+///
+/// Every connection that ends on this host gets one verdict with its cause, its process and the bytes it lost;
+/// every failing write gets the close that caused it. Results go to stdout, messages to stderr.
+///
+/// Exit status: 0 done, 1 a check failed, 2 an error.
+#[derive(Debug, Parser)]
+#[command(name = "observer", version, propagate_version = true, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show closes as they happen; needs no daemon
+    Trace(trace::TraceArgs),
+    /// Run the daemon in the foreground, with Prometheus metrics
+    Run(run::RunArgs),
+    /// Show verdicts from a recording; needs no root
+    Replay(replay::ReplayArgs),
+    /// Show what this kernel offers, and which mechanism each hook uses
+    Check(check::CheckArgs),
+}
+
+/// Runs what was typed. An error is for `main` to print.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Trace(args) => trace::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Check(args) => check::run(&args),
+    }
+}

@@ -1,0 +1,38 @@
+//! Messages for people, on stderr.
+
+use std::io::Write as _;
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+struct Stderr;
+
+static STDERR: Stderr = Stderr;
+
+/// Sends the `log` crate's messages to stderr, one line each.
+pub(super) fn to_stderr() {
+    // An error only says that a logger is set already, as in tests of two commands.
+    if log::set_logger(&STDERR).is_ok() {
+        log::set_max_level(LevelFilter::Info);
+    }
+}
+
+impl Log for Stderr {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= Level::Info
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let level = match record.level() {
+            Level::Error => "error: ",
+            Level::Warn => "warning: ",
+            Level::Info | Level::Debug | Level::Trace => "",
+        };
+        // Nobody is left to tell when stderr is gone.
+        let _gone = writeln!(std::io::stderr(), "observer: {level}{}", record.args());
+    }
+
+    fn flush(&self) {}
+}

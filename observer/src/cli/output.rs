@@ -1,0 +1,74 @@
+//! Where reports go on a terminal.
+
+use std::io::{self, BufWriter, StdoutLock, Write as _};
+
+use clap::ValueEnum;
+
+use crate::{
+    owner::Cgroups,
+    publish::{json, text},
+    report::Report,
+    source::clock::ClockOffset,
+};
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One line with a sentence for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Buffered stdout: flushed once a batch, never in the middle of a line.
+pub(crate) struct Output {
+    out: BufWriter<StdoutLock<'static>>,
+    format: Format,
+    clock: ClockOffset,
+    cgroups: Cgroups,
+    written: u64,
+    failed: Option<io::Error>,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format, clock: ClockOffset, cgroups: Cgroups) -> Self {
+        let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
+        Self { out, format, clock, cgroups, written: 0, failed: None }
+    }
+
+    /// The time of day may have been set.
+    pub(crate) fn set_clock(&mut self, clock: ClockOffset) {
+        self.clock = clock;
+    }
+
+    /// Writes one report. An error is kept for [`Self::flush`].
+    pub(crate) fn write(&mut self, report: &Report) {
+        let line = match self.format {
+            Format::Text => text::line(report, self.clock),
+            Format::Json => json::line(report, self.clock, &mut self.cgroups),
+        };
+        self.written += 1;
+        if let Err(error) = writeln!(self.out, "{line}") {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        self.out.flush()
+    }
+
+    pub(crate) const fn written(&self) -> u64 {
+        self.written
+    }
+}
+
+/// Whether the error is a reader that went away.
+#[must_use]
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,63 @@
+//! `observer replay`: verdicts from a recording, without root and without a kernel.
+
+use std::{
+    fs::File,
+    io::{BufReader, IsTerminal as _, stdin},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use super::output::{Format, Output};
+use crate::{owner::Cgroups, pipeline::Pipeline, report::Report, source::recording::Recording, story::table::Limits};
+
+/// Show verdicts from a recording
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Recording of `observer trace --record`, or `-` for stdin
+    file: PathBuf,
+    /// How results are written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+}
+
+pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    let shown = args.file.display();
+    let input: Box<dyn std::io::Read> = if args.file.as_os_str() == "-" {
+        if stdin().is_terminal() {
+            bail!("a recording is expected on stdin, which is a terminal");
+        }
+        Box::new(stdin())
+    } else {
+        Box::new(File::open(&args.file).with_context(|| format!("opening the recording {shown}"))?)
+    };
+    let recording =
+        Recording::open(BufReader::new(input)).with_context(|| format!("reading the recording {shown}"))?;
+    // Cgroup ids are the recorded host's.
+    let mut output = Output::new(args.output, recording.header.clock_offset_ns, Cgroups::none());
+    let mut pipeline = Pipeline::new(Limits::default(), None);
+    let mut broken = None;
+    for event in recording {
+        match event {
+            Ok(event) => {
+                let mut write = |report: &Report| output.write(report);
+                pipeline.expire(event.ns, &mut write);
+                pipeline.apply(&event, &mut write);
+            }
+            // What was read up to there is told before the error is.
+            Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        }
+    }
+    pipeline.finish(&mut |report| output.write(report));
+    output.flush().context("writing to stdout")?;
+    match broken {
+        Some(error) => Err(error).with_context(|| format!("reading the recording {shown}")),
+        None if output.written() == 0 => Ok(ExitCode::from(1)),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}

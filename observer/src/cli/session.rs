@@ -1,0 +1,176 @@
+//! A live observation: attached to the kernel, drained on a timer, until a signal ends it.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, bail};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    attach::{
+        facts::{self, Roots},
+        load::{self, Attached},
+        plan::{Mechanism, Plan, plan},
+    },
+    event::Event,
+    owner::Owners,
+    pipeline::Pipeline,
+    report::Report,
+    source::{
+        clock::{ClockOffset, monotonic_ns},
+        ring,
+    },
+    story::table::Limits,
+};
+
+/// How often the ring buffer is emptied. No record wakes anybody; this and the stories' own waits are the delay of
+/// a verdict.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Records taken before timers and signals get their turn.
+const BATCH: usize = 4096;
+
+/// Ring buffer size unless said otherwise, bytes: 100 ms of records at 250,000 a second, four times what two busy
+/// cores open and close.
+pub(crate) const RING_BYTES: u32 = 8 << 20;
+
+/// What a command does with an observation.
+pub(crate) trait Watcher {
+    /// One event, before it is understood.
+    fn event(&mut self, event: &Event) -> anyhow::Result<()>;
+    /// One report.
+    fn report(&mut self, report: &Report);
+    /// The end of a batch: time to flush, and to look at counters.
+    fn batch(&mut self, session: &Session) -> anyhow::Result<()>;
+}
+
+/// Attached, with everything that events flow through.
+pub(crate) struct Session {
+    pub(crate) attached: Attached,
+    pub(crate) plan: Plan,
+    pub(crate) release: String,
+    pub(crate) pipeline: Pipeline,
+    /// Records that were no events.
+    pub(crate) undecodable: u64,
+}
+
+impl Session {
+    /// Looks at the kernel, plans, loads and attaches.
+    pub(crate) fn start(ring_bytes: u32) -> anyhow::Result<Self> {
+        require_root()?;
+        let (facts, btf) = facts::gather(Roots::default())?;
+        let plan = plan(&facts)?;
+        let attached = load::attach(&plan, &btf, ring_bytes)?;
+        Ok(Self {
+            attached,
+            plan,
+            release: facts.release,
+            pipeline: Pipeline::new(Limits::default(), Some(Owners::default())),
+            undecodable: 0,
+        })
+    }
+
+    /// Hooks that are attached.
+    pub(crate) fn hooks(&self) -> usize {
+        self.plan.hooks.iter().filter(|hook| hook.mechanism.is_some()).count()
+    }
+
+    /// The mechanism of the hooks, as far as they share one.
+    pub(crate) fn mechanism(&self) -> &'static str {
+        let mut mechanisms: Vec<_> = self.plan.hooks.iter().filter_map(|hook| hook.mechanism).collect();
+        mechanisms.dedup();
+        match mechanisms.as_slice() {
+            [one] => Mechanism::word(*one),
+            _ => "mixed",
+        }
+    }
+
+    /// Drains until SIGINT or SIGTERM, then once more, and reports what has ended.
+    pub(crate) async fn watch(&mut self, watcher: &mut impl Watcher) -> anyhow::Result<()> {
+        let mut logger = self.attached.logger().context("reading the BPF program's own log")?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut tick = interval(DRAIN_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {
+                    self.drain(watcher).await?;
+                    logger.flush();
+                }
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+            }
+        }
+        self.drain(watcher).await?;
+        self.pipeline.finish(&mut |report| watcher.report(report));
+        watcher.batch(self)
+    }
+
+    async fn drain(&mut self, watcher: &mut impl Watcher) -> anyhow::Result<()> {
+        let now = monotonic_ns();
+        let mut failed = Ok(());
+        loop {
+            let Attached { ring, names, .. } = &mut self.attached;
+            let (pipeline, undecodable) = (&mut self.pipeline, &mut self.undecodable);
+            let taken = ring::drain(ring, names, BATCH, &mut |event| match event {
+                Ok(event) => {
+                    if failed.is_ok() {
+                        failed = watcher.event(&event);
+                    }
+                    pipeline.apply(&event, &mut |report| watcher.report(report));
+                }
+                Err(error) => {
+                    *undecodable += 1;
+                    log::warn!("a record was dropped: {error}");
+                }
+            });
+            if taken < BATCH {
+                break;
+            }
+            // A flood must not keep signals and scrapes waiting.
+            tokio::task::yield_now().await;
+        }
+        failed?;
+        self.pipeline.expire(now, &mut |report| watcher.report(report));
+        watcher.batch(self)
+    }
+
+    /// Everything that was lost so far, by reason; reasons that lost nothing included.
+    pub(crate) fn lost(&self) -> Vec<(&'static str, u64)> {
+        let names = observer_ebpf::abi::counter::NAMES;
+        let mut lost: Vec<_> = names.into_iter().zip(self.attached.lost()).collect();
+        let overflow = self.pipeline.overflow();
+        lost.extend([
+            ("undecodable", self.undecodable),
+            ("story_table_full", overflow.stories),
+            ("opening_table_full", overflow.openings),
+        ]);
+        lost
+    }
+}
+
+/// Every reason of [`Session::lost`].
+pub(crate) const LOST_REASONS: [&str; 6] =
+    ["ring_full", "read_fault", "mark_refused", "undecodable", "story_table_full", "opening_table_full"];
+
+/// The time of day of now, for what a batch writes.
+pub(crate) fn clock() -> ClockOffset {
+    ClockOffset::now()
+}
+
+/// CAP_BPF alone would do for loading, but the kernel's answer to its lack is a bare EPERM.
+fn require_root() -> anyhow::Result<()> {
+    let status = std::fs::read_to_string(Path::new("/proc/self/status")).context("reading /proc/self/status")?;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    // include/uapi/linux/capability.h
+    let (sys_admin, perfmon, bpf) = (1 << 21, 1 << 38, 1 << 39);
+    let may = effective & sys_admin != 0 || effective & (perfmon | bpf) == (perfmon | bpf);
+    if !may {
+        bail!("watching the kernel needs root, or CAP_BPF and CAP_PERFMON: try it with sudo");
+    }
+    Ok(())
+}

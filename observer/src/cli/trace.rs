@@ -1,0 +1,94 @@
+//! `observer trace`: closes as they happen, without a daemon.
+
+use std::{
+    fs::OpenOptions,
+    io::BufWriter,
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::{
+    output::{Format, Output},
+    session::{self, RING_BYTES, Session, Watcher},
+};
+use crate::{
+    event::Event,
+    owner::Cgroups,
+    report::Report,
+    source::recording::{FORMAT, Header, Recorder},
+};
+
+/// Show closes as they happen
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    /// How results are written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+    /// Also write every event to FILE, for `observer replay`; the file is readable by its owner only
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+}
+
+struct Trace {
+    output: Output,
+    recorder: Option<(PathBuf, Recorder<BufWriter<std::fs::File>>)>,
+    lost_told: u64,
+}
+
+pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
+    super::log::to_stderr();
+    let mut session = Session::start(RING_BYTES)?;
+    let recorder = args.record.clone().map(|path| recorder(path, &session)).transpose()?;
+    let output = Output::new(args.output, session::clock(), Cgroups::new());
+    let mut trace = Trace { output, recorder, lost_told: 0 };
+    log::info!("ready: {} hooks attached by {}; Ctrl-C ends", session.hooks(), session.mechanism());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(session.watch(&mut trace))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn recorder(path: PathBuf, session: &Session) -> anyhow::Result<(PathBuf, Recorder<BufWriter<std::fs::File>>)> {
+    // Addresses and process names are in it: not for everybody.
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+    let file = file.with_context(|| format!("writing the recording {}", path.display()))?;
+    let header = Header {
+        recording: FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: session.release.clone(),
+        mechanism: session.mechanism().to_owned(),
+        clock_offset_ns: session::clock(),
+    };
+    let recorder = Recorder::new(BufWriter::new(file), &header);
+    let recorder = recorder.with_context(|| format!("writing the recording {}", path.display()))?;
+    Ok((path, recorder))
+}
+
+impl Watcher for Trace {
+    fn event(&mut self, event: &Event) -> anyhow::Result<()> {
+        if let Some((path, recorder)) = &mut self.recorder {
+            recorder.write(event).with_context(|| format!("writing the recording {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, report: &Report) {
+        self.output.write(report);
+    }
+
+    fn batch(&mut self, session: &Session) -> anyhow::Result<()> {
+        if let Some((path, recorder)) = &mut self.recorder {
+            recorder.flush().with_context(|| format!("writing the recording {}", path.display()))?;
+        }
+        let lost: u64 = session.lost().iter().map(|(_, lost)| lost).sum();
+        if lost > self.lost_told {
+            log::warn!("{} records were lost (all together {lost}); some closes have no verdict", lost - self.lost_told);
+            self.lost_told = lost;
+        }
+        self.output.set_clock(session::clock());
+        self.output.flush().context("writing to stdout")
+    }
+}

@@ -1,0 +1,143 @@
+//! What the kernel said, in words: bytes have become types, numbers have become names.
+//!
+//! Comes in: one record (see [`decode`]) or one line of a recording. Goes out: [`Event`]. No clock, no I/O.
+
+pub mod decode;
+mod socket;
+mod task;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    socket::{Endpoints, Family, Socket, State},
+    task::{Comm, Task},
+};
+
+/// A socket, as the kernel side names it: unique while the socket lives, reused afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SockId(pub u64);
+
+/// Which end of the connection acted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// This host's socket.
+    Local,
+    /// The peer.
+    Remote,
+}
+
+/// `enum sk_rst_reason` by name, without its `SK_RST_REASON_` prefix; such as `TCP_ABORT_ON_CLOSE`.
+pub type Reason = Arc<str>;
+
+/// One record of the kernel side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// `CLOCK_MONOTONIC`, ns.
+    pub ns: u64,
+    /// The socket; 0 in [`Body::StrayReset`].
+    pub sock: SockId,
+    /// The process whose system call held the socket. None for what a packet or a timer did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+/// What happened to a socket. Variants are the kernel side's record kinds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Body {
+    /// A connection begins.
+    Opened {
+        /// Who connected.
+        by: Side,
+    },
+    /// `inet_sock_set_state`.
+    StateChange {
+        /// State before.
+        old: State,
+        /// State after.
+        new: State,
+        /// Just before the new state is stored.
+        socket: Socket,
+    },
+    /// `tcp_send_reset` on a socket that is or was a connection.
+    ResetSent {
+        /// None where the kernel gives none (before 6.10).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
+        /// Our side decided; false when a segment provoked the reset.
+        active: bool,
+        /// After the reset was sent.
+        socket: Socket,
+    },
+    /// `tcp_receive_reset`.
+    ResetReceived {
+        /// Before the reset took effect.
+        socket: Socket,
+    },
+    /// `tcp_destroy_sock` in the process that closed an ended connection.
+    Destroyed {
+        /// At the end.
+        socket: Socket,
+    },
+    /// `inet_sk_error_report`.
+    ErrorReport {
+        /// With `err` as reported.
+        socket: Socket,
+    },
+    /// A failing send.
+    WriteError {
+        /// Positive errno.
+        errno: u32,
+        /// SIGPIPE was generated.
+        sigpipe: bool,
+        /// After the failure.
+        socket: Socket,
+    },
+    /// A reset for no live connection.
+    StrayReset {
+        /// None where the kernel gives none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
+        /// State of the socket that was found. None when there was no socket.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<State>,
+        /// Who was reset.
+        endpoints: Endpoints,
+    },
+}
+
+impl Body {
+    /// Name of the record kind, as in recordings and in `observer_records_total{record}`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Opened { .. } => "opened",
+            Self::StateChange { .. } => "state_change",
+            Self::ResetSent { .. } => "reset_sent",
+            Self::ResetReceived { .. } => "reset_received",
+            Self::Destroyed { .. } => "destroyed",
+            Self::ErrorReport { .. } => "error_report",
+            Self::WriteError { .. } => "write_error",
+            Self::StrayReset { .. } => "stray_reset",
+        }
+    }
+
+    /// Every name of [`Self::name`].
+    pub const NAMES: [&'static str; 8] = [
+        "opened",
+        "state_change",
+        "reset_sent",
+        "reset_received",
+        "destroyed",
+        "error_report",
+        "write_error",
+        "stray_reset",
+    ];
+}

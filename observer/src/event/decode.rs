@@ -1,0 +1,192 @@
+//! Bytes of the ring buffer → [`Event`]. Total: any bytes give an event or a [`DecodeError`], never a panic.
+
+use std::{
+    mem::size_of,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
+
+use observer_ebpf::abi::record::{self, flag, kind};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{Body, Endpoints, Event, Reason, Side, SockId, Socket, State, Task};
+
+/// What the running kernel calls its numbers, and how long its clock tick is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelNames {
+    /// Names of `enum sk_rst_reason` by number; empty before 6.10.
+    pub reset_reasons: Vec<Option<Reason>>,
+    /// One jiffy, ns.
+    pub tick_ns: u64,
+}
+
+/// Why bytes are not a record.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// Not even a header, or a kind this version does not know.
+    #[error("record of {len} bytes has kind {kind:?}, which this version does not know")]
+    UnknownKind {
+        /// The first field, where there is one.
+        kind: Option<u32>,
+        /// Length of the record.
+        len: usize,
+    },
+    /// The length does not fit the kind.
+    #[error("record of kind {kind} has {len} bytes instead of {expected}")]
+    Length {
+        /// Kind.
+        kind: u32,
+        /// Length of the record.
+        len: usize,
+        /// Length that the kind has.
+        expected: usize,
+    },
+    /// A field holds a number that is no TCP state.
+    #[error("{0} is no TCP state")]
+    State(u32),
+    /// A field holds a number that is no address family of TCP.
+    #[error("{0} is no address family of TCP")]
+    Family(u16),
+}
+
+/// Types of `abi::record`: integers only, so any bytes are a value.
+///
+/// # Safety
+/// Every bit pattern must be valid.
+unsafe trait Record: Copy {}
+
+macro_rules! records {
+    ($($name:ident)*) => { $(
+        // SAFETY: abi::record allows fixed-width integers and arrays of them only.
+        unsafe impl Record for record::$name {}
+    )* };
+}
+records!(Header Opened StateChange ResetSent ResetReceived Destroyed ErrorReport WriteError StrayReset);
+
+fn view<T: Record>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
+    if bytes.len() != size_of::<T>() {
+        return Err(DecodeError::Length { kind, len: bytes.len(), expected: size_of::<T>() });
+    }
+    // SAFETY: the length was checked, every bit pattern of a Record is valid, and the read may be unaligned.
+    Ok(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+/// One record → one event.
+pub fn decode(bytes: &[u8], names: &KernelNames) -> Result<Event, DecodeError> {
+    let number = bytes.first_chunk::<4>().map(|first| u32::from_ne_bytes(*first));
+    let unknown = DecodeError::UnknownKind { kind: number, len: bytes.len() };
+    let Some(kind) = number else { return Err(unknown) };
+    match kind {
+        kind::OPENED => {
+            let r: record::Opened = view(kind, bytes)?;
+            let by = if r.by_us == 1 { Side::Local } else { Side::Remote };
+            Ok(event(&r.header, Some(&r.task), Body::Opened { by }))
+        }
+        kind::STATE_CHANGE => {
+            let r: record::StateChange = view(kind, bytes)?;
+            let body = Body::StateChange {
+                old: state(r.old)?,
+                new: state(r.new)?,
+                socket: socket(&r.socket, names)?,
+            };
+            Ok(event(&r.header, Some(&r.task), body))
+        }
+        kind::RESET_SENT => {
+            let r: record::ResetSent = view(kind, bytes)?;
+            let body = Body::ResetSent {
+                reason: reason(r.reason, names),
+                active: r.active == 1,
+                socket: socket(&r.socket, names)?,
+            };
+            Ok(event(&r.header, Some(&r.task), body))
+        }
+        kind::RESET_RECEIVED => {
+            let r: record::ResetReceived = view(kind, bytes)?;
+            Ok(event(&r.header, Some(&r.task), Body::ResetReceived { socket: socket(&r.socket, names)? }))
+        }
+        kind::DESTROYED => {
+            let r: record::Destroyed = view(kind, bytes)?;
+            Ok(event(&r.header, Some(&r.task), Body::Destroyed { socket: socket(&r.socket, names)? }))
+        }
+        kind::ERROR_REPORT => {
+            let r: record::ErrorReport = view(kind, bytes)?;
+            Ok(event(&r.header, Some(&r.task), Body::ErrorReport { socket: socket(&r.socket, names)? }))
+        }
+        kind::WRITE_ERROR => {
+            let r: record::WriteError = view(kind, bytes)?;
+            let body = Body::WriteError {
+                errno: r.errno,
+                sigpipe: r.sigpipe == 1,
+                socket: socket(&r.socket, names)?,
+            };
+            Ok(event(&r.header, Some(&r.task), body))
+        }
+        kind::STRAY_RESET => {
+            let r: record::StrayReset = view(kind, bytes)?;
+            let body = Body::StrayReset {
+                reason: reason(r.reason, names),
+                state: if r.state == 0 { None } else { Some(state(r.state)?) },
+                endpoints: endpoints(&r.endpoints)?,
+            };
+            Ok(event(&r.header, None, body))
+        }
+        _ => Err(unknown),
+    }
+}
+
+fn event(header: &record::Header, task: Option<&record::Task>, body: Body) -> Event {
+    let task = task.filter(|_| header.has_task == 1).map(Task::from);
+    Event { ns: header.ns, sock: SockId(header.sock), task, body }
+}
+
+fn state(number: u32) -> Result<State, DecodeError> {
+    State::from_kernel(number).ok_or(DecodeError::State(number))
+}
+
+fn reason(number: u32, names: &KernelNames) -> Option<Reason> {
+    let index = usize::try_from(number).ok()?;
+    names.reset_reasons.get(index).cloned().flatten()
+}
+
+fn endpoints(ends: &record::Endpoints) -> Result<Endpoints, DecodeError> {
+    let address = |bytes: &[u8; 16]| -> Result<IpAddr, DecodeError> {
+        match ends.family {
+            record::AF_INET => Ok(IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]])),
+            // An IPv6 socket may talk IPv4 (RFC 4291 section 2.5.5.2): then that is what the connection is.
+            record::AF_INET6 => Ok(Ipv6Addr::from(*bytes).to_canonical()),
+            family => Err(DecodeError::Family(family)),
+        }
+    };
+    Ok(Endpoints {
+        local: SocketAddr::new(address(&ends.local)?, ends.local_port),
+        remote: SocketAddr::new(address(&ends.remote)?, ends.remote_port),
+        netns: ends.netns,
+    })
+}
+
+fn socket(s: &record::Socket, names: &KernelNames) -> Result<Socket, DecodeError> {
+    let is = |bit: u32| s.flags & bit != 0;
+    Ok(Socket {
+        endpoints: endpoints(&s.endpoints)?,
+        state: state(s.state)?,
+        inode: s.inode,
+        rcv_shutdown: s.shutdown & 1 != 0,
+        send_shutdown: s.shutdown & 2 != 0,
+        dead: is(flag::DEAD),
+        done: is(flag::DONE),
+        keepalive: is(flag::KEEPALIVE),
+        linger_ms: is(flag::LINGER).then(|| s.lingertime.saturating_mul(names.tick_ns) / 1_000_000),
+        owned: is(flag::OWNED),
+        closing: is(flag::CLOSING),
+        has_socket: is(flag::HAS_SOCKET),
+        err: s.err,
+        rcv_nxt: s.rcv_nxt,
+        copied_seq: s.copied_seq,
+        write_seq: s.write_seq,
+        snd_nxt: s.snd_nxt,
+        snd_una: s.snd_una,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! A TCP socket at the moment of a hook.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// States of a TCP socket (RFC 9293 section 3.3.2; numbers from the kernel's `include/net/tcp_states.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the names are RFC 9293's")]
+pub enum State {
+    Established,
+    SynSent,
+    SynRecv,
+    #[serde(rename = "FIN_WAIT1")]
+    FinWait1,
+    #[serde(rename = "FIN_WAIT2")]
+    FinWait2,
+    TimeWait,
+    Close,
+    CloseWait,
+    LastAck,
+    Listen,
+    Closing,
+    NewSynRecv,
+}
+
+impl State {
+    /// From the kernel's number. None for a number that is no state.
+    #[must_use]
+    pub const fn from_kernel(number: u32) -> Option<Self> {
+        Some(match number {
+            1 => Self::Established,
+            2 => Self::SynSent,
+            3 => Self::SynRecv,
+            4 => Self::FinWait1,
+            5 => Self::FinWait2,
+            6 => Self::TimeWait,
+            7 => Self::Close,
+            8 => Self::CloseWait,
+            9 => Self::LastAck,
+            10 => Self::Listen,
+            11 => Self::Closing,
+            12 => Self::NewSynRecv,
+            _ => return None,
+        })
+    }
+
+    /// The kernel's name without its `TCP_` prefix.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Established => "ESTABLISHED",
+            Self::SynSent => "SYN_SENT",
+            Self::SynRecv => "SYN_RECV",
+            Self::FinWait1 => "FIN_WAIT1",
+            Self::FinWait2 => "FIN_WAIT2",
+            Self::TimeWait => "TIME_WAIT",
+            Self::Close => "CLOSE",
+            Self::CloseWait => "CLOSE_WAIT",
+            Self::LastAck => "LAST_ACK",
+            Self::Listen => "LISTEN",
+            Self::Closing => "CLOSING",
+            Self::NewSynRecv => "NEW_SYN_RECV",
+        }
+    }
+
+    /// Our FIN is queued or sent, and not yet acknowledged.
+    #[must_use]
+    pub const fn fin_outstanding(self) -> bool {
+        matches!(self, Self::FinWait1 | Self::Closing | Self::LastAck)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Address family on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4, also when an IPv6 socket carries it as a mapped address.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+/// Both ends of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// Our end.
+    pub local: SocketAddr,
+    /// Their end.
+    pub remote: SocketAddr,
+    /// Inode number of the network namespace; 0 when it was not to be told.
+    pub netns: u32,
+}
+
+impl Endpoints {
+    /// Address family on the wire.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        match self.remote.ip() {
+            IpAddr::V4(_) => Family::Ipv4,
+            IpAddr::V6(_) => Family::Ipv6,
+        }
+    }
+}
+
+/// What a record says of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the kernel's")]
+pub struct Socket {
+    /// Both ends.
+    #[serde(flatten)]
+    pub endpoints: Endpoints,
+    /// State as stored at the hook; at a state change still the old one.
+    pub state: State,
+    /// Inode of the socket's file; 0 once orphaned.
+    pub inode: u64,
+    /// `sk_shutdown`: receiving is shut down (by us, or by the peer's FIN).
+    pub rcv_shutdown: bool,
+    /// `sk_shutdown`: sending is shut down.
+    pub send_shutdown: bool,
+    /// `SOCK_DEAD`: no process has it any more.
+    pub dead: bool,
+    /// `SOCK_DONE`: the peer's FIN was received.
+    pub done: bool,
+    /// SO_KEEPALIVE is on.
+    pub keepalive: bool,
+    /// SO_LINGER: None when off, else its time in ms.
+    pub linger_ms: Option<u64>,
+    /// A system call, or its backlog, holds the socket.
+    pub owned: bool,
+    /// `close()` runs: the last reference to the file is gone.
+    pub closing: bool,
+    /// The socket belongs to a file: not orphaned, and accepted if it came from a listener.
+    pub has_socket: bool,
+    /// `sk_err`: 0 or a positive errno.
+    pub err: u32,
+    /// Next sequence number expected from the peer.
+    pub rcv_nxt: u32,
+    /// First sequence number the application has not read.
+    pub copied_seq: u32,
+    /// Sequence number after the last byte the application wrote, and after our FIN once it is queued.
+    pub write_seq: u32,
+    /// Next sequence number to be sent.
+    pub snd_nxt: u32,
+    /// First sequence number the peer has not acknowledged.
+    pub snd_una: u32,
+}
+
+impl Socket {
+    /// Bytes received that the application has not read.
+    ///
+    /// The peer's FIN takes one sequence number, which is read as end of file; `SOCK_DONE` says that it is there.
+    #[must_use]
+    pub const fn unread(&self) -> u32 {
+        let queued = self.rcv_nxt.wrapping_sub(self.copied_seq);
+        if self.done && queued > 0 { queued - 1 } else { queued }
+    }
+
+    /// Bytes that were sent and not acknowledged; neither SYN nor FIN counts.
+    #[must_use]
+    pub const fn unacked(&self) -> u32 {
+        let in_flight = self.snd_nxt.wrapping_sub(self.snd_una);
+        let all_sent = self.snd_nxt == self.write_seq;
+        in_flight.saturating_sub(self.control_outstanding(all_sent))
+    }
+
+    /// Bytes that were written and never sent.
+    #[must_use]
+    pub const fn unsent(&self) -> u32 {
+        let queued = self.write_seq.wrapping_sub(self.snd_nxt);
+        queued.saturating_sub(self.control_outstanding(queued > 0))
+    }
+
+    /// The SYN or FIN among the outstanding sequence numbers: a FIN is always the last of them.
+    const fn control_outstanding(&self, includes_last: bool) -> u32 {
+        let outstanding = self.state.fin_outstanding() || matches!(self.state, State::SynSent);
+        (outstanding && includes_last) as u32
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An established connection with nothing queued either way.
+    pub(crate) fn socket() -> Socket {
+        Socket {
+            endpoints: Endpoints {
+                local: ([127, 0, 0, 1], 1000).into(),
+                remote: ([127, 0, 0, 1], 2000).into(),
+                netns: 7,
+            },
+            state: State::Established,
+            inode: 42,
+            rcv_shutdown: false,
+            send_shutdown: false,
+            dead: false,
+            done: false,
+            keepalive: false,
+            linger_ms: None,
+            owned: false,
+            closing: false,
+            has_socket: true,
+            err: 0,
+            rcv_nxt: 500,
+            copied_seq: 500,
+            write_seq: 900,
+            snd_nxt: 900,
+            snd_una: 900,
+        }
+    }
+
+    #[test]
+    fn neither_syn_nor_fin_counts_as_data() {
+        let idle = socket();
+        assert_eq!((idle.unread(), idle.unacked(), idle.unsent()), (0, 0, 0));
+        let syn = Socket { state: State::SynSent, snd_una: 899, ..idle };
+        assert_eq!((syn.unacked(), syn.unsent()), (0, 0));
+        let fin_sent = Socket { state: State::FinWait1, snd_una: 894, ..idle };
+        assert_eq!((fin_sent.unacked(), fin_sent.unsent()), (5, 0));
+        let fin_waits = Socket { state: State::LastAck, snd_una: 880, snd_nxt: 890, ..idle };
+        assert_eq!((fin_waits.unacked(), fin_waits.unsent()), (10, 9));
+        let fin_unread = Socket { done: true, copied_seq: 489, ..idle };
+        assert_eq!(fin_unread.unread(), 10);
+        let eof_read = Socket { done: true, ..idle };
+        assert_eq!(eof_read.unread(), 0);
+    }
+
+    #[test]
+    fn sequence_numbers_wrap() {
+        let wrapped = Socket { snd_una: u32::MAX - 1, snd_nxt: 3, write_seq: 10, ..socket() };
+        assert_eq!((wrapped.unacked(), wrapped.unsent()), (5, 7));
+    }
+
+    #[test]
+    fn every_state_number_has_the_name_the_kernel_gives_it() {
+        for number in 1..=12 {
+            let state = State::from_kernel(number).unwrap();
+            assert_eq!(serde_json::to_value(state).unwrap(), state.name());
+        }
+        assert_eq!(State::from_kernel(0), None);
+        assert_eq!(State::from_kernel(13), None);
+    }
+}

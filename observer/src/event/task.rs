@@ -1,0 +1,130 @@
+//! The process of an event.
+
+use std::fmt;
+
+use observer_ebpf::abi::record;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// A process and the thread of it that was running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Process id (the kernel's tgid) in the initial pid namespace.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Real user id.
+    pub uid: u32,
+    /// Name of the process: its thread group leader's.
+    pub comm: Comm,
+    /// Id of the cgroup v2 it is in.
+    pub cgroup: u64,
+    /// The thread was exiting.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exiting: bool,
+    /// A thread of the kernel, such as the worker that closes descriptors that nobody holds any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kthread: bool,
+    /// Signal that killed the process, 0 for none; means something only while `exiting`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub signal: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(n: &u8) -> bool {
+    *n == 0
+}
+
+impl From<&record::Task> for Task {
+    fn from(task: &record::Task) -> Self {
+        Self {
+            pid: task.pid,
+            tid: task.tid,
+            uid: task.uid,
+            comm: Comm(task.comm),
+            cgroup: task.cgroup,
+            exiting: task.flags & record::PF_EXITING != 0,
+            kthread: task.flags & record::PF_KTHREAD != 0,
+            // wait(2): the low seven bits of an exit code are the terminating signal, the eighth says core dumped.
+            signal: (task.exit_code & 0x7f) as u8,
+        }
+    }
+}
+
+/// A process name: at most 15 bytes, not necessarily UTF-8.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Comm([u8; 16]);
+
+impl Comm {
+    /// The bytes before the terminating NUL.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        let Self(bytes) = self;
+        bytes.split(|&byte| byte == 0).next().unwrap_or_default()
+    }
+}
+
+impl From<&str> for Comm {
+    /// Cuts at 15 bytes, as the kernel does.
+    fn from(name: &str) -> Self {
+        let mut bytes = [0; 16];
+        for (to, from) in bytes.iter_mut().take(15).zip(name.bytes()) {
+            *to = from;
+        }
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Comm {
+    /// Control characters and what is not UTF-8 become `?`: a process chooses its own name, a terminal shows it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.as_bytes().utf8_chunks() {
+            for c in chunk.valid().chars() {
+                fmt::Write::write_char(f, if c.is_control() { '?' } else { c })?;
+            }
+            if !chunk.invalid().is_empty() {
+                f.write_str("?")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Comm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+impl Serialize for Comm {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Comm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if name.len() > 63 {
+            return Err(D::Error::custom("a process name has at most 15 bytes"));
+        }
+        Ok(Self::from(name.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_made_safe_for_terminals() {
+        let mut comm = Comm::from("a\x1b[31mb");
+        assert_eq!(comm.to_string(), "a?[31mb");
+        comm.0[0] = 0xff;
+        assert_eq!(comm.to_string(), "??[31mb");
+    }
+
+    #[test]
+    fn names_are_cut_as_the_kernel_cuts_them() {
+        assert_eq!(Comm::from("a-very-long-process-name").to_string(), "a-very-long-pro");
+    }
+}

@@ -1,0 +1,8 @@
+//! Reports → people and machines: sentences, JSON lines, metrics.
+
+pub mod errno;
+pub mod json;
+
+pub mod sentence;
+
+pub mod text;

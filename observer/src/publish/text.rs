@@ -1,0 +1,24 @@
+//! Reports → one line for people: when, what, between whom, and the sentence.
+
+use super::sentence;
+use crate::{report::Report, source::clock::ClockOffset};
+
+/// One report as one line, without its newline.
+#[must_use]
+pub fn line(report: &Report, clock: ClockOffset) -> String {
+    let (ns, what) = match report {
+        Report::Close(verdict) => {
+            let what = format!("{}/{}", verdict.outcome.word(), verdict.cause.word());
+            // Where the two words are one, saying it twice helps nobody.
+            let twice = verdict.outcome.word() == verdict.cause.word();
+            (verdict.ns, if twice { verdict.cause.word().to_owned() } else { what })
+        }
+        Report::WriteError(failure) => (failure.ns, format!("write_error/{}", failure.verdict.cause.word())),
+        Report::StrayReset(reset) => (reset.ns, format!("reset/{}", reset.cause.word())),
+    };
+    let time = clock.rfc3339(ns);
+    // The day is on the terminal's prompt; milliseconds are as fine as eyes need.
+    let time = time.get(11..23).unwrap_or(&time);
+    let ends = report.endpoints();
+    format!("{time}  {what:<36}  {} > {}  {}", ends.local, ends.remote, sentence::of(report))
+}

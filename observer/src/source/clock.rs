@@ -1,0 +1,68 @@
+//! The clocks of records, of people, and of the kernel's timers.
+
+use serde::{Deserialize, Serialize};
+
+/// Turns the kernel's monotonic time into the time of day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClockOffset(
+    /// `CLOCK_REALTIME` minus `CLOCK_MONOTONIC`, ns.
+    pub i64,
+);
+
+impl ClockOffset {
+    /// As of now; it changes when the time of day is set.
+    #[must_use]
+    pub fn now() -> Self {
+        let of_day = read(libc::CLOCK_REALTIME);
+        Self(of_day.cast_signed().saturating_sub(monotonic_ns().cast_signed()))
+    }
+
+    /// RFC 3339 with nanoseconds, UTC.
+    #[must_use]
+    pub fn rfc3339(self, monotonic_ns: u64) -> String {
+        let Self(offset) = self;
+        let ns = i128::from(monotonic_ns) + i128::from(offset);
+        // Out of range only when a recording says so.
+        let time = jiff::Timestamp::from_nanosecond(ns).unwrap_or_default();
+        format!("{time:.9}")
+    }
+}
+
+/// `CLOCK_MONOTONIC`, ns; the clock of every record.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+/// One jiffy, ns: the coarse clocks advance once a tick, and say so as their resolution.
+#[must_use]
+pub fn tick_ns() -> u64 {
+    let mut resolution = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is valid for the call; the clock exists since 2.6.32.
+    unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut resolution) };
+    nanoseconds(resolution)
+}
+
+fn read(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is valid for the call; both clocks always exist.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    nanoseconds(time)
+}
+
+fn nanoseconds(time: libc::timespec) -> u64 {
+    u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_carry_nanoseconds_also_when_they_are_zero() {
+        assert_eq!(ClockOffset(0).rfc3339(0), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(ClockOffset(1).rfc3339(1_000_000_000), "1970-01-01T00:00:01.000000001Z");
+        assert_eq!(ClockOffset(i64::MAX).rfc3339(u64::MAX).len(), "2846-06-10T21:43:00.906845206Z".len());
+    }
+}

@@ -1,0 +1,309 @@
+//! All that is known of how one connection ends.
+//!
+//! Comes in: the events of one socket, in order. Goes out: [`Story`], the evidence that `classify` decides on.
+//! It notes what was seen and decides nothing about causes. No clock: time is the events' own.
+
+pub mod table;
+
+use std::collections::BTreeMap;
+
+use crate::event::{Body, Endpoints, Event, Reason, Side, SockId, Socket, State, Task};
+
+/// What our side did to end the connection; a closed set (`local_action` in JSON).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LocalAction {
+    /// The last descriptor was closed.
+    Close,
+    /// `shutdown(SHUT_WR)`.
+    ShutdownWrite,
+    /// `shutdown(SHUT_RDWR)`, or both directions one after the other.
+    ShutdownBoth,
+    /// The process exited with the descriptor open.
+    ProcessExit,
+    /// A signal killed the process.
+    Killed,
+    /// `connect(AF_UNSPEC)`.
+    Disconnect,
+}
+
+/// The connection's beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// When `connect()` was called, or the handshake was complete.
+    pub ns: u64,
+    /// Who connected.
+    pub by: Side,
+    /// The connecting process; None for an accepted connection.
+    pub task: Option<Task>,
+}
+
+/// Our FIN was queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FinSent {
+    /// When.
+    pub ns: u64,
+    /// By which call.
+    pub action: LocalAction,
+    /// By which process; None when it was not seen (a deferred FIN leaves in softirq).
+    pub task: Option<Task>,
+    /// `write_seq` before the FIN took its number.
+    pub write_seq: u32,
+}
+
+/// The peer's FIN arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerFin {
+    /// When.
+    pub ns: u64,
+    /// What we had written by then.
+    pub write_seq: u32,
+}
+
+/// `close()` by a call, an exit or a signal, with the SO_LINGER of that moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseCall {
+    /// When.
+    pub ns: u64,
+    /// How.
+    pub action: LocalAction,
+    /// By which process.
+    pub task: Option<Task>,
+    /// SO_LINGER: None when off, else its time in ms.
+    pub linger_ms: Option<u64>,
+    /// What the application had not read.
+    pub unread: u32,
+}
+
+/// A reset of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResetSent {
+    /// When.
+    pub ns: u64,
+    /// The kernel's name for it, where it gives one.
+    pub reason: Option<Reason>,
+    /// Our side decided, rather than a segment of the peer's.
+    pub active: bool,
+    /// The socket then; its sequence numbers may already be past use.
+    pub socket: Socket,
+    /// The lock holder.
+    pub task: Option<Task>,
+}
+
+/// `tcp_reset()` ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResetReceived {
+    /// When.
+    pub ns: u64,
+    /// The socket before it.
+    pub socket: Socket,
+}
+
+/// The socket reached CLOSE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// When.
+    pub ns: u64,
+    /// State before.
+    pub old: State,
+    /// The socket just before, queues still intact.
+    pub socket: Socket,
+    /// The lock holder.
+    pub task: Option<Task>,
+}
+
+/// Everything seen of one connection's end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Story {
+    /// The socket.
+    pub sock: SockId,
+    /// Time of the first sign of an end.
+    pub first_ns: u64,
+    /// Both ends, as last seen complete.
+    pub endpoints: Endpoints,
+    /// None when the connection is older than the observer.
+    pub opening: Option<Opening>,
+    /// Our FIN.
+    pub fin_sent: Option<FinSent>,
+    /// Our FIN was acknowledged while a process still had the socket.
+    pub fin_acked_ns: Option<u64>,
+    /// The peer's FIN.
+    pub peer_fin: Option<PeerFin>,
+    /// Both FINs were under way at the same time.
+    pub simultaneous: bool,
+    /// Our `close()`.
+    pub close_call: Option<CloseCall>,
+    /// Our reset.
+    pub reset_sent: Option<ResetSent>,
+    /// `tcp_reset()` ran: the peer's reset, or late data (see `classify`).
+    pub reset_received: Option<ResetReceived>,
+    /// The end itself.
+    pub end: Option<End>,
+    /// No process has the socket any more, since then.
+    pub gone_ns: Option<u64>,
+    /// A process seen holding the socket; the fallback for who owns it.
+    pub holder: Option<Task>,
+    /// Inode of the socket's file while it had one; 0 when never seen.
+    pub inode: u64,
+    /// Failed sends so far, by errno.
+    pub write_errors: BTreeMap<u32, u32>,
+}
+
+impl Story {
+    /// Begins with the first sign of an end.
+    #[must_use]
+    pub fn new(sock: SockId, first_ns: u64, endpoints: Endpoints, opening: Option<Opening>) -> Self {
+        Self {
+            sock,
+            first_ns,
+            endpoints,
+            opening,
+            fin_sent: None,
+            fin_acked_ns: None,
+            peer_fin: None,
+            simultaneous: false,
+            close_call: None,
+            reset_sent: None,
+            reset_received: None,
+            end: None,
+            gone_ns: None,
+            holder: None,
+            inode: 0,
+            write_errors: BTreeMap::new(),
+        }
+    }
+
+    /// Name of the connection: the same in its verdict and in every write error of it.
+    #[must_use]
+    pub fn id(&self) -> String {
+        // First sign and socket are unique together: a socket has one story at a time.
+        format!("{:x}-{:04x}", self.first_ns, self.sock.0 & 0xffff)
+    }
+
+    /// Notes one event. [`Body::Opened`] and [`Body::StrayReset`] are the table's to handle.
+    pub fn note(&mut self, event: &Event) {
+        match &event.body {
+            Body::StateChange { old, new, socket } => {
+                self.see(socket, event.task);
+                self.note_state(event, *old, *new, socket);
+            }
+            Body::ResetSent { reason, active, socket } => {
+                self.see(socket, None);
+                self.reset_sent = Some(ResetSent {
+                    ns: event.ns,
+                    reason: reason.clone(),
+                    active: *active,
+                    socket: *socket,
+                    task: event.task,
+                });
+            }
+            Body::ResetReceived { socket } => {
+                self.see(socket, event.task);
+                self.reset_received = Some(ResetReceived { ns: event.ns, socket: *socket });
+            }
+            Body::Destroyed { socket } => {
+                self.see(socket, event.task);
+                self.gone_ns = Some(event.ns);
+                if self.close_call.is_none() {
+                    self.close_call = Some(close_call(event, socket));
+                }
+            }
+            Body::ErrorReport { socket } => self.see(socket, event.task),
+            Body::WriteError { errno, socket, .. } => {
+                self.see(socket, event.task);
+                *self.write_errors.entry(*errno).or_default() += 1;
+            }
+            Body::Opened { .. } | Body::StrayReset { .. } => {}
+        }
+    }
+
+    /// What every look at the socket adds.
+    fn see(&mut self, socket: &Socket, task: Option<Task>) {
+        // tcp_disconnect() clears the remote port, and the verdict still needs it.
+        if socket.endpoints.remote.port() != 0 {
+            self.endpoints = socket.endpoints;
+        }
+        if socket.inode != 0 {
+            self.inode = socket.inode;
+        }
+        // A kernel thread that closes what nobody holds any more is no owner.
+        if let Some(task) = task.filter(|task| !task.kthread) {
+            self.holder = Some(task);
+        }
+    }
+
+    fn note_state(&mut self, event: &Event, old: State, new: State, socket: &Socket) {
+        use State::{Close, CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, SynRecv};
+        let closing = socket.closing && event.task.is_some();
+        if closing && self.close_call.is_none() {
+            self.close_call = Some(close_call(event, socket));
+        }
+        match (old, new) {
+            (Established | SynRecv, FinWait1) | (CloseWait, LastAck) => {
+                self.fin_sent.get_or_insert(FinSent {
+                    ns: event.ns,
+                    action: fin_action(event.task, socket, old),
+                    task: event.task,
+                    write_seq: socket.write_seq,
+                });
+            }
+            (Established | SynRecv, CloseWait) => self.note_peer_fin(event.ns, socket),
+            (FinWait1, Closing) => {
+                self.simultaneous = true;
+                self.note_peer_fin(event.ns, socket);
+            }
+            (FinWait1, FinWait2) => self.fin_acked_ns = Some(event.ns),
+            (_, Close) => {
+                // In FIN_WAIT2 the peer's FIN ends the connection without a state of its own.
+                if old == FinWait2 && socket.done {
+                    self.note_peer_fin(event.ns, socket);
+                }
+                self.end = Some(End { ns: event.ns, old, socket: *socket, task: event.task });
+                if socket.dead || closing {
+                    self.gone_ns = Some(event.ns);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn note_peer_fin(&mut self, ns: u64, socket: &Socket) {
+        let write_seq = self.fin_sent.map_or(socket.write_seq, |fin| fin.write_seq);
+        self.peer_fin.get_or_insert(PeerFin { ns, write_seq });
+    }
+}
+
+fn close_call(event: &Event, socket: &Socket) -> CloseCall {
+    CloseCall {
+        ns: event.ns,
+        action: close_action(event.task),
+        task: event.task,
+        linger_ms: socket.linger_ms,
+        unread: socket.unread(),
+    }
+}
+
+/// How a process lets go of its last descriptor: `do_exit` closes files with PF_EXITING set and the exit code known.
+fn close_action(task: Option<Task>) -> LocalAction {
+    match task {
+        Some(Task { exiting: true, signal: 1.., .. }) => LocalAction::Killed,
+        Some(Task { exiting: true, .. }) => LocalAction::ProcessExit,
+        _ => LocalAction::Close,
+    }
+}
+
+/// Which call queued our FIN.
+///
+/// `close()` runs with the file's last reference gone (`__fput`), `shutdown()` with it held. In CLOSE_WAIT the
+/// receiving side is shut down already, so SHUT_WR and SHUT_RDWR are the same act there.
+fn fin_action(task: Option<Task>, socket: &Socket, old: State) -> LocalAction {
+    if socket.closing || !socket.has_socket {
+        close_action(task)
+    } else if socket.rcv_shutdown && old != State::CloseWait {
+        LocalAction::ShutdownBoth
+    } else {
+        LocalAction::ShutdownWrite
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,240 @@
+//! Which event belongs to which connection, and when a story is ready to be told.
+//!
+//! Comes in: events in the order of the ring buffer, and the time now and then ([`StoryTable::expire`]).
+//! Goes out: [`Told`]. Bounded: what does not fit is counted, never silent.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::{Opening, Story};
+use crate::event::{Body, Event, SockId, State};
+
+/// How long an ended connection that nobody holds waits for its last signs: a reset that late data provokes is
+/// traced after the socket's end, and records of two CPUs may overtake each other.
+pub const SETTLE_NS: u64 = 20_000_000;
+
+/// How long an ended connection whose descriptor is still open waits for its process to show itself, by a failing
+/// write or by `close()`.
+pub const GRACE_NS: u64 = 250_000_000;
+
+/// Limits of a table, in entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections whose end has begun.
+    pub stories: usize,
+    /// Connections whose beginning is remembered.
+    pub openings: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { stories: 262_144, openings: 524_288 }
+    }
+}
+
+/// Something to tell.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// A connection has ended.
+    Close(&'a Story),
+    /// A send failed.
+    WriteError {
+        /// The connection's story so far; None when nothing of an end was seen.
+        story: Option<&'a Story>,
+        /// The failing send: its body is [`Body::WriteError`].
+        event: &'a Event,
+    },
+    /// A reset was sent for no live connection: the body is [`Body::StrayReset`].
+    StrayReset(&'a Event),
+}
+
+/// What the table could not keep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Overflow {
+    /// Events of connections that did not fit.
+    pub stories: u64,
+    /// Beginnings that did not fit; the verdict then does not know the duration.
+    pub openings: u64,
+}
+
+struct Entry {
+    story: Story,
+    told: bool,
+}
+
+/// A story that is ready at `at_ns`, unless it was told before.
+struct Due {
+    at_ns: u64,
+    sock: SockId,
+    first_ns: u64,
+}
+
+/// Stories by socket.
+pub struct StoryTable {
+    limits: Limits,
+    openings: HashMap<SockId, Opening>,
+    stories: HashMap<SockId, Entry>,
+    /// In order of time, since all wait equally long.
+    settling: VecDeque<Due>,
+    waiting: VecDeque<Due>,
+    overflow: Overflow,
+}
+
+impl StoryTable {
+    /// An empty table.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            openings: HashMap::new(),
+            stories: HashMap::new(),
+            settling: VecDeque::new(),
+            waiting: VecDeque::new(),
+            overflow: Overflow::default(),
+        }
+    }
+
+    /// Connections whose end has begun and that somebody still holds, or that are not told yet.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.stories.len()
+    }
+
+    /// Whether no connection is ending.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.stories.is_empty()
+    }
+
+    /// What did not fit so far.
+    #[must_use]
+    pub const fn overflow(&self) -> Overflow {
+        self.overflow
+    }
+
+    /// Takes one event.
+    pub fn apply(&mut self, event: &Event, tell: &mut impl FnMut(Told<'_>)) {
+        match &event.body {
+            Body::Opened { by } => {
+                self.finish(event.sock, tell);
+                self.open(event.sock, Opening { ns: event.ns, by: *by, task: event.task });
+            }
+            Body::StrayReset { .. } => tell(Told::StrayReset(event)),
+            Body::WriteError { .. } => {
+                // A failing write is a sign of an end only where the end has begun.
+                let story = self.stories.get_mut(&event.sock).map(|entry| {
+                    entry.story.note(event);
+                    &entry.story
+                });
+                tell(Told::WriteError { story, event });
+            }
+            Body::ErrorReport { .. } | Body::Destroyed { .. } => {
+                // Neither begins a story: an error may pass, and a socket that never connected is destroyed too.
+                if let Some(entry) = self.stories.get_mut(&event.sock) {
+                    entry.story.note(event);
+                    self.after(event);
+                }
+            }
+            Body::StateChange { old, socket, .. } => {
+                if self.is_another_connection(event.sock, *old) {
+                    self.finish(event.sock, tell);
+                }
+                self.note(event, socket.endpoints);
+            }
+            Body::ResetSent { socket, .. } | Body::ResetReceived { socket } => {
+                self.note(event, socket.endpoints);
+            }
+        }
+    }
+
+    /// Tells what is ready at `now_ns`.
+    pub fn expire(&mut self, now_ns: u64, tell: &mut impl FnMut(Told<'_>)) {
+        while let Some(due) = pop_due(&mut self.settling, now_ns) {
+            self.tell_due(&due, tell);
+        }
+        while let Some(due) = pop_due(&mut self.waiting, now_ns) {
+            self.tell_due(&due, tell);
+        }
+    }
+
+    /// Tells every story that has an end, ready or not: nothing more will come.
+    pub fn finish_all(&mut self, tell: &mut impl FnMut(Told<'_>)) {
+        self.expire(u64::MAX, tell);
+    }
+
+    /// A state change of a connection whose story has ended already: its socket was reused, and the record of the
+    /// new beginning is lost.
+    fn is_another_connection(&self, sock: SockId, old: State) -> bool {
+        let ended = self.stories.get(&sock).is_some_and(|entry| entry.story.end.is_some());
+        ended && old != State::Close
+    }
+
+    fn open(&mut self, sock: SockId, opening: Opening) {
+        if self.openings.len() < self.limits.openings || self.openings.contains_key(&sock) {
+            self.openings.insert(sock, opening);
+        } else {
+            self.overflow.openings += 1;
+        }
+    }
+
+    fn note(&mut self, event: &Event, endpoints: crate::event::Endpoints) {
+        if !self.stories.contains_key(&event.sock) {
+            let opening = self.openings.remove(&event.sock);
+            if self.stories.len() >= self.limits.stories {
+                self.overflow.stories += 1;
+                return;
+            }
+            let story = Story::new(event.sock, event.ns, endpoints, opening);
+            self.stories.insert(event.sock, Entry { story, told: false });
+        }
+        if let Some(entry) = self.stories.get_mut(&event.sock) {
+            entry.story.note(event);
+            self.after(event);
+        }
+    }
+
+    /// Plans the telling of a story that has just ended, or whose holder has just let go.
+    fn after(&mut self, event: &Event) {
+        let Some(entry) = self.stories.get(&event.sock) else { return };
+        let story = &entry.story;
+        let due = |wait| Due { at_ns: event.ns + wait, sock: event.sock, first_ns: story.first_ns };
+        if story.end.is_none() {
+            return;
+        }
+        if story.gone_ns == Some(event.ns) {
+            self.settling.push_back(due(SETTLE_NS));
+        } else if story.end.is_some_and(|end| end.ns == event.ns) {
+            self.waiting.push_back(due(GRACE_NS));
+        }
+    }
+
+    fn tell_due(&mut self, due: &Due, tell: &mut impl FnMut(Told<'_>)) {
+        let Some(entry) = self.stories.get_mut(&due.sock) else { return };
+        if entry.story.first_ns != due.first_ns {
+            return;
+        }
+        if !entry.told {
+            entry.told = true;
+            tell(Told::Close(&entry.story));
+        }
+        // While a process has the descriptor its failing writes are still to be explained.
+        if entry.story.gone_ns.is_some() {
+            self.stories.remove(&due.sock);
+        }
+    }
+
+    /// The socket is another connection's now.
+    fn finish(&mut self, sock: SockId, tell: &mut impl FnMut(Told<'_>)) {
+        if let Some(entry) = self.stories.remove(&sock)
+            && !entry.told
+        {
+            tell(Told::Close(&entry.story));
+        }
+    }
+}
+
+fn pop_due(queue: &mut VecDeque<Due>, now_ns: u64) -> Option<Due> {
+    if queue.front()?.at_ns <= now_ns { queue.pop_front() } else { None }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! An actor: a process of its own that does with its sockets what a test tells it.
+//!
+//! The two ends of a connection belong to two actors, so that they differ in process id and name and can be killed by
+//! a signal. An actor is this same executable, started with [`WORD`]. It reads one [`Command`] a line (JSON) from its
+//! standard input and answers one [`Answer`] a line; it ends when its input does.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) mod child;
+pub(crate) mod handle;
+mod sockets;
+
+pub(crate) use handle::Actor;
+
+/// The first argument that makes an actor of this executable.
+pub(crate) const WORD: &str = "actor";
+
+/// What one actor is told.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Command {
+    /// Name of the socket concerned, chosen by the test; of the forked process for [`Act::Fork`] and [`Act::In`].
+    pub(crate) name: String,
+    pub(crate) act: Act,
+}
+
+/// A count, port or process id (0 where there is none to give), or the errno.
+pub(crate) type Answer = Result<u64, i32>;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Act {
+    /// A socket that is not connected.
+    Open {
+        ipv6: bool,
+    },
+    /// A listener on a port of the kernel's choice: the port.
+    Listen(IpAddr),
+    /// The next connection of the listener of this name.
+    Accept {
+        listener: String,
+    },
+    /// A new connection: its local port.
+    Connect(SocketAddr),
+    /// As [`Act::Connect`], non-blocking: the local port, with the connection pending.
+    StartConnect(SocketAddr),
+    /// One send(2): the bytes it took.
+    Send {
+        bytes: usize,
+        flags: i32,
+    },
+    /// Sends until no more fits and nothing is in flight: the bytes taken.
+    Fill,
+    /// Bytes written and not yet acknowledged (SIOCOUTQ).
+    Queued,
+    /// The part of [`Act::Queued`] that was never sent (SIOCOUTQNSD).
+    Unsent,
+    /// Reads until so many bytes or the end have come: the bytes read.
+    Receive(u64),
+    /// Waits for a condition; ETIME when it does not come.
+    Await(Condition),
+    Shutdown(How),
+    /// SO_LINGER: seconds, or off.
+    Linger(Option<u64>),
+    Set(SocketOption),
+    /// Whether the socket drops all that arrives, so that its peer hears nothing.
+    Silence(bool),
+    /// connect(AF_UNSPEC).
+    Disconnect,
+    Close,
+    /// close(2), then send(2) on the same descriptor.
+    CloseThenSend,
+    /// A child process with copies of all descriptors: its process id.
+    Fork,
+    /// Something for the forked child to do.
+    In(Box<Command>),
+    /// Ends the process, with every socket still open.
+    Exit(i32),
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum How {
+    Read,
+    Write,
+    Both,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Condition {
+    /// So many bytes are there to be read.
+    Readable(u64),
+    /// The peer's FIN (or a reset) has come.
+    PeerFin,
+    /// The connection is gone: a reset or a timeout.
+    Gone,
+    /// Everything written has been acknowledged.
+    Acked,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum SocketOption {
+    NonBlocking,
+    /// Seconds idle, seconds between probes, and the number of probes.
+    Keepalive {
+        idle: u64,
+        interval: u64,
+        count: u32,
+    },
+    /// TCP_USER_TIMEOUT in milliseconds.
+    UserTimeout(u64),
+    /// TCP_LINGER2 in seconds.
+    Linger2(i32),
+}

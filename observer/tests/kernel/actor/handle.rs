@@ -1,0 +1,117 @@
+//! The test's side of an actor: starts it, tells it what to do, and ends it.
+
+use std::cell::RefCell;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, Command as Program, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::actor::{Act, Answer, Command, WORD};
+use crate::netns::Netns;
+use crate::wait::{DEADLINE, eventually};
+
+pub(crate) struct Actor {
+    name: &'static str,
+    pid: u32,
+    process: RefCell<Child>,
+    commands: RefCell<ChildStdin>,
+    /// Lines of its standard output; closed when it has ended.
+    answers: Receiver<String>,
+}
+
+impl Actor {
+    /// Starts an actor of this name (which is also its process name) in a network namespace.
+    pub(crate) fn start(name: &'static str, netns: &Netns) -> io::Result<Self> {
+        let mut program = Program::new(std::env::current_exe()?);
+        program.args([WORD, name]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = netns.run(|| program.spawn())?;
+        let commands = process.stdin.take().expect("a pipe was asked for");
+        let output = process.stdout.take().expect("a pipe was asked for");
+        let (sender, answers) = channel();
+        // The thread ends with the actor's output, or when nobody listens any more.
+        thread::spawn(move || {
+            BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let pid = process.id();
+        Ok(Self { name, pid, process: RefCell::new(process), commands: RefCell::new(commands), answers })
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Tells and waits for the answer.
+    #[track_caller]
+    pub(crate) fn call(&self, name: &str, act: Act) -> Result<u64, Errno> {
+        self.begin(name, act);
+        self.answer()
+    }
+
+    /// Tells, and leaves the answer to a later [`Actor::answer`]: the call may block until something else happens.
+    #[track_caller]
+    pub(crate) fn begin(&self, name: &str, act: Act) {
+        let command = Command { name: name.to_owned(), act };
+        let told = writeln!(self.commands.borrow_mut(), "{}", serde_json::json!(command));
+        assert!(told.is_ok(), "telling {} {command:?}: {told:?}", self.name);
+    }
+
+    #[track_caller]
+    pub(crate) fn answer(&self) -> Result<u64, Errno> {
+        // Twice, since the actor has the same deadline for what it waits for, and its own answer says more.
+        let line = self.answers.recv_timeout(2 * DEADLINE);
+        let line = line.unwrap_or_else(|error| panic!("{} does not answer: {error}", self.name));
+        let answer: Answer = serde_json::from_str(&line).expect("an answer of this protocol");
+        answer.map_err(Errno::from_raw)
+    }
+
+    /// Whether it is asleep inside the system call of this number.
+    pub(crate) fn sleeps_in(&self, call: i64) -> bool {
+        std::fs::read_to_string(format!("/proc/{}/syscall", self.pid))
+            .is_ok_and(|now| now.split(' ').next() == Some(call.to_string().as_str()))
+    }
+
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.pid).expect("a process id"));
+        kill(pid, signal).expect("signalling an actor that runs");
+    }
+
+    /// Ends it by a signal, and waits until it has ended.
+    #[track_caller]
+    pub(crate) fn kill(&self, signal: Signal) -> ExitStatus {
+        self.signal(signal);
+        self.wait()
+    }
+
+    /// Has it exit with its sockets open, and waits until it has.
+    #[track_caller]
+    pub(crate) fn exit(&self) -> ExitStatus {
+        self.begin("", Act::Exit(0));
+        self.wait()
+    }
+
+    #[track_caller]
+    fn wait(&self) -> ExitStatus {
+        let ended =
+            eventually(DEADLINE, || self.process.borrow_mut().try_wait().expect("waiting for a child"));
+        ended.unwrap_or_else(|| panic!("{} does not end", self.name))
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        // Either fails only when the process has ended before, which is what is wanted.
+        let process = self.process.get_mut();
+        if process.kill().is_ok() {
+            process.wait().ok();
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The sockets of one actor by name, and the system calls on them.
+
+use std::collections::HashMap;
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, TcpKeepalive, Type};
+
+use crate::actor::{Act, Condition, How, SocketOption};
+use crate::wait::{DEADLINE, eventually};
+
+nix::ioctl_read_bad!(readable, libc::FIONREAD, libc::c_int);
+nix::ioctl_read_bad!(queued, libc::TIOCOUTQ, libc::c_int);
+nix::ioctl_read_bad!(unsent, 0x894B /* SIOCOUTQNSD, linux/sockios.h */, libc::c_int);
+
+/// Bytes handed to the kernel at a time.
+const CHUNK: usize = 64 * 1024;
+
+#[derive(Default)]
+pub(crate) struct Sockets(HashMap<String, Socket>);
+
+impl Sockets {
+    pub(crate) fn obey(&mut self, name: String, act: Act) -> Result<u64, Errno> {
+        self.try_to(name, act).map_err(|error| Errno::try_from(error).expect("an error with an errno"))
+    }
+
+    fn try_to(&mut self, name: String, act: Act) -> io::Result<u64> {
+        match act {
+            Act::Open { ipv6 } => {
+                let any = if ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+                self.open(name, SocketAddr::new(any, 0))?;
+                Ok(0)
+            }
+            Act::Listen(address) => {
+                let listener = self.open(name, (address, 0).into())?;
+                listener.bind(&SocketAddr::new(address, 0).into())?;
+                listener.listen(128)?;
+                port(listener)
+            }
+            Act::Accept { listener } => {
+                let (socket, _) = self.get(&listener).accept()?;
+                self.0.insert(name, socket);
+                Ok(0)
+            }
+            Act::Connect(address) => {
+                let socket = self.open(name, address)?;
+                socket.connect(&address.into())?;
+                port(socket)
+            }
+            Act::StartConnect(address) => {
+                let socket = self.open(name, address)?;
+                socket.set_nonblocking(true)?;
+                match socket.connect(&address.into()) {
+                    Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+                    _ => port(socket),
+                }
+            }
+            Act::Close => close(self.take(&name)).map(|()| 0),
+            Act::CloseThenSend => close_then_send(self.take(&name)),
+            act => on_socket(self.get(&name), act),
+        }
+    }
+
+    fn open(&mut self, name: String, address: SocketAddr) -> io::Result<&Socket> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        Ok(self.0.entry(name).insert_entry(socket).into_mut())
+    }
+
+    fn get(&self, name: &str) -> &Socket {
+        self.0.get(name).expect("a socket of this name")
+    }
+
+    fn take(&mut self, name: &str) -> OwnedFd {
+        self.0.remove(name).expect("a socket of this name").into()
+    }
+}
+
+/// What is done with a socket that is there and stays there.
+fn on_socket(socket: &Socket, act: Act) -> io::Result<u64> {
+    match act {
+        Act::Send { bytes, flags } => socket.send_with_flags(&vec![b'x'; bytes], flags).map(count),
+        Act::Fill => fill(socket),
+        Act::Queued => ask(socket, queued),
+        Act::Unsent => ask(socket, unsent),
+        Act::Receive(bytes) => receive(socket, bytes),
+        Act::Await(condition) => {
+            let met = eventually(DEADLINE, || match holds(socket, condition) {
+                Ok(false) => None,
+                other => Some(other),
+            });
+            met.unwrap_or_else(|| Err(Errno::ETIME.into())).map(|_| 0)
+        }
+        other => configure(socket, &other).map(|()| 0),
+    }
+}
+
+fn configure(socket: &Socket, act: &Act) -> io::Result<()> {
+    match *act {
+        Act::Shutdown(How::Read) => socket.shutdown(Shutdown::Read),
+        Act::Shutdown(How::Write) => socket.shutdown(Shutdown::Write),
+        Act::Shutdown(How::Both) => socket.shutdown(Shutdown::Both),
+        Act::Linger(seconds) => socket.set_linger(seconds.map(Duration::from_secs)),
+        // BPF_RET | BPF_K 0: nothing of any packet passes.
+        Act::Silence(true) => socket.attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]),
+        Act::Silence(false) => socket.detach_filter(),
+        // SAFETY: a storage of zeroes is an address of family AF_UNSPEC, and the length is its own.
+        Act::Disconnect => socket.connect(&unsafe {
+            let storage = SockAddrStorage::zeroed();
+            SockAddr::new(storage, length_of::<libc::sockaddr>())
+        }),
+        Act::Set(SocketOption::NonBlocking) => socket.set_nonblocking(true),
+        Act::Set(SocketOption::Keepalive { idle, interval, count }) => socket.set_tcp_keepalive(
+            &TcpKeepalive::new()
+                .with_time(Duration::from_secs(idle))
+                .with_interval(Duration::from_secs(interval))
+                .with_retries(count),
+        ),
+        Act::Set(SocketOption::UserTimeout(ms)) => {
+            socket.set_tcp_user_timeout(Some(Duration::from_millis(ms)))
+        }
+        Act::Set(SocketOption::Linger2(seconds)) => {
+            // SAFETY: the value is an int that outlives the call, and the length is that of an int.
+            let set = unsafe {
+                let value = (&raw const seconds).cast();
+                let length = length_of::<libc::c_int>();
+                libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_LINGER2, value, length)
+            };
+            Errno::result(set).map(drop).map_err(io::Error::from)
+        }
+        ref other => unreachable!("{other:?} is no change to a socket"),
+    }
+}
+
+/// Sends until the socket takes no more although nothing is in flight: the peer's window is closed, and how the rest
+/// divides into sent and unsent changes no more.
+fn fill(socket: &Socket) -> io::Result<u64> {
+    let chunk = vec![b'x'; CHUNK];
+    let mut total = 0;
+    let end = eventually(DEADLINE, || match socket.send_with_flags(&chunk, libc::MSG_DONTWAIT) {
+        Ok(sent) => {
+            total += count(sent);
+            None
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            (ask(socket, queued).ok()? == ask(socket, unsent).ok()?).then_some(Ok(()))
+        }
+        Err(error) => Some(Err(error)),
+    });
+    end.unwrap_or_else(|| Err(Errno::ETIME.into())).map(|()| total)
+}
+
+fn receive(socket: &Socket, bytes: u64) -> io::Result<u64> {
+    let mut buffer = vec![MaybeUninit::uninit(); CHUNK];
+    let mut total = 0;
+    while total < bytes {
+        let room = usize::try_from(bytes - total).map_or(CHUNK, |left| left.min(CHUNK));
+        match socket.recv(&mut buffer[..room])? {
+            0 => break,
+            got => total += count(got),
+        }
+    }
+    Ok(total)
+}
+
+fn holds(socket: &Socket, condition: Condition) -> io::Result<bool> {
+    match condition {
+        Condition::Readable(bytes) => Ok(ask(socket, readable)? >= bytes),
+        Condition::Acked => Ok(ask(socket, queued)? == 0),
+        Condition::PeerFin => polled(socket, libc::POLLRDHUP),
+        Condition::Gone => polled(socket, libc::POLLERR | libc::POLLHUP),
+    }
+}
+
+/// Not by nix, whose flags have no POLLRDHUP.
+fn polled(socket: &Socket, events: libc::c_short) -> io::Result<bool> {
+    let mut fd = libc::pollfd { fd: socket.as_raw_fd(), events, revents: 0 };
+    // SAFETY: one pollfd that outlives the call.
+    Errno::result(unsafe { libc::poll(&raw mut fd, 1, 0) })?;
+    Ok(fd.revents & events != 0)
+}
+
+type Question = unsafe fn(libc::c_int, *mut libc::c_int) -> nix::Result<libc::c_int>;
+
+fn ask(socket: &Socket, question: Question) -> io::Result<u64> {
+    let mut answer = 0;
+    // SAFETY: each of the three questions writes one int.
+    unsafe { question(socket.as_raw_fd(), &raw mut answer) }?;
+    Ok(u64::from(answer.unsigned_abs()))
+}
+
+/// Unlike dropping the socket, says what close(2) answered.
+fn close(socket: OwnedFd) -> io::Result<()> {
+    nix::unistd::close(socket).map_err(io::Error::from)
+}
+
+/// The actor has no other thread that could have been given the number meanwhile.
+fn close_then_send(socket: OwnedFd) -> io::Result<u64> {
+    let number = socket.as_raw_fd();
+    close(socket)?;
+    // SAFETY: one byte from a static; the kernel refuses the descriptor.
+    let sent = unsafe { libc::send(number, b"x".as_ptr().cast(), 1, 0) };
+    Errno::result(sent).map(|sent| count(sent.unsigned_abs())).map_err(io::Error::from)
+}
+
+fn port(socket: &Socket) -> io::Result<u64> {
+    Ok(socket.local_addr()?.as_socket().map_or(0, |address| u64::from(address.port())))
+}
+
+fn count(bytes: usize) -> u64 {
+    u64::try_from(bytes).expect("a count that fits")
+}
+
+fn length_of<T>() -> libc::socklen_t {
+    libc::socklen_t::try_from(size_of::<T>()).expect("a length that fits")
+}

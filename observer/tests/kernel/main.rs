@@ -1,0 +1,79 @@
+//! The scenarios on a real kernel: real sockets of real processes, a real observer watching them.
+//!
+//! Each test is one row (what two processes do with a connection) on one address family. It runs in a network
+//! namespace of its own and holds three things against each other: what the system calls answered, what the observer
+//! reported, and what the kernel counted. Nothing but the expected lines may be reported, and the counters must move
+//! by exactly what the row says.
+//!
+//! Needs root. Run with `cargo test --test kernel`; names, filters and `--test-threads` work as for any test.
+//! The environment can say:
+//! - `OBSERVER_TEST_ALL=1`: also run the rows that are still ignored (so does `--include-ignored`);
+//! - `OBSERVER_TEST_KERNEL_ONLY=1`: no observer, only the system calls and the counters;
+//! - `OBSERVER_TEST_BIN`, `OBSERVER_TEST_MECHANISM`: another binary than the one just built, a forced mechanism.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "in a test a panic is the way to fail, and the messages are for the person who runs it"
+)]
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+
+use crate::row::Row;
+
+mod actor;
+mod counters;
+mod end;
+mod lab;
+mod netns;
+mod report;
+mod row;
+mod rows;
+mod wait;
+mod watch;
+
+/// Tests at a time. Each starts an observer, which loads its programs into the kernel.
+const THREADS: usize = 4;
+
+/// The rows that hold.
+const ROWS: &[Row] = &[
+    Row { name: "a2", run: rows::a::a2 },
+    Row { name: "a4", run: rows::a::a4 },
+    Row { name: "a7", run: rows::a::a7 },
+    Row { name: "a9", run: rows::a::a9 },
+    Row { name: "b1", run: rows::b::b1 },
+    Row { name: "b5", run: rows::b::b5 },
+    Row { name: "c1", run: rows::c::c1 },
+    Row { name: "c2", run: rows::c::c2 },
+    Row { name: "d1", run: rows::d::d1 },
+    Row { name: "d2", run: rows::d::d2 },
+    Row { name: "e1", run: rows::e::e1 },
+    Row { name: "e2", run: rows::e::e2 },
+];
+
+/// The rows that wait for the observer; they move up one by one.
+const LATER: &[Row] = &[];
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(actor::WORD) {
+        return actor::child::run(&words.next().expect("an actor is given its name"));
+    }
+
+    let mut arguments = Arguments::from_args();
+    if !arguments.list && !nix::unistd::geteuid().is_root() {
+        eprintln!(
+            "the kernel tests make network namespaces and load programs into the kernel: run them as root"
+        );
+        return ExitCode::from(2);
+    }
+    arguments.test_threads.get_or_insert(THREADS);
+
+    let later = std::env::var_os("OBSERVER_TEST_ALL").is_none_or(|all| all != "1");
+    let rows = ROWS.iter().map(|row| (row, false)).chain(LATER.iter().map(|row| (row, later)));
+    let trials = rows.flat_map(|(row, ignored)| row.trials(ignored)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

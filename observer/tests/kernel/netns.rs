@@ -1,0 +1,106 @@
+//! A network namespace of a test's own: its counters count nothing else, and its number picks our lines out of all
+//! that an observer reports.
+//!
+//! No thread stays in it but those of [`Netns::run`]; it lives as long as the handle and the processes started there.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::thread;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+nix::ioctl_read_bad!(interface_flags, libc::SIOCGIFFLAGS, libc::ifreq);
+nix::ioctl_write_ptr_bad!(set_interface_flags, libc::SIOCSIFFLAGS, libc::ifreq);
+
+pub(crate) struct Netns {
+    file: File,
+    inode: u64,
+}
+
+/// The state of a socket, as /proc/net/tcp numbers it. A FIN_WAIT2 orphan that the kernel has made a minisocket of
+/// is shown as FIN_WAIT2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Established = 1,
+    FinWait2 = 5,
+    CloseWait = 8,
+}
+
+impl Netns {
+    /// A new namespace with its loopback interface up.
+    pub(crate) fn new() -> io::Result<Self> {
+        // In a thread of its own, since a thread that has left its namespace would take it to the next test.
+        let made = thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            loopback_up()?;
+            File::open("/proc/thread-self/ns/net")
+        });
+        let file = made.join().expect("the thread does not panic")?;
+        let inode = file.metadata()?.ino();
+        Ok(Self { file, inode })
+    }
+
+    /// The number by which the kernel and the observer name it.
+    pub(crate) fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    /// Does something inside, in a thread that ends with it.
+    pub(crate) fn run<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                setns(&self.file, CloneFlags::CLONE_NEWNET).expect("entering a namespace of our own");
+                inside()
+            });
+            thread.join().expect("the thread does not panic")
+        })
+    }
+
+    /// A file of /proc/net.
+    pub(crate) fn proc_net(&self, name: &str) -> String {
+        self.run(|| fs::read_to_string(format!("/proc/thread-self/net/{name}")))
+            .unwrap_or_else(|error| panic!("reading /proc/net/{name}: {error}"))
+    }
+
+    /// Writes a setting below /proc/sys/net.
+    pub(crate) fn set(&self, name: &str, value: &str) {
+        self.run(|| fs::write(format!("/proc/sys/net/{name}"), value))
+            .unwrap_or_else(|error| panic!("setting {name} to {value}: {error}"));
+    }
+
+    /// Whether the socket with these ends is in this state.
+    pub(crate) fn has(&self, local: SocketAddr, remote: SocketAddr, state: State) -> bool {
+        let table = self.proc_net(if local.is_ipv4() { "tcp" } else { "tcp6" });
+        // sl local_address rem_address st …, an address being HEX:PORT. The ports are enough: all is loopback.
+        table.lines().skip(1).any(|line| {
+            let mut fields = line.split_ascii_whitespace().skip(1);
+            let mut is_port =
+                |port: u16| fields.next().is_some_and(|address| address.ends_with(&format!(":{port:04X}")));
+            let ends = is_port(local.port()) && is_port(remote.port());
+            ends && fields.next() == Some(format!("{:02X}", state as u8).as_str())
+        })
+    }
+}
+
+fn loopback_up() -> io::Result<()> {
+    let any = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    // SAFETY: ifreq is plain data, for which zeroes are a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = libc::c_char::from_ne_bytes([*from]);
+    }
+    // SAFETY: both calls are given an ifreq with a name, and the first fills in the member that is changed.
+    unsafe {
+        interface_flags(any.as_raw_fd(), &raw mut request)?;
+        let up = libc::c_short::try_from(libc::IFF_UP).map_err(|_| Errno::EOVERFLOW)?;
+        request.ifr_ifru.ifru_flags |= up;
+        set_interface_flags(any.as_raw_fd(), &raw const request)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! One line of the observer, and how a test says what must be in it.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// A line that was expected and came. Empty when the test runs without an observer: then everything holds.
+pub(crate) struct Report(Option<Value>);
+
+/// What a connection lost or left, as the observer's `bytes`.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Bytes {
+    pub(crate) unread: u64,
+    pub(crate) unacked: u64,
+    pub(crate) unsent: u64,
+    pub(crate) after_peer_fin: u64,
+}
+
+impl Bytes {
+    /// Nothing was lost, and nothing written after the peer's FIN.
+    pub(crate) const NONE: Self = Self { unread: 0, unacked: 0, unsent: 0, after_peer_fin: 0 };
+}
+
+impl Report {
+    pub(crate) fn new(line: Option<Value>) -> Self {
+        Self(line)
+    }
+
+    /// Everything named in `expected` must be as it says there; what it does not name may be anything. An empty
+    /// object says that there must be nothing in it.
+    #[track_caller]
+    pub(crate) fn shows(&self, expected: &Value) -> &Self {
+        if let Some(line) = &self.0 {
+            let mut wrong = Vec::new();
+            compare("", expected, line, &mut wrong);
+            assert!(wrong.is_empty(), "{}\nin {line}", wrong.join("\n"));
+        }
+        self
+    }
+
+    /// The milliseconds at `pointer` lie between two bounds.
+    #[track_caller]
+    pub(crate) fn lasted(&self, pointer: &str, least: f64, most: f64) -> &Self {
+        if let Some(line) = &self.0 {
+            let ms = line.pointer(pointer).and_then(Value::as_f64);
+            assert!(
+                ms.is_some_and(|ms| (least..most).contains(&ms)),
+                "{pointer}: expected {least}..{most}, got {ms:?}\nin {line}"
+            );
+        }
+        self
+    }
+
+    /// The value at `pointer`, null without an observer.
+    pub(crate) fn value(&self, pointer: &str) -> Value {
+        self.0.as_ref().and_then(|line| line.pointer(pointer)).cloned().unwrap_or_default()
+    }
+}
+
+fn compare(at: &str, expected: &Value, got: &Value, wrong: &mut Vec<String>) {
+    let same = match (expected, got) {
+        (Value::Object(expected), Value::Object(got)) if !expected.is_empty() => {
+            for (name, value) in expected {
+                compare(&format!("{at}/{name}"), value, got.get(name).unwrap_or(&json!("(absent)")), wrong);
+            }
+            return;
+        }
+        // A whole number of milliseconds may come as 1000 or as 1000.0.
+        (Value::Number(expected), Value::Number(got)) => expected.as_f64() == got.as_f64(),
+        _ => expected == got,
+    };
+    if !same {
+        wrong.push(format!("{at}: expected {expected}, got {got}"));
+    }
+}
+
+/// The `linger` of a close() that SO_LINGER had no part in.
+pub(crate) fn linger_off() -> Value {
+    json!({"mode": "off", "configured_ms": null, "waited_ms": null, "result": null})
+}
+
+pub(crate) fn reset_sent_in(state: &str) -> Value {
+    json!({"direction": "sent", "in_state": state})
+}
+
+pub(crate) fn reset_received_in(state: &str) -> Value {
+    json!({"direction": "received", "in_state": state})
+}

@@ -1,0 +1,27 @@
+//! Waiting: always on a condition, always with a deadline.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything that must happen may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Between two looks at a condition that nothing announces.
+const INTERVAL: Duration = Duration::from_millis(1);
+
+/// Asks `check` until it answers, or until the deadline has passed; it is asked at least once.
+pub(crate) fn eventually<T>(deadline: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + deadline;
+    loop {
+        match check() {
+            Some(answer) => return Some(answer),
+            None if Instant::now() >= end => return None,
+            None => thread::sleep(INTERVAL),
+        }
+    }
+}
+
+/// Lets time pass where the passing of time is the scenario itself (an idle connection, a slow reply).
+pub(crate) fn let_pass(time: Duration) {
+    thread::sleep(time);
+}

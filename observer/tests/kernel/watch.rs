@@ -1,0 +1,126 @@
+//! A real observer, watching: started before anything happens, asked at the end whether there is more.
+//!
+//! It sees the whole machine; only the lines of the test's own network namespace are kept. A line is taken by the
+//! assertion that expects it, so what is left at the end was expected by nobody.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::io::{self, BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::wait::{DEADLINE, eventually};
+
+/// Loading programs into a busy kernel takes a while.
+const READY: Duration = Duration::from_secs(10);
+
+pub(crate) struct Watch {
+    observer: RefCell<Child>,
+    lines: Receiver<Value>,
+    /// All that came, in order, with whether a test has taken it.
+    seen: RefCell<Vec<(Value, bool)>>,
+    messages: Receiver<String>,
+}
+
+impl Watch {
+    /// Starts the observer and waits until it says that it is ready.
+    pub(crate) fn start(netns: u64) -> io::Result<Self> {
+        let binary = std::env::var_os("OBSERVER_TEST_BIN");
+        let mut command =
+            Command::new(binary.unwrap_or_else(|| OsString::from(env!("CARGO_BIN_EXE_observer"))));
+        command.args(["trace", "--output", "json"]);
+        if let Some(mechanism) = std::env::var_os("OBSERVER_TEST_MECHANISM") {
+            command.arg("--mechanism").arg(mechanism);
+        }
+        let mut observer =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+
+        let (sender, lines) = channel();
+        let output = BufReader::new(observer.stdout.take().expect("a pipe was asked for"));
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                // Kept as text, so that a test sees it and fails.
+                let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                let ours = value.pointer("/connection/netns").is_none_or(|its| its.as_u64() == Some(netns));
+                if ours && sender.send(value).is_err() {
+                    break;
+                }
+            }
+        });
+        let (sender, messages) = channel();
+        let errors = BufReader::new(observer.stderr.take().expect("a pipe was asked for"));
+        thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+
+        let watch = Self { observer: RefCell::new(observer), lines, seen: RefCell::default(), messages };
+        watch.await_ready();
+        Ok(watch)
+    }
+
+    fn await_ready(&self) {
+        let end = Instant::now() + READY;
+        let mut said = Vec::new();
+        loop {
+            match self.messages.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains("ready") => return,
+                Ok(line) => said.push(line),
+                Err(error) => {
+                    panic!("the observer does not get ready ({error}); it said:\n{}", said.join("\n"))
+                }
+            }
+        }
+    }
+
+    /// The first line not taken before that fits, waiting for it if need be; None when none comes in time.
+    pub(crate) fn take(&self, fits: impl Fn(&Value) -> bool) -> Option<Value> {
+        eventually(DEADLINE, || {
+            let mut seen = self.seen.borrow_mut();
+            seen.extend(self.lines.try_iter().map(|line| (line, false)));
+            let (line, taken) = seen.iter_mut().find(|(line, taken)| !taken && fits(line))?;
+            *taken = true;
+            Some(line.clone())
+        })
+    }
+
+    /// Ends the observer as a person would, and returns the lines that nobody took.
+    pub(crate) fn finish(&self) -> Vec<Value> {
+        let mut observer = self.observer.borrow_mut();
+        let pid = Pid::from_raw(i32::try_from(observer.id()).expect("a process id"));
+        kill(pid, Signal::SIGINT).expect("interrupting the observer");
+        let status = eventually(DEADLINE, || observer.try_wait().expect("waiting for the observer"));
+        let status = status.unwrap_or_else(|| panic!("the observer does not end when interrupted"));
+        let said: Vec<_> = self.messages.try_iter().collect();
+        assert_eq!(status.code(), Some(0), "exit code of the observer; it said:\n{}", said.join("\n"));
+
+        let mut seen = self.seen.borrow_mut();
+        // Until the output is closed, which it is: the observer has ended.
+        seen.extend(self.lines.iter().map(|line| (line, false)));
+        seen.iter().filter(|(_, taken)| !taken).map(|(line, _)| line.clone()).collect()
+    }
+
+    /// All that came so far, for the message of a test that failed.
+    pub(crate) fn dump(&self) -> String {
+        let mut seen = self.seen.borrow_mut();
+        seen.extend(self.lines.try_iter().map(|line| (line, false)));
+        let mark = |taken| if taken { '+' } else { '-' };
+        let lines = seen.iter().map(|(line, taken)| format!("{} {line}\n", mark(*taken)));
+        let messages = self.messages.try_iter().map(|line| format!("stderr: {line}\n"));
+        let text: String = lines.chain(messages).collect();
+        format!("the observer reported ('+' was expected):\n{text}")
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // Fails only when it has ended and been waited for.
+        let observer = self.observer.get_mut();
+        if observer.kill().is_ok() {
+            observer.wait().ok();
+        }
+    }
+}
