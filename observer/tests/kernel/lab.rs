@@ -83,6 +83,29 @@ impl Lab {
         End { actor: &self.cli, name: format!("socket{number}"), local, remote, opened_by: "local" }
     }
 
+    /// As [`Lab::unconnected`], with the attempt under way.
+    #[track_caller]
+    pub(crate) fn connecting(&self, port: u16) -> End<'_> {
+        let mut end = self.unconnected(port);
+        let port = end.call(Act::StartConnect(end.remote)).expect("starting to connect");
+        end.local.set_port(u16::try_from(port).expect("a port"));
+        end
+    }
+
+    /// A socket of the client that never tries to connect.
+    #[track_caller]
+    pub(crate) fn unopened(&self) -> End<'_> {
+        let mut end = self.unconnected(0);
+        let any = match self.family {
+            Family::Ipv4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::Ipv6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        end.local.set_ip(any);
+        end.remote.set_ip(any);
+        end.call(Act::Open { ipv6: any.is_ipv6() }).expect("opening a socket");
+        end
+    }
+
     /// The port of the server's listener, which is made when it is first needed.
     #[track_caller]
     pub(crate) fn listener(&self) -> u16 {

@@ -55,7 +55,32 @@ const ROWS: &[Row] = &[
 ];
 
 /// The rows that wait for the observer; they move up one by one.
-const LATER: &[Row] = &[];
+const LATER: &[Row] = &[
+    Row { name: "a1", run: rows::a::a1 },
+    Row { name: "a3_sigterm", run: rows::a::a3_sigterm },
+    Row { name: "a3_sigkill", run: rows::a::a3_sigkill },
+    Row { name: "a5", run: rows::a::a5 },
+    Row { name: "a6", run: rows::a::a6 },
+    Row { name: "a8", run: rows::a::a8 },
+    Row { name: "b4", run: rows::b::b4 },
+    Row { name: "b6", run: rows::b::b6 },
+    Row { name: "b7", run: rows::b::b7 },
+    Row { name: "b8_keepalive", run: rows::b::b8_keepalive },
+    Row { name: "b8_user_timeout", run: rows::b::b8_user_timeout },
+    Row { name: "c3", run: rows::c::c3 },
+    Row { name: "c4", run: rows::c::c4 },
+    Row { name: "c5", run: rows::c::c5 },
+    Row { name: "c6", run: rows::c::c6 },
+    Row { name: "c7", run: rows::c::c7 },
+    Row { name: "c8", run: rows::c::c8 },
+    Row { name: "c9", run: rows::c::c9 },
+    Row { name: "c10", run: rows::c::c10 },
+    Row { name: "d3", run: rows::d::d3 },
+    Row { name: "d4", run: rows::d::d4 },
+    Row { name: "f1", run: rows::f::f1 },
+    Row { name: "f2", run: rows::f::f2 },
+    Row { name: "f3", run: rows::f::f3 },
+];
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);

@@ -8,3 +8,4 @@ pub(crate) mod b;
 pub(crate) mod c;
 pub(crate) mod d;
 pub(crate) mod e;
+pub(crate) mod f;

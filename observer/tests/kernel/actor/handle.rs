@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ChildStdin, Command as Program, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -86,9 +87,9 @@ impl Actor {
 
     /// Ends it by a signal, and waits until it has ended.
     #[track_caller]
-    pub(crate) fn kill(&self, signal: Signal) -> ExitStatus {
+    pub(crate) fn kill(&self, signal: Signal) {
         self.signal(signal);
-        self.wait()
+        assert_eq!(self.wait().signal(), Some(signal as i32), "what ended {}", self.name);
     }
 
     /// Has it exit with its sockets open, and waits until it has.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use serde_json::json;
 
+use crate::actor::How;
 use crate::counters::Counters;
 use crate::end::End;
 use crate::lab::Lab;
@@ -67,4 +68,57 @@ pub(crate) fn d2(lab: &Lab) -> Counters {
     error.lasted("/since_peer_fin_ms", IDLE_MS, 10_000.0).lasted("/since_reset_ms", 0.0, 10_000.0);
     client.close();
     STALE
+}
+
+/// The server shuts down its write side instead: it still takes the request, and nothing is lost.
+pub(crate) fn d3(lab: &Lab) -> Counters {
+    let (client, server) = lab.pair();
+    server.shutdown(How::Write);
+    client.await_peer_fin();
+    let_pass(IDLE);
+    client.send(200);
+    server.receive(200);
+    client.await_acked();
+    client.close();
+    server.receive_to_end(0);
+
+    let verdict = lab.close_of(&server);
+    verdict.shows(&json!({
+        "outcome": "graceful", "cause": "orderly", "first_close": "local", "local_action": "shutdown_write",
+        "linger": null, "half_closed": {"remote_ms": null},
+        "bytes": Bytes::NONE, "reset": null, "write_errors": {},
+    }));
+    verdict.lasted("/half_closed/local_ms", IDLE_MS, 5000.0);
+    closed_after_peer(lab, &client, 200);
+    server.close();
+    Counters::NONE
+}
+
+/// The pool looks before it uses a connection, sees the end and closes: nothing is lost.
+pub(crate) fn d4(lab: &Lab) -> Counters {
+    let (client, server) = lab.pair();
+    server.close();
+    client.await_peer_fin();
+    lab.await_state(&server, State::FinWait2);
+    let_pass(IDLE);
+    client.receive_to_end(0);
+    client.close();
+
+    lab.close_of(&server).shows(&json!({
+        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "close",
+        "linger": linger_off(), "bytes": Bytes::NONE, "reset": null, "write_errors": {},
+    }));
+    closed_after_peer(lab, &client, 0);
+    Counters::NONE
+}
+
+/// The client closed in good order after the idle time, with so many bytes written since the server's FIN.
+fn closed_after_peer(lab: &Lab, client: &End<'_>, after_peer_fin: u64) {
+    let verdict = lab.close_of(client);
+    verdict.shows(&json!({
+        "outcome": "graceful", "cause": "orderly", "first_close": "remote", "local_action": "close",
+        "linger": linger_off(), "half_closed": {"local_ms": null},
+        "bytes": Bytes { after_peer_fin, ..Bytes::NONE }, "reset": null, "write_errors": {},
+    }));
+    verdict.lasted("/half_closed/remote_ms", IDLE_MS, 5000.0);
 }
