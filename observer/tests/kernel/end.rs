@@ -36,7 +36,11 @@ impl End<'_> {
     #[track_caller]
     fn does(&self, act: Act) -> u64 {
         let what = format!("{} {}: {act:?}", self.actor.name(), self.name);
-        self.call(act).unwrap_or_else(|errno| panic!("{what} failed: {errno}"))
+        // No closure, in which the caller's line would be lost.
+        match self.call(act) {
+            Ok(answer) => answer,
+            Err(errno) => panic!("{what} failed: {errno}"),
+        }
     }
 
     #[track_caller]

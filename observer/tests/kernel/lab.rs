@@ -187,8 +187,9 @@ impl Lab {
                 && fits(&connection["local"], end.local)
                 && fits(&connection["remote"], end.remote)
         });
-        let line = line
-            .unwrap_or_else(|| panic!("no {kind} of {} {} -> {}", end.actor.name(), end.local, end.remote));
+        let Some(line) = line else {
+            panic!("no {kind} of {} {} -> {}", end.actor.name(), end.local, end.remote)
+        };
         assert!(line["summary"].as_str().is_some_and(|text| !text.is_empty()), "no summary in {line}");
         let report = Report::new(Some(line));
         report.shows(&json!({

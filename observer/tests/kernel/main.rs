@@ -100,5 +100,6 @@ fn main() -> ExitCode {
     let later = std::env::var_os("OBSERVER_TEST_ALL").is_none_or(|all| all != "1");
     let rows = ROWS.iter().map(|row| (row, false)).chain(LATER.iter().map(|row| (row, later)));
     let trials = rows.flat_map(|(row, ignored)| row.trials(ignored)).collect();
+    row::note_panics();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -1,6 +1,7 @@
 //! A row: one scenario, run as a test on each address family.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
 use libtest_mimic::{Failed, Trial};
 
@@ -26,10 +27,24 @@ impl Row {
 fn trial(run: fn(&Lab) -> Counters, family: Family) -> Result<(), Failed> {
     let lab = Lab::new(family);
     // Caught here and not only by the runner, since the lab knows what explains the failure.
+    PANIC.set(None);
     let outcome = catch_unwind(AssertUnwindSafe(|| lab.finish(run(&lab))));
-    outcome.map_err(|panic| {
-        let said = panic.downcast_ref::<String>().map(String::as_str);
-        let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words");
-        Failed::from(format!("{said}\n{}", lab.dump()))
-    })
+    outcome.map_err(|_| Failed::from(format!("{}\n{}", PANIC.take().unwrap_or_default(), lab.dump())))
+}
+
+thread_local! {
+    /// Where and why the test in this thread panicked.
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Keeps the place of a panic for the message of the test, where the runner would only know the reason.
+pub(crate) fn note_panics() {
+    let usual = take_hook();
+    set_hook(Box::new(move |panic| {
+        PANIC.set(Some(panic.to_string()));
+        // Otherwise the lines of tests that run at the same time would mix.
+        if std::env::var_os("RUST_BACKTRACE").is_some_and(|wanted| wanted == "full") {
+            usual(panic);
+        }
+    }));
 }

@@ -67,8 +67,10 @@ impl Actor {
     #[track_caller]
     pub(crate) fn answer(&self) -> Result<u64, Errno> {
         // Twice, since the actor has the same deadline for what it waits for, and its own answer says more.
-        let line = self.answers.recv_timeout(2 * DEADLINE);
-        let line = line.unwrap_or_else(|error| panic!("{} does not answer: {error}", self.name));
+        let line = match self.answers.recv_timeout(2 * DEADLINE) {
+            Ok(line) => line,
+            Err(error) => panic!("{} does not answer: {error}", self.name),
+        };
         let answer: Answer = serde_json::from_str(&line).expect("an answer of this protocol");
         answer.map_err(Errno::from_raw)
     }
@@ -103,7 +105,8 @@ impl Actor {
     fn wait(&self) -> ExitStatus {
         let ended =
             eventually(DEADLINE, || self.process.borrow_mut().try_wait().expect("waiting for a child"));
-        ended.unwrap_or_else(|| panic!("{} does not end", self.name))
+        let Some(status) = ended else { panic!("{} does not end", self.name) };
+        status
     }
 }
 
