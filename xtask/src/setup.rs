@@ -31,11 +31,10 @@ pub(crate) fn run() -> Result<()> {
         }
     }
     bail!(
-        "no eBPF compiler with a linker for it (the lines above say why). By hand: `{}`, then `{}`; or on Debian \
-         `apt-get install {}`, then `rustup toolchain link {} /usr`",
+        "no eBPF compiler with a linker for it (the lines above say why). By hand: `{}`, or Debian's packages {}; \
+         `{}`, with the LLVM of that compiler; then `cargo xtask setup` again",
         compiler::by_rustup(),
-        linker::by_cargo(compiler::NIGHTLY_LLVM),
         compiler::DEBIAN.join(" "),
-        compiler::TOOLCHAIN,
+        linker::by_cargo(compiler::NIGHTLY_LLVM),
     )
 }

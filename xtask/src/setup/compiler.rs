@@ -138,10 +138,14 @@ impl Source {
             Self::Ready(compiler) | Self::There(compiler) => return Ok(compiler.clone()),
             Self::Rustup => {
                 eprintln!(
-                    "setup: fetching {NIGHTLY} by rustup, as no compiler here has the library's sources: about 700 MB on \
+                    "setup: fetching {NIGHTLY} by rustup, as no compiler here will do: about 700 MB on \
                      disk, a minute on a fast line"
                 );
-                exec::capture(Command::new("rustup").args(rustup_arguments()))?;
+                let mut rustup = Command::new("rustup");
+                // Where nothing answers, Debian's packages should have their turn in half a minute, not in ten. The
+                // time is that of a silence, not of a download.
+                rustup.env("RUSTUP_DOWNLOAD_TIMEOUT", "15").env("RUSTUP_MAX_RETRIES", "1");
+                exec::capture(rustup.args(rustup_arguments()))?;
                 let sysroot = exec::capture(
                     Command::new("rustup").args(["run", NIGHTLY, "rustc", "--print", "sysroot"]),
                 )?;
