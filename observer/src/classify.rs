@@ -44,6 +44,7 @@ pub fn classify(story: &Story) -> Verdict {
         cause: ruling.cause,
         first_close: first_close(story, &ruling),
         local_action: local_action(story, &ruling),
+        fin_sent: story.fin_sent.is_some(),
         linger: linger(story),
         half_closed: half_closed(story, end_ns),
         bytes: bytes(story, &ruling),

@@ -172,6 +172,34 @@ words! {
     }
 }
 
+impl Cause {
+    /// The outcomes it can lead to: together with [`Self::ALL`], every pair that a verdict can hold.
+    #[must_use]
+    pub const fn outcomes(self) -> &'static [Outcome] {
+        match self {
+            Self::Orderly | Self::PeerStillOpen => &[Outcome::Graceful],
+            Self::UnreadData
+            | Self::Linger2Negative
+            | Self::DataAfterClose
+            | Self::Disconnect
+            | Self::NeverAccepted
+            | Self::SocketDestroyed
+            | Self::OrphanLimit
+            | Self::FinWait2Timeout
+            | Self::InvalidSegment
+            | Self::Mptcp => &[Outcome::ResetSent],
+            // Nothing leaves when everything was sent after our FIN.
+            Self::LingerZero => &[Outcome::ResetSent, Outcome::Aborted],
+            Self::PeerReset | Self::WriteAfterPeerFin | Self::ResetAfterPeerFin => &[Outcome::ResetReceived],
+            Self::RetransmitTimeout | Self::KeepaliveTimeout | Self::ConnectTimeout => &[Outcome::TimedOut],
+            Self::Refused => &[Outcome::Refused],
+            Self::ConnectAbandoned | Self::Repair | Self::NetnsGone => &[Outcome::Aborted],
+            // A reset whose reason was not to be found is a reset all the same.
+            Self::Unknown => &[Outcome::Unknown, Outcome::ResetSent],
+        }
+    }
+}
+
 impl LocalAction {
     /// Every variant.
     pub const ALL: [Self; 6] = [
@@ -266,6 +294,8 @@ pub struct Verdict {
     pub first_close: FirstClose,
     /// What our side did to end it; None when it did nothing.
     pub local_action: Option<LocalAction>,
+    /// Our side sent a FIN; `local_action` then says by which call.
+    pub fin_sent: bool,
     /// SO_LINGER.
     pub linger: Option<Linger>,
     /// Half-closed times.
