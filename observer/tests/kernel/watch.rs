@@ -35,9 +35,6 @@ impl Watch {
         let mut command =
             Command::new(binary.unwrap_or_else(|| OsString::from(env!("CARGO_BIN_EXE_observer"))));
         command.args(["trace", "--output", "json"]);
-        if let Some(mechanism) = std::env::var_os("OBSERVER_TEST_MECHANISM") {
-            command.arg("--mechanism").arg(mechanism);
-        }
         let mut observer =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
 
