@@ -1,4 +1,4 @@
-//! Reserve, write, submit; a refused reservation is counted.
+//! Reserve, write in place, submit; a refused reservation is counted.
 
 use observer_ebpf::abi::counter;
 
@@ -10,10 +10,25 @@ const NO_WAKEUP: u64 = 1;
 /// Sends one record to user space.
 #[inline(always)]
 pub(crate) fn emit<T: 'static>(record: T) {
+    emit_if(|place: *mut T| {
+        // SAFETY: the place is reserved for one T.
+        unsafe { place.write(record) };
+        true
+    });
+}
+
+/// Sends the record that `fill` writes in place, if it says so: a large record has no room on the 512-byte stack.
+///
+/// `fill` must write every byte before it returns true.
+#[inline(always)]
+pub(crate) fn emit_if<T: 'static>(fill: impl FnOnce(*mut T) -> bool) {
     match RECORDS.reserve::<T>(0) {
         Some(mut entry) => {
-            entry.write(record);
-            entry.submit(NO_WAKEUP);
+            if fill(entry.as_mut_ptr()) {
+                entry.submit(NO_WAKEUP);
+            } else {
+                entry.discard(NO_WAKEUP);
+            }
         }
         None => count(counter::RING_FULL),
     }

@@ -21,6 +21,10 @@ pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(cou
 #[map]
 pub(crate) static SIGPIPES: LruHashMap<u64, u64> = LruHashMap::with_max_entries(1024, 0);
 
+/// The socket whose change to CLOSE was the last to be told with nobody having it, on this CPU.
+#[map]
+pub(crate) static LAST_TOLD: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
 /// Adds one to a counter of `abi::counter`.
 #[inline(always)]
 pub(crate) fn count(index: u32) {

@@ -14,6 +14,16 @@ macro_rules! globals {
 
 for_each_offset!(globals);
 
+// The windows of `abi::offset::WINDOWS`.
+#[unsafe(no_mangle)]
+pub(crate) static SOCK_WINDOW: u32 = 0;
+#[unsafe(no_mangle)]
+pub(crate) static SOCK_WINDOW_LEN: u32 = 0;
+#[unsafe(no_mangle)]
+pub(crate) static TCP_WINDOW: u32 = 0;
+#[unsafe(no_mangle)]
+pub(crate) static TCP_WINDOW_LEN: u32 = 0;
+
 #[unsafe(no_mangle)]
 pub(crate) static RESET_REASON_ARG: u32 = ABSENT;
 

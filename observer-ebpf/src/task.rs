@@ -1,14 +1,14 @@
-//! The process that holds a socket at a hook.
+//! The process that runs at a hook.
 
 use aya_ebpf::helpers::{
     bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
     generated::{bpf_get_current_cgroup_id, bpf_get_current_task},
 };
-use observer_ebpf::abi::record::Task;
+use observer_ebpf::abi::record::{PF_EXITING, Task};
 
 use crate::{
+    read::read,
     settings::{TASK_COMM, TASK_EXIT_CODE, TASK_FLAGS, TASK_GROUP_LEADER},
-    sock::read,
 };
 
 /// No process: the hook ran for a packet or a timer.
@@ -21,15 +21,17 @@ pub(crate) const NONE: Task =
 #[inline(always)]
 pub(crate) fn current() -> Task {
     let id = bpf_get_current_pid_tgid();
+    let (pid, tid) = ((id >> 32) as u32, id as u32);
     // SAFETY: the helpers take no argument.
     let (task, cgroup) = unsafe { (bpf_get_current_task(), bpf_get_current_cgroup_id()) };
-    let leader = read::<u64>(task, &TASK_GROUP_LEADER);
+    let leader = if pid == tid { task } else { read(task, &TASK_GROUP_LEADER) };
+    let flags = read(task, &TASK_FLAGS);
     Task {
-        pid: (id >> 32) as u32,
-        tid: id as u32,
+        pid,
+        tid,
         uid: bpf_get_current_uid_gid() as u32,
-        flags: read(task, &TASK_FLAGS),
-        exit_code: read(task, &TASK_EXIT_CODE),
+        flags,
+        exit_code: if flags & PF_EXITING == 0 { 0 } else { read(task, &TASK_EXIT_CODE) },
         pad: 0,
         cgroup,
         comm: read(leader, &TASK_COMM),

@@ -16,7 +16,7 @@ pub use self::{
     write_error::{WriteCause, WriteVerdict, write_error},
 };
 use crate::{
-    event::{Side, Task},
+    event::{Endpoints, Side, Task},
     story::Story,
 };
 
@@ -36,7 +36,7 @@ pub fn classify(story: &Story) -> Verdict {
     Verdict {
         id: story.id(),
         ns: end_ns,
-        endpoints: story.endpoints,
+        endpoints: story.endpoints.unwrap_or(Endpoints::UNKNOWN),
         opened_by: story.opening.map(|opening| opening.by),
         process,
         inode: story.inode,
@@ -91,8 +91,10 @@ fn first_close(story: &Story, ruling: &Ruling) -> FirstClose {
     }
 }
 
+/// SO_LINGER, where `close()` met a connection that was still there.
 fn linger(story: &Story) -> Option<Linger> {
-    let call = story.close_call?;
+    let end_ns = story.end.map_or(u64::MAX, |end| end.ns);
+    let call = story.close_call.filter(|call| call.ns <= end_ns)?;
     let exiting = call.task.is_some_and(|task| task.exiting);
     let mode = match call.linger_ms {
         None => LingerMode::Off,
@@ -124,10 +126,7 @@ fn half_closed(story: &Story, end_ns: u64) -> HalfClosed {
 
 /// What was in the queues when the connection ended.
 fn bytes(story: &Story, ruling: &Ruling) -> Bytes {
-    let last = match (story.reset_received, story.end) {
-        (Some(received), _) if ruling.outcome == Outcome::ResetReceived => Some(received.socket),
-        (_, end) => end.map(|end| end.socket),
-    };
+    let last = story.end.map(|end| end.socket);
     let delivered = ruling.outcome == Outcome::Graceful;
     let after_peer_fin = story.peer_fin.map(|peer| {
         let written = match (story.fin_sent, last) {
@@ -150,13 +149,13 @@ fn reset(story: &Story, ruling: &Ruling) -> Option<Reset> {
     match ruling.outcome {
         Outcome::ResetReceived | Outcome::Refused => story.reset_received.map(|received| Reset {
             direction: Side::Remote,
-            in_state: received.socket.state,
+            in_state: received.state,
             kernel_reason: None,
         }),
         _ => story.reset_sent.as_ref().map(|sent| Reset {
             direction: Side::Local,
             // The kernel stores CLOSE before it sends; the state that was left says more.
-            in_state: story.end.filter(|end| end.ns <= sent.ns).map_or(sent.socket.state, |end| end.old),
+            in_state: story.end.filter(|end| end.ns <= sent.ns).map_or(sent.state, |end| end.old),
             kernel_reason: sent.reason.clone(),
         }),
     }

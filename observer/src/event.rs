@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    socket::{Endpoints, Family, Socket, State},
+    socket::{Endpoints, Family, Flags, Socket, State, unread},
     task::{Comm, Task},
 };
 
@@ -40,7 +40,7 @@ pub struct Event {
     pub ns: u64,
     /// The socket; 0 in [`Body::StrayReset`].
     pub sock: SockId,
-    /// The process whose system call held the socket. None for what a packet or a timer did.
+    /// The process whose system call brought it about. None for what a packet or a timer did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
     /// What happened.
@@ -66,30 +66,32 @@ pub enum Body {
         /// Just before the new state is stored.
         socket: Socket,
     },
-    /// `tcp_send_reset` on a socket that is or was a connection.
+    /// `tcp_send_reset` on a socket that is or was a connection. The change to CLOSE is next to it in time.
     ResetSent {
         /// None where the kernel gives none (before 6.10).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Reason>,
         /// Our side decided; false when a segment provoked the reset.
         active: bool,
-        /// After the reset was sent.
-        socket: Socket,
+        /// State then: CLOSE already where a process aborts.
+        state: State,
+        /// The socket's flags then.
+        flags: Flags,
     },
-    /// `tcp_receive_reset`.
+    /// `tcp_receive_reset`. The change to CLOSE follows.
     ResetReceived {
-        /// Before the reset took effect.
-        socket: Socket,
+        /// State in which it came.
+        state: State,
     },
-    /// `tcp_destroy_sock` in the process that closed an ended connection.
+    /// `tcp_destroy_sock` in the process that closed an ended connection, or a socket that never had one.
     Destroyed {
-        /// At the end.
-        socket: Socket,
+        /// Bytes received that nobody had read.
+        unread: u32,
     },
-    /// `inet_sk_error_report`.
+    /// `inet_sk_error_report`: the socket's process was told an error.
     ErrorReport {
-        /// With `err` as reported.
-        socket: Socket,
+        /// Positive errno.
+        err: u32,
     },
     /// A failing send.
     WriteError {

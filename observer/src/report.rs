@@ -60,7 +60,7 @@ impl Report {
                 Some(Self::WriteError(WriteFailure {
                     ns: event.ns,
                     close_id: story.map(crate::story::Story::id),
-                    endpoints: story.map_or(socket.endpoints, |story| story.endpoints),
+                    endpoints: story.and_then(|story| story.endpoints).unwrap_or(socket.endpoints),
                     process: event.task,
                     errno: *errno,
                     sigpipe: *sigpipe,

@@ -7,7 +7,7 @@ pub mod table;
 
 use std::collections::BTreeMap;
 
-use crate::event::{Body, Endpoints, Event, Reason, Side, SockId, Socket, State, Task};
+use crate::event::{Body, Endpoints, Event, Flags, Reason, Side, SockId, Socket, State, Task};
 
 /// What our side did to end the connection; a closed set (`local_action` in JSON).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,10 +83,10 @@ pub struct ResetSent {
     pub reason: Option<Reason>,
     /// Our side decided, rather than a segment of the peer's.
     pub active: bool,
-    /// The socket then; its sequence numbers may already be past use.
-    pub socket: Socket,
-    /// The lock holder.
-    pub task: Option<Task>,
+    /// State then: CLOSE already where a process aborts.
+    pub state: State,
+    /// The socket's flags then.
+    pub flags: Flags,
 }
 
 /// `tcp_reset()` ran.
@@ -94,8 +94,8 @@ pub struct ResetSent {
 pub struct ResetReceived {
     /// When.
     pub ns: u64,
-    /// The socket before it.
-    pub socket: Socket,
+    /// State in which it came.
+    pub state: State,
 }
 
 /// The socket reached CLOSE.
@@ -107,8 +107,6 @@ pub struct End {
     pub old: State,
     /// The socket just before, queues still intact.
     pub socket: Socket,
-    /// The lock holder.
-    pub task: Option<Task>,
 }
 
 /// Everything seen of one connection's end.
@@ -118,8 +116,8 @@ pub struct Story {
     pub sock: SockId,
     /// Time of the first sign of an end.
     pub first_ns: u64,
-    /// Both ends, as last seen complete.
-    pub endpoints: Endpoints,
+    /// Both ends, as last seen complete. None while only a reset was seen.
+    pub endpoints: Option<Endpoints>,
     /// None when the connection is older than the observer.
     pub opening: Option<Opening>,
     /// Our FIN.
@@ -144,6 +142,8 @@ pub struct Story {
     pub holder: Option<Task>,
     /// Inode of the socket's file while it had one; 0 when never seen.
     pub inode: u64,
+    /// The error that the kernel told the socket's process, a positive errno; on read, write or poll.
+    pub told_error: Option<u32>,
     /// Failed sends so far, by errno.
     pub write_errors: BTreeMap<u32, u32>,
 }
@@ -151,11 +151,11 @@ pub struct Story {
 impl Story {
     /// Begins with the first sign of an end.
     #[must_use]
-    pub fn new(sock: SockId, first_ns: u64, endpoints: Endpoints, opening: Option<Opening>) -> Self {
+    pub fn new(sock: SockId, first_ns: u64, opening: Option<Opening>) -> Self {
         Self {
             sock,
             first_ns,
-            endpoints,
+            endpoints: None,
             opening,
             fin_sent: None,
             fin_acked_ns: None,
@@ -168,6 +168,7 @@ impl Story {
             gone_ns: None,
             holder: None,
             inode: 0,
+            told_error: None,
             write_errors: BTreeMap::new(),
         }
     }
@@ -186,28 +187,33 @@ impl Story {
                 self.see(socket, event.task);
                 self.note_state(event, *old, *new, socket);
             }
-            Body::ResetSent { reason, active, socket } => {
-                self.see(socket, None);
+            Body::ResetSent { reason, active, state, flags } => {
                 self.reset_sent = Some(ResetSent {
                     ns: event.ns,
                     reason: reason.clone(),
                     active: *active,
-                    socket: *socket,
-                    task: event.task,
+                    state: *state,
+                    flags: *flags,
                 });
             }
-            Body::ResetReceived { socket } => {
-                self.see(socket, event.task);
-                self.reset_received = Some(ResetReceived { ns: event.ns, socket: *socket });
+            Body::ResetReceived { state } => {
+                self.reset_received = Some(ResetReceived { ns: event.ns, state: *state });
             }
-            Body::Destroyed { socket } => {
-                self.see(socket, event.task);
+            Body::Destroyed { unread } => {
+                self.hold(event.task);
                 self.gone_ns = Some(event.ns);
-                if self.close_call.is_none() {
-                    self.close_call = Some(close_call(event, socket));
-                }
+                self.close_call.get_or_insert(CloseCall {
+                    ns: event.ns,
+                    action: close_action(event.task),
+                    task: event.task,
+                    // The connection was over: there was nothing left to linger for.
+                    linger_ms: None,
+                    unread: *unread,
+                });
             }
-            Body::ErrorReport { socket } => self.see(socket, event.task),
+            Body::ErrorReport { err } => {
+                self.told_error = Some(*err);
+            }
             Body::WriteError { errno, socket, .. } => {
                 self.see(socket, event.task);
                 *self.write_errors.entry(*errno).or_default() += 1;
@@ -219,12 +225,16 @@ impl Story {
     /// What every look at the socket adds.
     fn see(&mut self, socket: &Socket, task: Option<Task>) {
         // tcp_disconnect() clears the remote port, and the verdict still needs it.
-        if socket.endpoints.remote.port() != 0 {
-            self.endpoints = socket.endpoints;
+        if socket.endpoints.remote.port() != 0 || self.endpoints.is_none() {
+            self.endpoints = Some(socket.endpoints);
         }
         if socket.inode != 0 {
             self.inode = socket.inode;
         }
+        self.hold(task);
+    }
+
+    fn hold(&mut self, task: Option<Task>) {
         // A kernel thread that closes what nobody holds any more is no owner.
         if let Some(task) = task.filter(|task| !task.kthread) {
             self.holder = Some(task);
@@ -233,9 +243,15 @@ impl Story {
 
     fn note_state(&mut self, event: &Event, old: State, new: State, socket: &Socket) {
         use State::{Close, CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, SynRecv};
-        let closing = socket.closing && event.task.is_some();
-        if closing && self.close_call.is_none() {
-            self.close_call = Some(close_call(event, socket));
+        let closing = socket.flags.closing && event.task.is_some();
+        if closing {
+            self.close_call.get_or_insert(CloseCall {
+                ns: event.ns,
+                action: close_action(event.task),
+                task: event.task,
+                linger_ms: socket.linger_ms,
+                unread: socket.unread(),
+            });
         }
         match (old, new) {
             (Established | SynRecv, FinWait1) | (CloseWait, LastAck) => {
@@ -254,11 +270,11 @@ impl Story {
             (FinWait1, FinWait2) => self.fin_acked_ns = Some(event.ns),
             (_, Close) => {
                 // In FIN_WAIT2 the peer's FIN ends the connection without a state of its own.
-                if old == FinWait2 && socket.done {
+                if old == FinWait2 && socket.flags.done {
                     self.note_peer_fin(event.ns, socket);
                 }
-                self.end = Some(End { ns: event.ns, old, socket: *socket, task: event.task });
-                if socket.dead || closing {
+                self.end = Some(End { ns: event.ns, old, socket: *socket });
+                if socket.flags.dead || closing {
                     self.gone_ns = Some(event.ns);
                 }
             }
@@ -269,16 +285,6 @@ impl Story {
     fn note_peer_fin(&mut self, ns: u64, socket: &Socket) {
         let write_seq = self.fin_sent.map_or(socket.write_seq, |fin| fin.write_seq);
         self.peer_fin.get_or_insert(PeerFin { ns, write_seq });
-    }
-}
-
-fn close_call(event: &Event, socket: &Socket) -> CloseCall {
-    CloseCall {
-        ns: event.ns,
-        action: close_action(event.task),
-        task: event.task,
-        linger_ms: socket.linger_ms,
-        unread: socket.unread(),
     }
 }
 
@@ -296,7 +302,7 @@ fn close_action(task: Option<Task>) -> LocalAction {
 /// `close()` runs with the file's last reference gone (`__fput`), `shutdown()` with it held. In CLOSE_WAIT the
 /// receiving side is shut down already, so SHUT_WR and SHUT_RDWR are the same act there.
 fn fin_action(task: Option<Task>, socket: &Socket, old: State) -> LocalAction {
-    if socket.closing || !socket.has_socket {
+    if socket.flags.closing || !socket.flags.has_socket {
         close_action(task)
     } else if socket.rcv_shutdown && old != State::CloseWait {
         LocalAction::ShutdownBoth

@@ -34,7 +34,7 @@ pub struct Header {
     pub sock: u64,
 }
 
-/// The process whose system call holds the socket, where there is one (see `Header::has_task`).
+/// The process whose system call brought the event about, where there is one (see `Header::has_task`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Task {
@@ -94,7 +94,7 @@ pub const AF_INET6: u16 = 10;
 pub struct Socket {
     /// Who talks to whom.
     pub endpoints: Endpoints,
-    /// Inode of the socket's file, 0 once orphaned.
+    /// Inode of the socket's file; 0 once orphaned, and where the task is known and nobody needs it.
     pub inode: u64,
     /// `sk_lingertime`, jiffies.
     pub lingertime: u64,
@@ -160,7 +160,7 @@ pub struct Opened {
 pub struct StateChange {
     /// Common part.
     pub header: Header,
-    /// Lock holder.
+    /// Set where a call of ours brought the change about.
     pub task: Task,
     /// The socket just before the new state is stored.
     pub socket: Socket,
@@ -171,37 +171,39 @@ pub struct StateChange {
 }
 
 /// `tcp_send_reset` for a socket that is or was a connection.
+///
+/// The queues and both ends are in the [`StateChange`] to CLOSE, which is next to it in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct ResetSent {
     /// Common part.
     pub header: Header,
-    /// Lock holder.
-    pub task: Task,
-    /// The socket after the reset was sent.
-    pub socket: Socket,
     /// `enum sk_rst_reason`, or [`NO_REASON`] before 6.10.
     pub reason: u32,
     /// 1 when our side decided (`tcp_send_active_reset`), 0 when a segment provoked it (`tcp_v4_send_reset`).
     pub active: u32,
+    /// `sk_state`: CLOSE already where a process aborts.
+    pub state: u32,
+    /// Bits of [`flag`], but for [`flag::CLOSING`].
+    pub flags: u32,
 }
 
 /// The kernel gives no reason.
 pub const NO_REASON: u32 = u32::MAX;
 
-/// `tcp_receive_reset`: entry of `tcp_reset()`.
+/// `tcp_receive_reset`: entry of `tcp_reset()`. The [`StateChange`] to CLOSE follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct ResetReceived {
     /// Common part.
     pub header: Header,
-    /// Lock holder.
-    pub task: Task,
-    /// The socket before `tcp_reset()` changes it.
-    pub socket: Socket,
+    /// State in which the reset came.
+    pub state: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
-/// `tcp_destroy_sock`, in the process that closed a connection which had ended before.
+/// `tcp_destroy_sock`, in the process that closed a connection which had ended before (or that never was one).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Destroyed {
@@ -209,8 +211,14 @@ pub struct Destroyed {
     pub header: Header,
     /// The closing process.
     pub task: Task,
-    /// The socket at its end.
-    pub socket: Socket,
+    /// Next sequence number expected from the peer.
+    pub rcv_nxt: u32,
+    /// First sequence number the application has not read.
+    pub copied_seq: u32,
+    /// 1 when the peer's FIN was received, which takes a number of its own.
+    pub done: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// `inet_sk_error_report`: an error was put on the socket and its process was woken.
@@ -219,10 +227,10 @@ pub struct Destroyed {
 pub struct ErrorReport {
     /// Common part.
     pub header: Header,
-    /// Lock holder.
-    pub task: Task,
-    /// The socket; `err` is what was reported.
-    pub socket: Socket,
+    /// `sk_err`, a positive errno.
+    pub err: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// A send that failed.
@@ -262,10 +270,10 @@ const _: () = {
     assert!(size_of::<Socket>() == 104);
     assert!(size_of::<Opened>() == 80);
     assert!(size_of::<StateChange>() == 184);
-    assert!(size_of::<ResetSent>() == 184);
-    assert!(size_of::<ResetReceived>() == 176);
-    assert!(size_of::<Destroyed>() == 176);
-    assert!(size_of::<ErrorReport>() == 176);
+    assert!(size_of::<ResetSent>() == 40);
+    assert!(size_of::<ResetReceived>() == 32);
+    assert!(size_of::<Destroyed>() == 88);
+    assert!(size_of::<ErrorReport>() == 32);
     assert!(size_of::<WriteError>() == 184);
     assert!(size_of::<StrayReset>() == 80);
 };

@@ -1,12 +1,20 @@
 //! `tcp_destroy_sock(sk)`: a TCP socket's last tracepoint.
 //!
 //! Only told where a system call holds the socket: then a process closes a connection that had ended before, and
-//! this is the only sign of who had it. An orphan's last state change has said everything already.
+//! this is the only sign of who had it. A socket that ends in `close()` or as an orphan has said everything in its
+//! change to CLOSE, which comes right before.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
-use observer_ebpf::abi::record::{Destroyed, kind};
+use observer_ebpf::abi::record::{Destroyed, flag, kind};
 
-use crate::{emit::emit, sock::Sock, task};
+use crate::{
+    emit::emit,
+    maps::LAST_TOLD,
+    read::read,
+    settings::{TP_COPIED_SEQ, TP_RCV_NXT},
+    sock::Sock,
+    task,
+};
 
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 pub(crate) fn rt_destroy(ctx: RawTracePointContext) -> i32 {
@@ -16,9 +24,37 @@ pub(crate) fn rt_destroy(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn on_destroy(sk: Sock) {
-    // Without a local port it never connected. (The remote one is no sign: a refused connect() has cleared it.)
-    if sk.is_owned() && sk.local_port() != 0 && sk.is_tcp() {
+    if was_told(sk) {
+        return;
+    }
+    if sk.is_owned() {
+        let done = sk.kernel_flags() & flag::DONE != 0;
+        let (rcv_nxt, copied_seq) = (read(sk.0, &TP_RCV_NXT), read(sk.0, &TP_COPIED_SEQ));
         let header = sk.header(kind::DESTROYED, true);
-        emit(Destroyed { header, task: task::current(), socket: sk.view() });
+        emit(Destroyed { header, task: task::current(), rcv_nxt, copied_seq, done: u32::from(done), pad: 0 });
+    }
+}
+
+/// Notes that the socket's change to CLOSE told that nobody has it any more.
+#[inline(always)]
+pub(crate) fn told(sk: Sock) {
+    if let Some(last) = LAST_TOLD.get_ptr_mut(0) {
+        // SAFETY: the map returned this CPU's slot. A packet's hook that comes in between overwrites it, and then
+        // the socket is told twice, which does no harm.
+        unsafe { *last = sk.0 };
+    }
+}
+
+/// Whether [`told`] was the last word on this CPU; takes the note, since the kernel reuses sockets.
+#[inline(always)]
+fn was_told(sk: Sock) -> bool {
+    let Some(last) = LAST_TOLD.get_ptr_mut(0) else { return false };
+    // SAFETY: as above.
+    unsafe {
+        let same = *last == sk.0;
+        if same {
+            *last = 0;
+        }
+        same
     }
 }

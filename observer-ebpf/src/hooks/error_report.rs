@@ -3,7 +3,7 @@
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use observer_ebpf::abi::record::{ErrorReport, kind};
 
-use crate::{emit::emit, sock::Sock};
+use crate::{emit::emit, read::read, settings::SK_ERR, sock::Sock};
 
 #[raw_tracepoint(tracepoint = "inet_sk_error_report")]
 pub(crate) fn rt_error_report(ctx: RawTracePointContext) -> i32 {
@@ -13,9 +13,9 @@ pub(crate) fn rt_error_report(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn on_error_report(sk: Sock) {
-    // tcp_disconnect() reports too, without an error and without a port left.
+    // tcp_disconnect() reports too, after it has cleared the remote port: it is told by what it does.
     if sk.remote_port() != 0 && sk.is_tcp() {
-        let (header, task) = sk.seen_by_holder(kind::ERROR_REPORT);
-        emit(ErrorReport { header, task, socket: sk.view() });
+        let header = sk.header(kind::ERROR_REPORT, false);
+        emit(ErrorReport { header, err: read(sk.0, &SK_ERR), pad: 0 });
     }
 }

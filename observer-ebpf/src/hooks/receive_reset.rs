@@ -16,8 +16,6 @@ pub(crate) fn rt_recv_reset(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn on_receive_reset(sk: Sock) {
-    if sk.is_tcp() {
-        let (header, task) = sk.seen_by_holder(kind::RESET_RECEIVED);
-        emit(ResetReceived { header, task, socket: sk.view() });
-    }
+    // Only TCP has the tracepoint, so there is no protocol to check.
+    emit(ResetReceived { header: sk.header(kind::RESET_RECEIVED, false), state: sk.state(), pad: 0 });
 }

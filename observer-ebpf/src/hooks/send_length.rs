@@ -2,14 +2,17 @@
 //!
 //! The one hook on the data path, for kernels that offer neither fentry nor kprobe: success returns first.
 
+use core::ptr::addr_of_mut;
+
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use observer_ebpf::abi::record::{AF_INET, AF_INET6, WriteError, kind};
 
 use crate::{
-    emit::emit,
+    emit::emit_if,
     hooks::signal::took_sigpipe,
+    read::read,
     settings::SK_FAMILY,
-    sock::{Sock, read},
+    sock::Sock,
     task,
 };
 
@@ -29,14 +32,21 @@ pub(crate) fn rt_send_length(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn on_write_error(sk: Sock, errno: i32) {
     let family = read::<u16>(sk.0, &SK_FAMILY);
-    if (family == AF_INET || family == AF_INET6) && sk.is_tcp() {
-        let sigpipe = errno == EPIPE && took_sigpipe();
-        emit(WriteError {
-            header: sk.header(kind::WRITE_ERROR, true),
-            task: task::current(),
-            socket: sk.view(),
-            errno: errno as u32,
-            sigpipe: u32::from(sigpipe),
-        });
+    if family != AF_INET && family != AF_INET6 {
+        return;
     }
+    let sigpipe = errno == EPIPE && took_sigpipe();
+    emit_if(|record: *mut WriteError| {
+        // SAFETY: the place is a WriteError's; `view` writes the socket, the rest is written here.
+        unsafe {
+            if sk.view(false, addr_of_mut!((*record).socket)).is_none() {
+                return false;
+            }
+            addr_of_mut!((*record).header).write(sk.header(kind::WRITE_ERROR, true));
+            addr_of_mut!((*record).task).write(task::current());
+            addr_of_mut!((*record).errno).write(errno as u32);
+            addr_of_mut!((*record).sigpipe).write(u32::from(sigpipe));
+        }
+        true
+    });
 }

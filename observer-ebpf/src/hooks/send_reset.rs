@@ -36,10 +36,10 @@ fn on_send_reset(sk: Sock, skb: u64, reason: u32) -> bool {
     let state = if sk.0 == 0 { 0 } else { sk.state() };
     match state {
         0 | LISTEN | NEW_SYN_RECV if skb != 0 => stray(endpoints_of_segment(skb), reason, state),
-        TIME_WAIT => stray(sk.endpoints(false), reason, state),
+        TIME_WAIT => stray(sk.endpoints_of_time_wait(), reason, state),
         _ if sk.0 != 0 && sk.is_tcp() => {
-            let (header, task) = sk.seen_by_holder(kind::RESET_SENT);
-            emit(ResetSent { header, task, socket: sk.view(), reason, active: u32::from(skb == 0) });
+            let header = sk.header(kind::RESET_SENT, false);
+            emit(ResetSent { header, reason, active: u32::from(skb == 0), state, flags: sk.flags() });
         }
         _ => return false,
     }

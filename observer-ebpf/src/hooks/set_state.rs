@@ -1,13 +1,16 @@
 //! `inet_sock_set_state(sk, old, new)`: fires just before `sk_state` is stored.
 
+use core::ptr::addr_of_mut;
+
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
-use observer_ebpf::abi::record::{Opened, StateChange, kind};
+use observer_ebpf::abi::record::{Opened, StateChange, flag, kind};
 
 use crate::{
-    emit::emit,
+    emit::{emit, emit_if},
+    hooks::destroy,
     sock::{
         Sock,
-        state::{CLOSE, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LISTEN, SYN_RECV, SYN_SENT},
+        state::{CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT},
     },
     task,
 };
@@ -29,12 +32,42 @@ fn on_set_state(sk: Sock, old: u32, new: u32) {
         (SYN_SENT, ESTABLISHED) | (LISTEN, _) | (_, LISTEN | SYN_RECV | SYN_SENT | ESTABLISHED) => {}
         (CLOSE, CLOSE) => {}
         // Our FIN is acknowledged. An orphan goes on to CLOSE at once and says it there.
-        (FIN_WAIT1, FIN_WAIT2) if sk.is_dead() => {}
-        _ if sk.is_tcp() => {
-            let (header, task) = sk.seen_by_holder(kind::STATE_CHANGE);
-            emit(StateChange { header, task, socket: sk.view(), old, new });
+        (FIN_WAIT1, FIN_WAIT2) if sk.kernel_flags() & flag::DEAD != 0 => {}
+        _ => changed(sk, old, new),
+    }
+}
+
+#[inline(always)]
+fn changed(sk: Sock, old: u32, new: u32) {
+    emit_if(|record: *mut StateChange| {
+        // SAFETY: the place is a StateChange's; `view` writes the socket, the rest is written here.
+        unsafe {
+            let Some(flags) = sk.view(true, addr_of_mut!((*record).socket)) else { return false };
+            let dead = flags & flag::DEAD != 0;
+            let has_task = flags & flag::OWNED != 0 && is_act_of_ours(old, new, dead);
+            if new == CLOSE && (dead || flags & flag::CLOSING != 0) {
+                destroy::told(sk);
+            }
+            let task = if has_task { task::current() } else { task::NONE };
+            addr_of_mut!((*record).header).write(sk.header(kind::STATE_CHANGE, has_task));
+            addr_of_mut!((*record).task).write(task);
+            addr_of_mut!((*record).old).write(old);
+            addr_of_mut!((*record).new).write(new);
         }
-        _ => {}
+        true
+    });
+}
+
+/// Whether a call of the process that holds the socket makes this change, rather than a segment in its backlog.
+///
+/// Our FIN, `close()` after `shutdown()` (no change at all), and an abort before the socket is orphaned. Data or a
+/// reset that wait in the backlog can end a socket too while a call holds it: then the holder is at least who has it.
+#[inline(always)]
+fn is_act_of_ours(old: u32, new: u32, dead: bool) -> bool {
+    match (old, new) {
+        (_, FIN_WAIT1) | (CLOSE_WAIT, LAST_ACK) => true,
+        (_, CLOSE) => !dead,
+        _ => old == new,
     }
 }
 

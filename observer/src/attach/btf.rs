@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path};
 
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
-use observer_ebpf::abi::offset::{ABSENT, FIELDS};
+use observer_ebpf::abi::offset::{ABSENT, COMMON_BYTES, COMMON_FIELDS, FIELDS, WINDOW_WORDS, WINDOWS};
 use thiserror::Error;
 
 use crate::event::Reason;
@@ -38,7 +38,16 @@ pub enum BtfError {
         /// Member path.
         path: &'static str,
     },
+    /// Fields that the observer reads together lie too far apart.
+    #[error("this kernel's fields {fields:?} lie further apart than this observer was built for")]
+    Layout {
+        /// Globals of the fields.
+        fields: &'static [&'static str],
+    },
 }
+
+/// The globals that describe struct layouts to the BPF side.
+pub type Globals = Vec<(&'static str, u32)>;
 
 /// Parsed BTF with its structs by name.
 pub struct KernelBtf {
@@ -87,14 +96,42 @@ impl KernelBtf {
         }
     }
 
-    /// Offset of every field of the ABI, in the order of [`FIELDS`].
-    pub fn offsets(&self) -> Result<Vec<u32>, BtfError> {
-        let resolve = |field: &observer_ebpf::abi::offset::Field| match self.offset(field.container, field.path) {
-            Some(offset) => Ok(offset),
-            None if field.required => Err(BtfError::Field { container: field.container, path: field.path }),
-            None => Ok(ABSENT),
+    /// Every global of `abi::offset`: the fields' offsets and the windows they are read in.
+    pub fn layout(&self) -> Result<Globals, BtfError> {
+        let mut globals = Globals::new();
+        for field in FIELDS {
+            let offset = match self.offset(field.container, field.path) {
+                Some(offset) => offset,
+                None if field.required => {
+                    return Err(BtfError::Field { container: field.container, path: field.path });
+                }
+                None => ABSENT,
+            };
+            globals.push((field.global, offset));
+        }
+        let offset_of = |name: &str| {
+            let found = globals.iter().find(|(global, _)| *global == name);
+            found.map_or(ABSENT, |(_, offset)| *offset)
         };
-        FIELDS.iter().map(resolve).collect()
+        let fits_common = |name: &&str| {
+            let len = if name.starts_with("SK_V6") { 16 } else { 8 };
+            offset_of(name) == ABSENT || offset_of(name) <= COMMON_BYTES - len
+        };
+        if !COMMON_FIELDS.iter().all(fits_common) {
+            return Err(BtfError::Layout { fields: &COMMON_FIELDS });
+        }
+        let mut windows = Globals::new();
+        for window in WINDOWS {
+            let offsets = window.fields.iter().map(|name| offset_of(name));
+            let base = offsets.clone().min().unwrap_or(0) & !7;
+            let len = offsets.max().unwrap_or(0) + 8 - base;
+            if usize::try_from(len).map_or(true, |len| len > WINDOW_WORDS * 8) {
+                return Err(BtfError::Layout { fields: window.fields });
+            }
+            windows.extend([(window.base, base), (window.len, len)]);
+        }
+        globals.extend(windows);
+        Ok(globals)
     }
 
     /// Names of an enum's values by number, with the common prefix cut. Empty when there is no such enum.

@@ -9,7 +9,7 @@ use aya::{
 };
 use observer_ebpf::abi::{
     counter,
-    offset::{FIELDS, RESET_REASON_ARG, SOCK_KEY},
+    offset::{RESET_REASON_ARG, SOCK_KEY},
     program::RING,
 };
 use thiserror::Error;
@@ -81,16 +81,16 @@ pub fn attach(plan: &Plan, btf: &KernelBtf, ring_bytes: u32) -> Result<Attached,
     if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
-    let offsets = btf.offsets()?;
+    let layout = btf.layout()?;
     let reason_arg = btf.tracepoint_enum_arg("tcp_send_reset", "sk_rst_reason");
     let reason_arg = reason_arg.unwrap_or(observer_ebpf::abi::offset::ABSENT);
     // Any number that user space cannot guess will do: records then tell sockets apart and not where they lie.
     let key: u64 = RandomState::new().hash_one(0u8);
 
     let mut loader = EbpfLoader::new();
-    for (field, offset) in FIELDS.iter().zip(&offsets) {
+    for (global, value) in &layout {
         // A field that no program reads is not in the object.
-        loader.override_global(field.global, offset, false);
+        loader.override_global(global, value, false);
     }
     loader.override_global(RESET_REASON_ARG, &reason_arg, true);
     loader.override_global(SOCK_KEY, &key, true);

@@ -112,33 +112,34 @@ fn cause_by_name(reason: &str) -> Option<Cause> {
 
 /// Which call of `tcp_send_active_reset` it was, from the socket alone.
 fn cause_by_fields(sent: &ResetSent, end: &End) -> Option<Cause> {
-    let socket = &sent.socket;
-    if socket.state == State::Close {
-        return Some(if socket.dead {
+    let flags = sent.flags;
+    if sent.state == State::Close {
+        let closing = end.socket.flags.closing && end.socket.rcv_shutdown && end.socket.send_shutdown;
+        return Some(if flags.dead {
             // __tcp_close after sock_orphan(): TCP_LINGER2 < 0 is only asked in FIN_WAIT2.
             if end.old == State::FinWait2 { Cause::Linger2Negative } else { Cause::OrphanLimit }
-        } else if !socket.has_socket {
+        } else if !flags.has_socket {
             // inet_child_forget(): a child that nobody accepted has no file.
             Cause::NeverAccepted
-        } else if !(socket.closing && socket.rcv_shutdown && socket.send_shutdown) {
+        } else if !closing {
             // tcp_disconnect() by connect(AF_UNSPEC): the file lives on.
             Cause::Disconnect
         } else if end.socket.unread() > 0 {
             Cause::UnreadData
-        } else if socket.linger_ms == Some(0) {
+        } else if end.socket.linger_ms == Some(0) {
             Cause::LingerZero
         } else {
             // 5.10 sums what is queued, also what was read in place.
             Cause::UnreadData
         });
     }
-    match (socket.owned, socket.dead, socket.state) {
+    match (flags.owned, flags.dead, sent.state) {
         // tcp_out_of_resources(), also from the backlog of a process; before tcp_abort(), which refuses these states.
         (_, true, State::FinWait1 | State::LastAck | State::Closing) => Some(Cause::OrphanLimit),
         // tcp_keepalive_timer() of an orphan.
         (false, true, State::FinWait2) => Some(Cause::FinWait2Timeout),
         // tcp_keepalive_timer() of a socket that asked for probes.
-        (false, _, _) if socket.keepalive => Some(Cause::KeepaliveTimeout),
+        (false, _, _) if flags.keepalive => Some(Cause::KeepaliveTimeout),
         // tcp_abort().
         (true, _, _) => Some(Cause::SocketDestroyed),
         _ => None,
@@ -164,7 +165,7 @@ fn refused(story: &Story, end: &End) -> Option<Ruling> {
     if end.old != State::SynSent {
         return None;
     }
-    if story.reset_received.is_some_and(|received| received.socket.state == State::SynSent) {
+    if story.reset_received.is_some_and(|received| received.state == State::SynSent) {
         return Some(Ruling::exact(Outcome::Refused, Cause::Refused));
     }
     (end.socket.err == ECONNREFUSED)
@@ -174,10 +175,10 @@ fn refused(story: &Story, end: &End) -> Option<Ruling> {
 /// `tcp_reset()` for a segment with RST.
 fn reset_by_peer(story: &Story, end: &End) -> Option<Ruling> {
     let received = story.reset_received.filter(|received| received.ns <= end.ns)?;
-    let socket = received.socket;
+    let socket = end.socket;
     let Some(peer_fin) = story.peer_fin else {
         // In these states the peer's FIN had come, but before the observer did.
-        return Some(if matches!(socket.state, State::CloseWait | State::LastAck | State::Closing) {
+        return Some(if matches!(received.state, State::CloseWait | State::LastAck | State::Closing) {
             let wrote = socket.unacked() + socket.unsent() > 0;
             let cause = if wrote { Cause::WriteAfterPeerFin } else { Cause::ResetAfterPeerFin };
             Ruling::inferred(Outcome::ResetReceived, cause, Missing::PeerFin)
@@ -201,7 +202,7 @@ fn timeout(_: &Story, end: &End) -> Option<Ruling> {
 
 /// `tcp_disconnect` without `tcp_need_reset`: nothing leaves from SYN_SENT, nor with everything sent after our FIN.
 fn torn_down_silently(story: &Story, end: &End) -> Option<Ruling> {
-    let closed = story.close_call.is_some_and(|call| call.ns <= end.ns) && end.socket.closing;
+    let closed = story.close_call.is_some_and(|call| call.ns <= end.ns) && end.socket.flags.closing;
     if !closed || story.reset_sent.is_some() || end.socket.unread() > 0 {
         return None;
     }
@@ -219,7 +220,7 @@ fn graceful(story: &Story, end: &End) -> Option<Ruling> {
     }
     match end.old {
         // tcp_time_wait(FIN_WAIT2): an orphan; tcp_fin() sets SOCK_DONE when the peer's FIN was what ended it.
-        State::FinWait2 if end.socket.done => Some(Ruling::exact(Outcome::Graceful, Cause::Orderly)),
+        State::FinWait2 if end.socket.flags.done => Some(Ruling::exact(Outcome::Graceful, Cause::Orderly)),
         State::FinWait2 => Some(Ruling::exact(Outcome::Graceful, Cause::PeerStillOpen)),
         // tcp_rcv_state_process: both leave for CLOSE only when our FIN is acknowledged.
         State::Closing | State::LastAck => Some(Ruling::exact(Outcome::Graceful, Cause::Orderly)),
@@ -229,7 +230,7 @@ fn graceful(story: &Story, end: &End) -> Option<Ruling> {
 
 /// The end says that we aborted, but the record of the reset did not come.
 fn reset_without_its_record(story: &Story, end: &End) -> Option<Ruling> {
-    let call = story.close_call.filter(|_| end.socket.closing)?;
+    let call = story.close_call.filter(|_| end.socket.flags.closing)?;
     let cause = if call.unread > 0 {
         Cause::UnreadData
     } else if call.linger_ms == Some(0) {

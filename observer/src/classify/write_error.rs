@@ -91,7 +91,7 @@ fn by_socket(errno: u32, socket: &Socket) -> WriteCause {
         ECONNREFUSED => WriteCause::Refused,
         ECONNABORTED => WriteCause::Destroyed,
         EPIPE if socket.endpoints.remote.port() == 0 => WriteCause::NotConnected,
-        EPIPE if socket.state == State::Close && socket.done => WriteCause::WriteAfterPeerFin,
+        EPIPE if socket.state == State::Close && socket.flags.done => WriteCause::WriteAfterPeerFin,
         EPIPE if socket.state == State::Close => WriteCause::PeerReset,
         EPIPE if socket.send_shutdown => WriteCause::LocalShutdown,
         _ => WriteCause::Other,

@@ -9,7 +9,7 @@ use observer_ebpf::abi::record::{self, flag, kind};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Body, Endpoints, Event, Reason, Side, SockId, Socket, State, Task};
+use super::{Body, Endpoints, Event, Flags, Reason, Side, SockId, Socket, State, Task, unread};
 
 /// What the running kernel calls its numbers, and how long its clock tick is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,21 +96,23 @@ pub fn decode(bytes: &[u8], names: &KernelNames) -> Result<Event, DecodeError> {
             let body = Body::ResetSent {
                 reason: reason(r.reason, names),
                 active: r.active == 1,
-                socket: socket(&r.socket, names)?,
+                state: state(r.state)?,
+                flags: flags(r.flags),
             };
-            Ok(event(&r.header, Some(&r.task), body))
+            Ok(event(&r.header, None, body))
         }
         kind::RESET_RECEIVED => {
             let r: record::ResetReceived = view(kind, bytes)?;
-            Ok(event(&r.header, Some(&r.task), Body::ResetReceived { socket: socket(&r.socket, names)? }))
+            Ok(event(&r.header, None, Body::ResetReceived { state: state(r.state)? }))
         }
         kind::DESTROYED => {
             let r: record::Destroyed = view(kind, bytes)?;
-            Ok(event(&r.header, Some(&r.task), Body::Destroyed { socket: socket(&r.socket, names)? }))
+            let body = Body::Destroyed { unread: unread(r.rcv_nxt, r.copied_seq, r.done == 1) };
+            Ok(event(&r.header, Some(&r.task), body))
         }
         kind::ERROR_REPORT => {
             let r: record::ErrorReport = view(kind, bytes)?;
-            Ok(event(&r.header, Some(&r.task), Body::ErrorReport { socket: socket(&r.socket, names)? }))
+            Ok(event(&r.header, None, Body::ErrorReport { err: r.err }))
         }
         kind::WRITE_ERROR => {
             let r: record::WriteError = view(kind, bytes)?;
@@ -164,21 +166,31 @@ fn endpoints(ends: &record::Endpoints) -> Result<Endpoints, DecodeError> {
     })
 }
 
+fn flags(bits: u32) -> Flags {
+    let is = |bit: u32| bits & bit != 0;
+    Flags {
+        dead: is(flag::DEAD),
+        done: is(flag::DONE),
+        keepalive: is(flag::KEEPALIVE),
+        owned: is(flag::OWNED),
+        closing: is(flag::CLOSING),
+        has_socket: is(flag::HAS_SOCKET),
+    }
+}
+
+fn linger_ms(bits: u32, jiffies: u64, names: &KernelNames) -> Option<u64> {
+    (bits & flag::LINGER != 0).then(|| jiffies.saturating_mul(names.tick_ns) / 1_000_000)
+}
+
 fn socket(s: &record::Socket, names: &KernelNames) -> Result<Socket, DecodeError> {
-    let is = |bit: u32| s.flags & bit != 0;
     Ok(Socket {
         endpoints: endpoints(&s.endpoints)?,
         state: state(s.state)?,
         inode: s.inode,
         rcv_shutdown: s.shutdown & 1 != 0,
         send_shutdown: s.shutdown & 2 != 0,
-        dead: is(flag::DEAD),
-        done: is(flag::DONE),
-        keepalive: is(flag::KEEPALIVE),
-        linger_ms: is(flag::LINGER).then(|| s.lingertime.saturating_mul(names.tick_ns) / 1_000_000),
-        owned: is(flag::OWNED),
-        closing: is(flag::CLOSING),
-        has_socket: is(flag::HAS_SOCKET),
+        flags: flags(s.flags),
+        linger_ms: linger_ms(s.flags, s.lingertime, names),
         err: s.err,
         rcv_nxt: s.rcv_nxt,
         copied_seq: s.copied_seq,

@@ -103,6 +103,13 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
+    /// For a connection of which only a reset was seen, and the record with both ends was lost.
+    pub const UNKNOWN: Self = Self {
+        local: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
+        remote: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0),
+        netns: 0,
+    };
+
     /// Address family on the wire.
     #[must_use]
     pub const fn family(&self) -> Family {
@@ -113,35 +120,58 @@ impl Endpoints {
     }
 }
 
+/// What a socket is marked with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the kernel's")]
+pub struct Flags {
+    /// `SOCK_DEAD`: no process has it any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dead: bool,
+    /// `SOCK_DONE`: the peer's FIN was received.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub done: bool,
+    /// SO_KEEPALIVE is on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keepalive: bool,
+    /// A system call, or its backlog, holds the socket.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub owned: bool,
+    /// `close()` runs: the last reference to the file is gone. Only looked at where a system call holds the socket.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub closing: bool,
+    /// The socket belongs to a file: not orphaned, and accepted if it came from a listener.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub has_socket: bool,
+}
+
+/// Bytes received that the application has not read.
+///
+/// The peer's FIN takes one sequence number, which is read as end of file; `SOCK_DONE` says that it is there.
+#[must_use]
+pub const fn unread(rcv_nxt: u32, copied_seq: u32, done: bool) -> u32 {
+    let queued = rcv_nxt.wrapping_sub(copied_seq);
+    if done && queued > 0 { queued - 1 } else { queued }
+}
+
 /// What a record says of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the kernel's")]
 pub struct Socket {
     /// Both ends.
     #[serde(flatten)]
     pub endpoints: Endpoints,
     /// State as stored at the hook; at a state change still the old one.
     pub state: State,
-    /// Inode of the socket's file; 0 once orphaned.
+    /// Inode of the socket's file; 0 once orphaned, and where the process is known.
     pub inode: u64,
     /// `sk_shutdown`: receiving is shut down (by us, or by the peer's FIN).
     pub rcv_shutdown: bool,
     /// `sk_shutdown`: sending is shut down.
     pub send_shutdown: bool,
-    /// `SOCK_DEAD`: no process has it any more.
-    pub dead: bool,
-    /// `SOCK_DONE`: the peer's FIN was received.
-    pub done: bool,
-    /// SO_KEEPALIVE is on.
-    pub keepalive: bool,
+    /// What it is marked with.
+    pub flags: Flags,
     /// SO_LINGER: None when off, else its time in ms.
     pub linger_ms: Option<u64>,
-    /// A system call, or its backlog, holds the socket.
-    pub owned: bool,
-    /// `close()` runs: the last reference to the file is gone.
-    pub closing: bool,
-    /// The socket belongs to a file: not orphaned, and accepted if it came from a listener.
-    pub has_socket: bool,
     /// `sk_err`: 0 or a positive errno.
     pub err: u32,
     /// Next sequence number expected from the peer.
@@ -158,12 +188,9 @@ pub struct Socket {
 
 impl Socket {
     /// Bytes received that the application has not read.
-    ///
-    /// The peer's FIN takes one sequence number, which is read as end of file; `SOCK_DONE` says that it is there.
     #[must_use]
     pub const fn unread(&self) -> u32 {
-        let queued = self.rcv_nxt.wrapping_sub(self.copied_seq);
-        if self.done && queued > 0 { queued - 1 } else { queued }
+        unread(self.rcv_nxt, self.copied_seq, self.flags.done)
     }
 
     /// Bytes that were sent and not acknowledged; neither SYN nor FIN counts.
@@ -204,13 +231,8 @@ pub(crate) mod tests {
             inode: 42,
             rcv_shutdown: false,
             send_shutdown: false,
-            dead: false,
-            done: false,
-            keepalive: false,
+            flags: Flags { has_socket: true, ..Flags::default() },
             linger_ms: None,
-            owned: false,
-            closing: false,
-            has_socket: true,
             err: 0,
             rcv_nxt: 500,
             copied_seq: 500,
@@ -230,10 +252,9 @@ pub(crate) mod tests {
         assert_eq!((fin_sent.unacked(), fin_sent.unsent()), (5, 0));
         let fin_waits = Socket { state: State::LastAck, snd_una: 880, snd_nxt: 890, ..idle };
         assert_eq!((fin_waits.unacked(), fin_waits.unsent()), (10, 9));
-        let fin_unread = Socket { done: true, copied_seq: 489, ..idle };
-        assert_eq!(fin_unread.unread(), 10);
-        let eof_read = Socket { done: true, ..idle };
-        assert_eq!(eof_read.unread(), 0);
+        // A FIN behind ten bytes that nobody read; then everything read, the end of file included.
+        assert_eq!(unread(500, 489, true), 10);
+        assert_eq!(unread(500, 500, true), 0);
     }
 
     #[test]

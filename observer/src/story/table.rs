@@ -134,15 +134,13 @@ impl StoryTable {
                     self.after(event);
                 }
             }
-            Body::StateChange { old, socket, .. } => {
+            Body::StateChange { old, .. } => {
                 if self.is_another_connection(event.sock, *old) {
                     self.finish(event.sock, tell);
                 }
-                self.note(event, socket.endpoints);
+                self.note(event);
             }
-            Body::ResetSent { socket, .. } | Body::ResetReceived { socket } => {
-                self.note(event, socket.endpoints);
-            }
+            Body::ResetSent { .. } | Body::ResetReceived { .. } => self.note(event),
         }
     }
 
@@ -176,14 +174,14 @@ impl StoryTable {
         }
     }
 
-    fn note(&mut self, event: &Event, endpoints: crate::event::Endpoints) {
+    fn note(&mut self, event: &Event) {
         if !self.stories.contains_key(&event.sock) {
             let opening = self.openings.remove(&event.sock);
             if self.stories.len() >= self.limits.stories {
                 self.overflow.stories += 1;
                 return;
             }
-            let story = Story::new(event.sock, event.ns, endpoints, opening);
+            let story = Story::new(event.sock, event.ns, opening);
             self.stories.insert(event.sock, Entry { story, told: false });
         }
         if let Some(entry) = self.stories.get_mut(&event.sock) {
