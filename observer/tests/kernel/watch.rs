@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +19,9 @@ use crate::wait::{DEADLINE, eventually};
 
 /// Loading programs into a busy kernel takes a while.
 const READY: Duration = Duration::from_secs(10);
+
+/// For what an observer said that has been interrupted.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 pub(crate) struct Watch {
     observer: RefCell<Child>,
@@ -86,29 +89,37 @@ impl Watch {
 
     /// Ends the observer as a person would, and returns the lines that nobody took.
     pub(crate) fn finish(&self) -> Vec<Value> {
-        let mut observer = self.observer.borrow_mut();
-        let pid = Pid::from_raw(i32::try_from(observer.id()).expect("a process id"));
-        kill(pid, Signal::SIGINT).expect("interrupting the observer");
-        let status = eventually(DEADLINE, || observer.try_wait().expect("waiting for the observer"));
-        let status = status.unwrap_or_else(|| panic!("the observer does not end when interrupted"));
-        let said: Vec<_> = self.messages.try_iter().collect();
-        assert_eq!(status.code(), Some(0), "exit code of the observer; it said:\n{}", said.join("\n"));
-
+        let Some(status) = self.interrupt() else { panic!("the observer does not end when interrupted") };
+        assert!(status.success(), "the observer ended with {status}");
         let mut seen = self.seen.borrow_mut();
         // Until the output is closed, which it is: the observer has ended.
         seen.extend(self.lines.iter().map(|line| (line, false)));
         seen.iter().filter(|(_, taken)| !taken).map(|(line, _)| line.clone()).collect()
     }
 
-    /// All that came so far, for the message of a test that failed.
+    fn interrupt(&self) -> Option<ExitStatus> {
+        let mut observer = self.observer.borrow_mut();
+        let pid = Pid::from_raw(i32::try_from(observer.id()).expect("a process id"));
+        // One that has been waited for keeps its status, and its process id may be another's by now.
+        if observer.try_wait().expect("waiting for the observer").is_none() {
+            kill(pid, Signal::SIGINT).expect("interrupting the observer");
+        }
+        eventually(DEADLINE, || observer.try_wait().expect("waiting for the observer"))
+    }
+
+    /// All that came, for the message of a test that failed. The observer is ended for it: a line that came too late
+    /// is another matter than one that never came, and its last words say whether it lost records.
     pub(crate) fn dump(&self) -> String {
+        let ended = self.interrupt().map_or_else(|| "does not end".to_owned(), |status| status.to_string());
         let mut seen = self.seen.borrow_mut();
-        seen.extend(self.lines.try_iter().map(|line| (line, false)));
+        while let Ok(line) = self.lines.recv_timeout(LAST_WORDS) {
+            seen.push((line, false));
+        }
         let mark = |taken| if taken { '+' } else { '-' };
         let lines = seen.iter().map(|(line, taken)| format!("{} {line}\n", mark(*taken)));
         let messages = self.messages.try_iter().map(|line| format!("stderr: {line}\n"));
         let text: String = lines.chain(messages).collect();
-        format!("the observer reported ('+' was expected):\n{text}")
+        format!("the observer ({ended}) reported ('+' was expected, '-' was not or came too late):\n{text}")
     }
 }
 
