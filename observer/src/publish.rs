@@ -2,7 +2,7 @@
 
 pub mod errno;
 pub mod json;
-
+pub mod metrics;
 pub mod sentence;
-
+pub mod server;
 pub mod text;

@@ -1,12 +1,123 @@
-//! `observer run`: the daemon.
-use std::process::ExitCode;
+//! `observer run`: the daemon, in the foreground. Scrapes are served on the thread that drains the kernel.
 
+use std::{net::SocketAddr, process::ExitCode};
+
+use anyhow::Context as _;
 use clap::Args;
+use tokio::sync::oneshot;
+
+use super::{
+    output::{Format, Output},
+    session::{self, LOST_REASONS, RING_BYTES, Session, Watcher},
+};
+use crate::{
+    attach::plan::Mechanism,
+    event::Event,
+    owner::Cgroups,
+    publish::{
+        metrics::{Metrics, OwnerBy},
+        server,
+    },
+    report::Report,
+};
+
+/// Batches between looks at what changes slowly or is costly to ask for: about a second.
+const SLOW_BATCHES: u32 = 20;
 
 /// Run the daemon
 #[derive(Debug, Args)]
-pub(crate) struct RunArgs {}
+pub(crate) struct RunArgs {
+    /// Where metrics are served
+    #[arg(long, env = "OBSERVER_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:9817")]
+    listen: SocketAddr,
+    /// Also write each verdict to stdout
+    #[arg(long)]
+    verdicts: bool,
+    /// What the owner label of metrics holds
+    #[arg(long, value_enum, default_value_t = OwnerBy::Comm)]
+    owner: OwnerBy,
+    /// Owners with a name of their own in metrics; later ones are counted as `other`
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    owner_limit: usize,
+}
 
-pub(crate) fn run(_: &RunArgs) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not yet")
+struct Daemon {
+    metrics: Metrics,
+    verdicts: Option<Output>,
+    batches: u32,
+    lost_told: u64,
+}
+
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    super::log::to_stderr();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // First, so that a second observer ends before it burdens the kernel.
+    let listener = runtime.block_on(server::bind(args.listen))?;
+    let address = listener.local_addr().context("asking for the port")?;
+    let metrics = Metrics::new(args.owner, args.owner_limit, &LOST_REASONS).context("preparing metrics")?;
+    let mut session = Session::start(RING_BYTES)?;
+    for hook in &session.plan.hooks {
+        metrics.hook(hook.entry.hook, hook.mechanism.map_or("none", Mechanism::word));
+    }
+    let verdicts = args.verdicts.then(|| Output::new(Format::Text, session::clock(), Cgroups::none()));
+    let registry = metrics.registry();
+    let mut daemon = Daemon { metrics, verdicts, batches: 0, lost_told: 0 };
+    daemon.look(&session);
+    runtime.block_on(async {
+        let (stop, stopped) = oneshot::channel::<()>();
+        // Only its end says something.
+        let stopped = async { drop(stopped.await) };
+        let server = tokio::spawn(server::serve(listener, registry, stopped));
+        let (hooks, mechanism) = (session.hooks(), session.mechanism());
+        log::info!("ready: {hooks} hooks attached by {mechanism}; metrics at http://{address}/metrics");
+        let watched = session.watch(&mut daemon).await;
+        drop(stop);
+        server.await.context("serving metrics")?;
+        watched
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Daemon {
+    /// What every batch need not look at.
+    fn look(&mut self, session: &Session) {
+        for (program, run_ns, runs) in session.attached.run_stats() {
+            self.metrics.program(program, run_ns, runs);
+        }
+        let lost: u64 = session.lost().iter().map(|(_, lost)| lost).sum();
+        if lost > self.lost_told {
+            log::warn!("{} records were lost (all together {lost})", lost - self.lost_told);
+            self.lost_told = lost;
+        }
+    }
+}
+
+impl Watcher for Daemon {
+    fn event(&mut self, event: &Event) -> anyhow::Result<()> {
+        self.metrics.event(event);
+        Ok(())
+    }
+
+    fn report(&mut self, report: &Report) {
+        self.metrics.report(report);
+        if let Some(output) = &mut self.verdicts {
+            output.write(report);
+        }
+    }
+
+    fn batch(&mut self, session: &Session) -> anyhow::Result<()> {
+        self.metrics.tracked(session.pipeline.tracked());
+        for (reason, lost) in session.lost() {
+            self.metrics.lost(reason, lost);
+        }
+        self.batches = (self.batches + 1) % SLOW_BATCHES;
+        if self.batches == 0 {
+            self.look(session);
+        }
+        if let Some(output) = &mut self.verdicts {
+            output.set_clock(session::clock());
+            output.flush().context("writing to stdout")?;
+        }
+        Ok(())
+    }
 }

@@ -1,0 +1,85 @@
+//! Reports, events and the observer's own state → Prometheus metrics.
+//!
+//! Label values come from closed sets; `owner` alone does not, and is bounded. No pid, port or address is ever a
+//! label. All that is known beforehand is exported from the start, as zero and with no owner, so that a rate has
+//! something to begin from.
+
+mod connections;
+mod family;
+mod own;
+mod owner;
+mod process;
+
+use prometheus::{IntGauge, Registry};
+
+pub use self::owner::OwnerBy;
+use self::{connections::Connections, family::register, own::Own, owner::Owners, process::Process};
+use crate::{event::Event, report::Report};
+
+/// Everything that is exported.
+pub struct Metrics {
+    registry: Registry,
+    owners: Owners,
+    connections: Connections,
+    own: Own,
+}
+
+impl Metrics {
+    /// With at most `owner_limit` owners by name, and zeros for `lost_reasons`.
+    pub fn new(by: OwnerBy, owner_limit: usize, lost_reasons: &[&str]) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let folded = IntGauge::new(
+            "observer_owners_folded",
+            "Owners that are counted as other since there are too many; beyond 10000 they are not told apart.",
+        );
+        let owners = Owners::new(by, owner_limit, register(&registry, folded)?);
+        let connections = Connections::new(&registry)?;
+        let own = Own::new(&registry, lost_reasons)?;
+        registry.register(Box::new(Process::new()?))?;
+        Ok(Self { registry, owners, connections, own })
+    }
+
+    /// What a scrape reads; it may do so at any time.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        self.registry.clone()
+    }
+
+    /// Counts an event.
+    pub fn event(&self, event: &Event) {
+        self.own.record(&event.body);
+    }
+
+    /// Counts a report.
+    pub fn report(&mut self, report: &Report) {
+        let owner = self.owners.label(report.process());
+        match report {
+            Report::Close(verdict) => self.connections.close(verdict, owner),
+            Report::WriteError(failure) => self.connections.write_error(failure, owner),
+            Report::StrayReset(reset) => self.connections.stray_reset(reset),
+        }
+    }
+
+    /// Notes a hook and its mechanism, `none` for one that this kernel lacks.
+    pub fn hook(&self, hook: &str, mechanism: &str) {
+        self.own.hook(hook, mechanism);
+    }
+
+    /// Notes what was lost so far.
+    pub fn lost(&self, reason: &str, total: u64) {
+        self.own.lost(reason, total);
+    }
+
+    /// Notes what a BPF program cost so far.
+    pub fn program(&self, program: &str, run_ns: u64, runs: u64) {
+        self.own.program(program, run_ns, runs);
+    }
+
+    /// Notes how many connections are tracked now.
+    pub fn tracked(&self, connections: usize) {
+        self.own.tracked(connections);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! What is counted of connections. Every label but `owner` comes from a closed set.
+
+use std::time::Duration;
+
+use prometheus::{HistogramVec, Registry};
+
+use super::{
+    family::{Counters, seconds},
+    owner::NONE,
+};
+use crate::{
+    classify::{
+        Cause, Outcome, StrayCause, WriteCause,
+        verdict::{FirstClose, LingerResult, Verdict},
+    },
+    event::Side,
+    publish::errno,
+    report::{StrayReset, WriteFailure},
+    story::LocalAction,
+};
+
+pub(super) struct Connections {
+    closes: Counters<4>,
+    fins_sent: Counters<2>,
+    resets_sent: Counters<2>,
+    resets_received: Counters<2>,
+    half_closed: HistogramVec,
+    linger_timeouts: Counters<2>,
+    linger_wait: HistogramVec,
+    write_errors: Counters<3>,
+    writes_after_peer_fin: Counters<1>,
+    lost_bytes: Counters<2>,
+}
+
+const SIDES: [&str; 2] = ["local", "remote"];
+const QUEUES: [&str; 3] = ["unread", "unacked", "unsent"];
+const SO_LINGER: &str = "so_linger";
+const FIN_WAIT2: &str = "fin_wait2";
+
+impl Connections {
+    /// Registers the families, with zeros for all that can occur and no owner.
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let linger_results: Vec<_> = LingerResult::ALL.iter().map(|result| result.word()).collect();
+        let families = Self {
+            closes: Counters::new(
+                registry,
+                "observer_tcp_closes_total",
+                "Connections that have ended, by how and why, and by who sent the first FIN or RST.",
+                ["outcome", "cause", "first_close", "owner"],
+            )?,
+            fins_sent: Counters::new(
+                registry,
+                "observer_tcp_fins_sent_total",
+                "Connections to whose end this host sent a FIN, by the call that queued it.",
+                ["action", "owner"],
+            )?,
+            resets_sent: Counters::new(
+                registry,
+                "observer_tcp_resets_sent_total",
+                "Resets this host sent: those that ended a connection, and those for no live connection.",
+                ["cause", "owner"],
+            )?,
+            resets_received: Counters::new(
+                registry,
+                "observer_tcp_resets_received_total",
+                "Connections that a reset of the peer's ended, or refused.",
+                ["cause", "owner"],
+            )?,
+            half_closed: seconds(
+                registry,
+                "observer_tcp_half_closed_seconds",
+                "How long ended connections were closed by one side (the label) and not yet by the other.",
+                "side",
+                &SIDES,
+            )?,
+            linger_timeouts: Counters::new(
+                registry,
+                "observer_tcp_linger_timeouts_total",
+                "SO_LINGER waits that ran out, and FIN_WAIT2 orphans whose time ran out with a reset.",
+                ["kind", "owner"],
+            )?,
+            linger_wait: seconds(
+                registry,
+                "observer_tcp_linger_wait_seconds",
+                "How long close() waited for SO_LINGER, by how the wait ended.",
+                "result",
+                &linger_results,
+            )?,
+            write_errors: Counters::new(
+                registry,
+                "observer_tcp_write_errors_total",
+                "Sends that failed, by errno and by what made them fail.",
+                ["errno", "cause", "owner"],
+            )?,
+            writes_after_peer_fin: Counters::new(
+                registry,
+                "observer_tcp_writes_after_peer_fin_total",
+                "Connections lost because this host wrote after the peer had closed.",
+                ["owner"],
+            )?,
+            lost_bytes: Counters::new(
+                registry,
+                "observer_tcp_lost_bytes_total",
+                "Bytes still queued when their connection ended: received and unread, sent and unacknowledged, unsent.",
+                ["queue", "owner"],
+            )?,
+        };
+        families.zeros();
+        Ok(families)
+    }
+
+    fn zeros(&self) {
+        for cause in Cause::ALL {
+            for outcome in cause.outcomes() {
+                for first in FirstClose::ALL {
+                    self.closes.at([outcome.word(), cause.word(), first.word(), NONE]);
+                }
+                match outcome {
+                    Outcome::ResetSent => drop(self.resets_sent.at([cause.word(), NONE])),
+                    // Keepalive gives up with a reset.
+                    Outcome::TimedOut if *cause == Cause::KeepaliveTimeout => {
+                        drop(self.resets_sent.at([cause.word(), NONE]));
+                    }
+                    Outcome::ResetReceived | Outcome::Refused => {
+                        drop(self.resets_received.at([cause.word(), NONE]));
+                    }
+                    Outcome::Graceful | Outcome::TimedOut | Outcome::Aborted | Outcome::Unknown => {}
+                }
+            }
+        }
+        for cause in StrayCause::ALL {
+            self.resets_sent.at([cause.word(), NONE]);
+        }
+        // Disconnecting sends no FIN.
+        for action in LocalAction::ALL.into_iter().filter(|action| *action != LocalAction::Disconnect) {
+            self.fins_sent.at([action.word(), NONE]);
+        }
+        for kind in [SO_LINGER, FIN_WAIT2] {
+            self.linger_timeouts.at([kind, NONE]);
+        }
+        for errno in errno::NAMES {
+            for cause in write_causes(errno) {
+                self.write_errors.at([errno, cause.word(), NONE]);
+            }
+        }
+        self.writes_after_peer_fin.at([NONE]);
+        for queue in QUEUES {
+            self.lost_bytes.at([queue, NONE]);
+        }
+    }
+
+    pub(super) fn close(&self, verdict: &Verdict, owner: &str) {
+        let (outcome, cause) = (verdict.outcome.word(), verdict.cause.word());
+        self.closes.at([outcome, cause, verdict.first_close.word(), owner]).inc();
+        if let Some(action) = verdict.local_action.filter(|_| verdict.fin_sent) {
+            self.fins_sent.at([action.word(), owner]).inc();
+        }
+        match verdict.reset.as_ref().map(|reset| reset.direction) {
+            Some(Side::Local) => self.resets_sent.at([cause, owner]).inc(),
+            Some(Side::Remote) => self.resets_received.at([cause, owner]).inc(),
+            None => {}
+        }
+        let half_closed = verdict.half_closed;
+        for (side, ns) in SIDES.into_iter().zip([half_closed.local_ns, half_closed.remote_ns]) {
+            if let Some(ns) = ns {
+                self.half_closed.with_label_values(&[side]).observe(in_seconds(ns));
+            }
+        }
+        self.linger(verdict, owner);
+        if verdict.cause == Cause::WriteAfterPeerFin {
+            self.writes_after_peer_fin.at([owner]).inc();
+        }
+        let bytes = verdict.bytes;
+        for (queue, lost) in QUEUES.into_iter().zip([bytes.unread, bytes.unacked, bytes.unsent]) {
+            if lost > 0 {
+                self.lost_bytes.at([queue, owner]).inc_by(lost.into());
+            }
+        }
+    }
+
+    fn linger(&self, verdict: &Verdict, owner: &str) {
+        if verdict.cause == Cause::FinWait2Timeout {
+            self.linger_timeouts.at([FIN_WAIT2, owner]).inc();
+        }
+        let Some((result, waited_ns)) = verdict.linger.and_then(|linger| linger.result.zip(linger.waited_ns))
+        else {
+            return;
+        };
+        self.linger_wait.with_label_values(&[result.word()]).observe(in_seconds(waited_ns));
+        if result == LingerResult::Expired {
+            self.linger_timeouts.at([SO_LINGER, owner]).inc();
+        }
+    }
+
+    pub(super) fn write_error(&self, failure: &WriteFailure, owner: &str) {
+        let errno = errno::name(failure.errno);
+        self.write_errors.at([errno, failure.verdict.cause.word(), owner]).inc();
+    }
+
+    /// A reset for no live connection has no owner.
+    pub(super) fn stray_reset(&self, reset: &StrayReset) {
+        self.resets_sent.at([reset.cause.word(), NONE]).inc();
+    }
+}
+
+/// What can have caused an errno: those that tell of the connection have a cause, the others are about the call.
+fn write_causes(errno: &str) -> impl Iterator<Item = &'static WriteCause> {
+    let causes = WriteCause::ALL.iter();
+    causes.filter(move |cause| match errno {
+        "EPIPE" => true,
+        "ECONNRESET" | "ECONNABORTED" | "ETIMEDOUT" | "ECONNREFUSED" => **cause != WriteCause::NotConnected,
+        _ => **cause == WriteCause::Other,
+    })
+}
+
+fn in_seconds(ns: u64) -> f64 {
+    Duration::from_nanos(ns).as_secs_f64()
+}

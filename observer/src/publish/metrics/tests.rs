@@ -1,0 +1,365 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use prometheus::TextEncoder;
+
+use super::*;
+use crate::{
+    classify::{
+        Cause, Evidence, Outcome, StrayCause, WriteCause, WriteVerdict,
+        verdict::{Bytes, FirstClose, HalfClosed, Linger, LingerMode, LingerResult, Reset, Verdict},
+    },
+    event::{Body, Comm, Endpoints, Side, SockId, State, Task},
+    report::{StrayReset, WriteFailure},
+    story::LocalAction,
+};
+
+const REASONS: [&str; 2] = ["ring_full", "undecodable"];
+
+fn metrics() -> Metrics {
+    Metrics::new(OwnerBy::Comm, 100, &REASONS).unwrap()
+}
+
+fn text(metrics: &Metrics) -> String {
+    TextEncoder::new().encode_to_string(&metrics.registry().gather()).unwrap()
+}
+
+/// The lines of a family that are not zero.
+fn counted(metrics: &Metrics, name: &str) -> Vec<String> {
+    let text = text(metrics);
+    let lines = text.lines().filter_map(|line| line.strip_prefix(name)).filter(|line| !line.ends_with(" 0"));
+    lines.map(str::to_owned).collect()
+}
+
+fn task(comm: &str) -> Task {
+    let comm = Comm::from(comm);
+    Task { pid: 7, tid: 7, uid: 0, comm, cgroup: 0, exiting: false, kthread: false, signal: 0 }
+}
+
+fn endpoints() -> Endpoints {
+    let (local, remote) = ("192.0.2.1:51820".parse().unwrap(), "192.0.2.2:443".parse().unwrap());
+    Endpoints { local, remote, netns: 4_026_531_840 }
+}
+
+fn verdict(comm: &str, outcome: Outcome, cause: Cause) -> Verdict {
+    Verdict {
+        id: "1-0001".to_owned(),
+        ns: 1,
+        endpoints: endpoints(),
+        opened_by: None,
+        process: Some(task(comm)),
+        inode: 0,
+        outcome,
+        cause,
+        first_close: FirstClose::Local,
+        local_action: None,
+        fin_sent: false,
+        linger: None,
+        half_closed: HalfClosed::default(),
+        bytes: Bytes::default(),
+        reset: None,
+        write_errors: BTreeMap::new(),
+        duration_ns: None,
+        evidence: Evidence::Exact,
+        missing: Vec::new(),
+    }
+}
+
+fn reset(direction: Side) -> Reset {
+    Reset { direction, in_state: State::Established, kernel_reason: None }
+}
+
+fn close(metrics: &mut Metrics, verdict: Verdict) {
+    metrics.report(&Report::Close(Box::new(verdict)));
+}
+
+#[test]
+fn every_metric_is_there_from_the_start_with_its_type_and_labels() {
+    let metrics = metrics();
+    metrics.hook("tcp_send_reset", "raw_tracepoint");
+    metrics.program("tcp_send_reset", 0, 0);
+    let text = text(&metrics);
+    for (name, kind, labels) in [
+        ("observer_tcp_closes_total", "counter", &["cause", "first_close", "outcome", "owner"][..]),
+        ("observer_tcp_fins_sent_total", "counter", &["action", "owner"]),
+        ("observer_tcp_resets_sent_total", "counter", &["cause", "owner"]),
+        ("observer_tcp_resets_received_total", "counter", &["cause", "owner"]),
+        ("observer_tcp_half_closed_seconds", "histogram", &["side"]),
+        ("observer_tcp_linger_timeouts_total", "counter", &["kind", "owner"]),
+        ("observer_tcp_linger_wait_seconds", "histogram", &["result"]),
+        ("observer_tcp_write_errors_total", "counter", &["cause", "errno", "owner"]),
+        ("observer_tcp_writes_after_peer_fin_total", "counter", &["owner"]),
+        ("observer_tcp_lost_bytes_total", "counter", &["owner", "queue"]),
+        ("observer_records_total", "counter", &["record"]),
+        ("observer_records_lost_total", "counter", &["reason"]),
+        ("observer_hook_info", "gauge", &["hook", "mechanism"]),
+        ("observer_program_run_seconds_total", "counter", &["program"]),
+        ("observer_program_runs_total", "counter", &["program"]),
+        ("observer_build_info", "gauge", &["version"]),
+        ("observer_tracked_connections", "gauge", &[]),
+        ("observer_owners_folded", "gauge", &[]),
+        ("process_cpu_seconds_total", "counter", &[]),
+        ("process_open_fds", "gauge", &[]),
+        ("process_max_fds", "gauge", &[]),
+        ("process_virtual_memory_bytes", "gauge", &[]),
+        ("process_resident_memory_bytes", "gauge", &[]),
+        ("process_start_time_seconds", "gauge", &[]),
+        ("process_threads", "gauge", &[]),
+    ] {
+        assert!(text.contains(&format!("# HELP {name} ")), "{name}");
+        assert!(text.contains(&format!("# TYPE {name} {kind}\n")), "{name}");
+        let suffix = if kind == "histogram" { "_count" } else { "" };
+        let series = text.lines().find_map(|line| {
+            let rest = line.strip_prefix(name)?.strip_prefix(suffix)?;
+            rest.starts_with(['{', ' ']).then_some(rest)
+        });
+        let series = series.unwrap_or_else(|| panic!("{name} has no series"));
+        let inside = series.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+        let found = inside.map_or_else(Vec::new, |(labels, _)| {
+            labels.split(',').filter_map(|label| Some(label.split_once('=')?.0)).collect()
+        });
+        assert_eq!(found, labels, "{name}");
+    }
+}
+
+#[test]
+fn every_pair_of_outcome_and_cause_is_there_as_zero() {
+    let text = text(&metrics());
+    let mut pairs = 0;
+    for cause in Cause::ALL {
+        assert!(!cause.outcomes().is_empty(), "{cause:?}");
+        for outcome in cause.outcomes() {
+            pairs += 1;
+            for first in FirstClose::ALL {
+                let line = format!(
+                    "observer_tcp_closes_total{{cause=\"{}\",first_close=\"{}\",outcome=\"{}\",owner=\"none\"}} 0\n",
+                    cause.word(),
+                    first.word(),
+                    outcome.word()
+                );
+                assert!(text.contains(&line), "{line}");
+            }
+        }
+    }
+    let closes = text.lines().filter(|line| line.starts_with("observer_tcp_closes_total{")).count();
+    assert_eq!(closes, pairs * FirstClose::ALL.len());
+}
+
+#[test]
+fn other_closed_sets_are_there_as_zero() {
+    let metrics = metrics();
+    let text = text(&metrics);
+    let count = |name: &str| text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).count();
+    // 12 causes of reset_sent with the undecided one, keepalive, 4 without a connection.
+    assert_eq!(count("observer_tcp_resets_sent_total"), 17);
+    assert_eq!(count("observer_tcp_resets_received_total"), 4);
+    assert_eq!(count("observer_tcp_fins_sent_total"), 5);
+    assert_eq!(count("observer_tcp_linger_timeouts_total"), 2);
+    assert_eq!(count("observer_tcp_linger_wait_seconds_count"), 3);
+    assert_eq!(count("observer_tcp_half_closed_seconds_count"), 2);
+    // EPIPE with all 8 causes, four errnos with 7, nine with one.
+    assert_eq!(count("observer_tcp_write_errors_total"), 45);
+    assert_eq!(count("observer_tcp_lost_bytes_total"), 3);
+    assert_eq!(count("observer_records_total"), Body::NAMES.len());
+    assert_eq!(count("observer_records_lost_total"), REASONS.len());
+}
+
+#[test]
+fn a_graceful_close_counts_its_fin_and_its_half_closed_time() {
+    let mut metrics = metrics();
+    close(
+        &mut metrics,
+        Verdict {
+            local_action: Some(LocalAction::ShutdownWrite),
+            fin_sent: true,
+            half_closed: HalfClosed { local_ns: Some(2_500_000_000), remote_ns: None },
+            ..verdict("curl", Outcome::Graceful, Cause::Orderly)
+        },
+    );
+    assert_eq!(
+        counted(&metrics, "observer_tcp_closes_total"),
+        [r#"{cause="orderly",first_close="local",outcome="graceful",owner="curl"} 1"#]
+    );
+    assert_eq!(
+        counted(&metrics, "observer_tcp_fins_sent_total"),
+        [r#"{action="shutdown_write",owner="curl"} 1"#]
+    );
+    assert_eq!(
+        counted(&metrics, "observer_tcp_half_closed_seconds_bucket").first().unwrap(),
+        r#"{side="local",le="5"} 1"#
+    );
+    assert_eq!(counted(&metrics, "observer_tcp_half_closed_seconds_sum"), [r#"{side="local"} 2.5"#]);
+    assert!(counted(&metrics, "observer_tcp_resets").is_empty());
+    assert!(counted(&metrics, "observer_tcp_lost_bytes_total").is_empty());
+}
+
+#[test]
+fn a_reset_without_a_fin_counts_no_fin() {
+    let mut metrics = metrics();
+    close(
+        &mut metrics,
+        Verdict {
+            local_action: Some(LocalAction::Killed),
+            reset: Some(reset(Side::Local)),
+            bytes: Bytes { unread: 9, unacked: 5, unsent: 0, after_peer_fin: 3 },
+            ..verdict("nginx", Outcome::ResetSent, Cause::UnreadData)
+        },
+    );
+    assert!(counted(&metrics, "observer_tcp_fins_sent_total").is_empty());
+    assert_eq!(
+        counted(&metrics, "observer_tcp_resets_sent_total"),
+        [r#"{cause="unread_data",owner="nginx"} 1"#]
+    );
+    assert_eq!(
+        counted(&metrics, "observer_tcp_lost_bytes_total"),
+        [r#"{owner="nginx",queue="unacked"} 5"#, r#"{owner="nginx",queue="unread"} 9"#]
+    );
+}
+
+#[test]
+fn a_write_after_the_peers_fin_is_told_three_ways() {
+    let mut metrics = metrics();
+    close(
+        &mut metrics,
+        Verdict {
+            reset: Some(reset(Side::Remote)),
+            ..verdict("redis", Outcome::ResetReceived, Cause::WriteAfterPeerFin)
+        },
+    );
+    assert_eq!(counted(&metrics, "observer_tcp_writes_after_peer_fin_total"), [r#"{owner="redis"} 1"#]);
+    assert_eq!(
+        counted(&metrics, "observer_tcp_resets_received_total"),
+        [r#"{cause="write_after_peer_fin",owner="redis"} 1"#]
+    );
+    assert!(counted(&metrics, "observer_tcp_resets_sent_total").is_empty());
+}
+
+#[test]
+fn lingering_is_counted_by_its_result_and_timeouts_by_their_kind() {
+    let mut metrics = metrics();
+    let linger = |result, waited_ns| {
+        Some(Linger { mode: LingerMode::Timed, configured_ms: Some(1000), waited_ns, result })
+    };
+    for (result, waited_ns) in [
+        (Some(LingerResult::Expired), Some(1_000_000_000)),
+        (Some(LingerResult::Acked), Some(250_000_000)),
+        (None, None),
+    ] {
+        let linger = linger(result, waited_ns);
+        close(&mut metrics, Verdict { linger, ..verdict("app", Outcome::Graceful, Cause::Orderly) });
+    }
+    close(&mut metrics, verdict("app", Outcome::ResetSent, Cause::FinWait2Timeout));
+    assert_eq!(
+        counted(&metrics, "observer_tcp_linger_wait_seconds_sum"),
+        [r#"{result="acked"} 0.25"#, r#"{result="expired"} 1"#]
+    );
+    assert_eq!(
+        counted(&metrics, "observer_tcp_linger_timeouts_total"),
+        [r#"{kind="fin_wait2",owner="app"} 1"#, r#"{kind="so_linger",owner="app"} 1"#]
+    );
+}
+
+#[test]
+fn write_errors_and_stray_resets_are_counted() {
+    let mut metrics = metrics();
+    for errno in [32, 512, 9999] {
+        metrics.report(&Report::WriteError(WriteFailure {
+            ns: 1,
+            close_id: None,
+            endpoints: endpoints(),
+            process: None,
+            errno,
+            sigpipe: errno == 32,
+            verdict: WriteVerdict {
+                cause: if errno == 32 { WriteCause::PeerReset } else { WriteCause::Other },
+                since_peer_fin_ns: None,
+                since_reset_ns: None,
+            },
+        }));
+    }
+    metrics.report(&Report::StrayReset(StrayReset {
+        ns: 1,
+        endpoints: endpoints(),
+        cause: StrayCause::ClosedPort,
+        kernel_reason: Some(Arc::from("NO_SOCKET")),
+    }));
+    assert_eq!(
+        counted(&metrics, "observer_tcp_write_errors_total"),
+        [
+            r#"{cause="other",errno="EINTR",owner="none"} 1"#,
+            r#"{cause="other",errno="other",owner="none"} 1"#,
+            r#"{cause="peer_reset",errno="EPIPE",owner="none"} 1"#
+        ]
+    );
+    assert_eq!(
+        counted(&metrics, "observer_tcp_resets_sent_total"),
+        [r#"{cause="closed_port",owner="none"} 1"#]
+    );
+}
+
+#[test]
+fn too_many_owners_become_other() {
+    let mut metrics = Metrics::new(OwnerBy::Comm, 1, &REASONS).unwrap();
+    for comm in ["nginx", "curl", "wget", "nginx"] {
+        close(&mut metrics, verdict(comm, Outcome::Graceful, Cause::Orderly));
+    }
+    assert_eq!(
+        counted(&metrics, "observer_tcp_closes_total"),
+        [
+            r#"{cause="orderly",first_close="local",outcome="graceful",owner="nginx"} 2"#,
+            r#"{cause="orderly",first_close="local",outcome="graceful",owner="other"} 2"#
+        ]
+    );
+    assert_eq!(counted(&metrics, "observer_owners_folded"), [" 2"]);
+}
+
+#[test]
+fn totals_that_are_kept_elsewhere_are_followed() {
+    let metrics = metrics();
+    metrics.event(&Event { ns: 1, sock: SockId(1), task: None, body: Body::Opened { by: Side::Local } });
+    for total in [3, 3, 8] {
+        metrics.lost("ring_full", total);
+        metrics.program("set_state", total * 1_000_000_000, total);
+    }
+    metrics.tracked(12);
+    assert_eq!(counted(&metrics, "observer_records_total"), [r#"{record="opened"} 1"#]);
+    assert_eq!(counted(&metrics, "observer_records_lost_total"), [r#"{reason="ring_full"} 8"#]);
+    assert_eq!(counted(&metrics, "observer_program_run_seconds_total"), [r#"{program="set_state"} 8"#]);
+    assert_eq!(counted(&metrics, "observer_program_runs_total"), [r#"{program="set_state"} 8"#]);
+    assert_eq!(counted(&metrics, "observer_tracked_connections"), [" 12"]);
+}
+
+/// The prometheus crate (0.14) hashes label values one after the other with nothing between: two sets of values that
+/// read the same when joined would be one counter. They cannot, as long as no word of a closed set begins another
+/// of its set and the owner comes last.
+#[test]
+fn no_label_value_begins_another() {
+    fn prefix_free(words: &[&str]) {
+        for (i, one) in words.iter().enumerate() {
+            for (j, other) in words.iter().enumerate() {
+                assert!(i == j || !other.starts_with(one), "{one} begins {other}");
+            }
+        }
+    }
+    let mut causes: Vec<_> = Cause::ALL.iter().map(|cause| cause.word()).collect();
+    causes.extend(StrayCause::ALL.iter().map(|cause| cause.word()));
+    prefix_free(&causes);
+    prefix_free(&WriteCause::ALL.iter().map(|cause| cause.word()).collect::<Vec<_>>());
+    prefix_free(&Outcome::ALL.iter().map(|outcome| outcome.word()).collect::<Vec<_>>());
+    prefix_free(&FirstClose::ALL.iter().map(|first| first.word()).collect::<Vec<_>>());
+    prefix_free(&LocalAction::ALL.map(LocalAction::word));
+    prefix_free(&crate::publish::errno::NAMES);
+}
+
+#[test]
+fn the_observer_shows_its_own_cost() {
+    let text = text(&metrics());
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap().parse().unwrap()
+    };
+    assert!(value("process_resident_memory_bytes") > 1_000_000.0);
+    assert!(value("process_open_fds") >= 3.0);
+    assert!(value("process_threads") >= 1.0);
+    // Since 2020, and not in the future: jiffies since boot plus the time of boot.
+    assert!(value("process_start_time_seconds") > 1_577_836_800.0);
+}
