@@ -3,6 +3,23 @@
 //! One handler a kernel event in `hooks/`, with a thin entry per attach mechanism. No state is kept for a
 //! connection; nothing runs on a successful send or receive, but for `sock_send_length`, which returns first.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(
+        clippy::inline_always,
+        reason = "a call costs a stack frame of 512 bytes, and old kernels allow few"
+    ),
+    expect(clippy::needless_pass_by_value, reason = "the macros of the entries hand the context over"),
+    expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "registers are cut to their fields"
+    ),
+    expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "a setting is read where it lies, see settings::get"
+    )
+)]
 
 #[cfg(target_arch = "bpf")]
 mod emit;

@@ -17,9 +17,25 @@ pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(cou
 /// Thread → time (ns) at which SIGPIPE was last generated for it.
 ///
 /// `sk_stream_error` sends the signal just before `sock_send_length` reports the failed send of the same thread.
-/// LRU, since a SIGPIPE from a pipe leaves a mark that nobody collects.
+/// This and the next two are LRU: a note that nobody collects must not stay.
 #[map]
 pub(crate) static SIGPIPES: LruHashMap<u64, u64> = LruHashMap::with_max_entries(1024, 0);
+
+/// Thread → the socket (as records name it) whose `close()` it lingers in.
+#[map]
+pub(crate) static LINGERS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(1024, 0);
+
+/// Thread → time (ns) at which it last closed a listener, whose queued connections it resets next.
+#[map]
+pub(crate) static LISTENER_CLOSERS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(256, 0);
+
+/// Makes a note about a thread; a refusal is counted.
+#[inline(always)]
+pub(crate) fn note(map: &LruHashMap<u64, u64>, thread: u64, value: u64) {
+    if map.insert(thread, value, 0).is_err() {
+        count(counter::MARK_REFUSED);
+    }
+}
 
 /// The socket whose change to CLOSE was the last to be told with nobody having it, on this CPU.
 #[map]

@@ -17,13 +17,12 @@ pub(crate) fn read<T: Copy>(base: u64, offset: &'static u32) -> T {
 #[inline(always)]
 pub(crate) fn read_at<T: Copy>(address: u64) -> T {
     // SAFETY: bpf_probe_read_kernel checks the address itself and fails on a bad one.
-    match unsafe { bpf_probe_read_kernel(address as *const T) } {
-        Ok(value) => value,
-        Err(_) => {
-            count(counter::READ_FAULT);
-            // SAFETY: only integers and arrays of them are read, for which zero is a value.
-            unsafe { core::mem::zeroed() }
-        }
+    if let Ok(value) = unsafe { bpf_probe_read_kernel(address as *const T) } {
+        value
+    } else {
+        count(counter::READ_FAULT);
+        // SAFETY: only integers and arrays of them are read, for which zero is a value.
+        unsafe { core::mem::zeroed() }
     }
 }
 
@@ -42,7 +41,11 @@ impl Scratch {
         // SAFETY: user space has checked `len` against the space, and the verifier, to which it is a constant,
         // refuses the program otherwise.
         let failed = unsafe {
-            generated::bpf_probe_read_kernel(self.0.as_mut_ptr().cast(), len, address as *const core::ffi::c_void)
+            generated::bpf_probe_read_kernel(
+                self.0.as_mut_ptr().cast(),
+                len,
+                address as *const core::ffi::c_void,
+            )
         };
         if failed != 0 {
             count(counter::READ_FAULT);

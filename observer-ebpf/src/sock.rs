@@ -87,9 +87,15 @@ impl Sock {
         flags
     }
 
+    /// What records call the socket: no kernel address leaves the kernel.
+    #[inline(always)]
+    pub(crate) fn name(self) -> u64 {
+        self.0 ^ get(&SOCK_KEY)
+    }
+
     #[inline(always)]
     pub(crate) fn header(self, kind: u32, has_task: bool) -> Header {
-        Header { kind, has_task: u32::from(has_task), ns: now(), sock: self.0 ^ get(&SOCK_KEY) }
+        Header { kind, has_task: u32::from(has_task), ns: now(), sock: self.name() }
     }
 
     /// Both ends of a TIME_WAIT socket, which shares only the common part with others.

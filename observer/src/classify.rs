@@ -3,12 +3,14 @@
 //! Comes in: a [`Story`]. Goes out: a [`Verdict`]; what cannot be decided is [`Cause::Unknown`] with the missing
 //! evidence named.
 
+#![deny(clippy::disallowed_methods, reason = "pure: no clock, no I/O")]
+
 mod rules;
 mod stray;
 pub mod verdict;
 mod write_error;
 
-use self::verdict::{Bytes, FirstClose, HalfClosed, Linger, LingerMode, Reset, Verdict};
+use self::verdict::{Bytes, FirstClose, HalfClosed, Linger, LingerMode, LingerResult, Reset, Verdict};
 pub use self::{
     rules::{Ruling, decide},
     stray::{StrayCause, stray_cause},
@@ -91,6 +93,12 @@ fn first_close(story: &Story, ruling: &Ruling) -> FirstClose {
     }
 }
 
+/// Whether a lingering `close()` has just given up, at its deadline.
+#[must_use]
+pub fn linger_expired(story: &Story) -> bool {
+    matches!(linger_result(story), Some((LingerResult::Expired, _)))
+}
+
 /// SO_LINGER, where `close()` met a connection that was still there.
 fn linger(story: &Story) -> Option<Linger> {
     let end_ns = story.end.map_or(u64::MAX, |end| end.ns);
@@ -103,7 +111,25 @@ fn linger(story: &Story) -> Option<Linger> {
         Some(_) if exiting => LingerMode::Suppressed,
         Some(_) => LingerMode::Timed,
     };
-    Some(Linger { mode, configured_ms: call.linger_ms, waited_ns: None, result: None })
+    let mut linger = Linger { mode, configured_ms: call.linger_ms, waited_ns: None, result: None };
+    if let Some((result, until_ns)) = linger_result(story) {
+        linger.result = Some(result);
+        linger.waited_ns = Some(until_ns.saturating_sub(call.ns));
+    }
+    Some(linger)
+}
+
+/// How a lingering `close()` ended, and when. None when it did not wait, or the connection was reset meanwhile.
+fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
+    let deadline_ns = story.linger_deadline_ns()?;
+    if let Some(acked_ns) = story.linger_acked_ns() {
+        return Some((LingerResult::Acked, acked_ns));
+    }
+    if let Some(ns) = story.linger_interrupted_ns.filter(|ns| *ns < deadline_ns) {
+        return Some((LingerResult::Interrupted, ns));
+    }
+    let over = story.end.is_none_or(|end| end.ns >= deadline_ns);
+    over.then_some((LingerResult::Expired, deadline_ns))
 }
 
 fn half_closed(story: &Story, end_ns: u64) -> HalfClosed {

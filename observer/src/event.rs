@@ -2,6 +2,8 @@
 //!
 //! Comes in: one record (see [`decode`]) or one line of a recording. Goes out: [`Event`]. No clock, no I/O.
 
+#![deny(clippy::disallowed_methods, reason = "pure: no clock, no I/O")]
+
 pub mod decode;
 mod socket;
 mod task;
@@ -16,7 +18,7 @@ pub use self::{
 };
 
 /// A socket, as the kernel side names it: unique while the socket lives, reused afterwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SockId(pub u64);
 
@@ -102,6 +104,11 @@ pub enum Body {
         /// After the failure.
         socket: Socket,
     },
+    /// A signal was delivered to the thread that lingers in `close()`, or did.
+    LingerInterrupted {
+        /// Signal number.
+        signal: u32,
+    },
     /// A reset for no live connection.
     StrayReset {
         /// None where the kernel gives none.
@@ -128,11 +135,12 @@ impl Body {
             Self::ErrorReport { .. } => "error_report",
             Self::WriteError { .. } => "write_error",
             Self::StrayReset { .. } => "stray_reset",
+            Self::LingerInterrupted { .. } => "linger_interrupted",
         }
     }
 
     /// Every name of [`Self::name`].
-    pub const NAMES: [&'static str; 8] = [
+    pub const NAMES: [&'static str; 9] = [
         "opened",
         "state_change",
         "reset_sent",
@@ -141,5 +149,6 @@ impl Body {
         "error_report",
         "write_error",
         "stray_reset",
+        "linger_interrupted",
     ];
 }

@@ -40,7 +40,6 @@ impl Owners {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the age of a scan of the live host, never of an event")]
     fn find(&mut self, inode: u64) -> Option<Task> {
         let fresh = self.scanned.is_some_and(|at| at.elapsed() < SCAN_LIFE);
         if !fresh {

@@ -1,8 +1,10 @@
 //! What leaves the pipeline: verdicts on closes, explained write errors, resets without a connection.
 
 use crate::{
-    classify::{StrayCause, WriteVerdict, classify, stray_cause, verdict::Verdict, write_error},
-    event::{Body, Endpoints, Reason, Task},
+    classify::{
+        StrayCause, WriteVerdict, classify, linger_expired, stray_cause, verdict::Verdict, write_error,
+    },
+    event::{Body, Endpoints, Reason, Side, Task},
     story::table::Told,
 };
 
@@ -15,6 +17,8 @@ pub enum Report {
     WriteError(WriteFailure),
     /// A reset was sent for no live connection.
     StrayReset(StrayReset),
+    /// A lingering `close()` gave up; the connection's own verdict comes when it really ends.
+    LingerExpired(LingerExpired),
 }
 
 /// A failed send, explained.
@@ -26,6 +30,8 @@ pub struct WriteFailure {
     pub close_id: Option<String>,
     /// Both ends.
     pub endpoints: Endpoints,
+    /// None when the connection is older than the observer, or nothing of its end was seen.
+    pub opened_by: Option<Side>,
     /// The writer.
     pub process: Option<Task>,
     /// Positive errno.
@@ -49,8 +55,28 @@ pub struct StrayReset {
     pub kernel_reason: Option<Reason>,
 }
 
+/// A lingering `close()` that gave up with data or its FIN unacknowledged.
+///
+/// On Linux it returns 0, sends no reset, and the kernel goes on trying in the background.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LingerExpired {
+    /// When; `CLOCK_MONOTONIC`, ns.
+    pub ns: u64,
+    /// Id of the connection's verdict to come.
+    pub close_id: String,
+    /// Both ends.
+    pub endpoints: Endpoints,
+    /// None when the connection is older than the observer.
+    pub opened_by: Option<Side>,
+    /// Who closed.
+    pub process: Option<Task>,
+    /// The time asked for, ms.
+    pub configured_ms: u64,
+}
+
 impl Report {
-    /// Understands what the table tells. None only for an event that is no report by its kind.
+    /// Understands what the table tells. None when there is nothing to report, as for a `close()` that had waited
+    /// long enough.
     #[must_use]
     pub fn of(told: &Told<'_>) -> Option<Self> {
         match told {
@@ -61,10 +87,25 @@ impl Report {
                     ns: event.ns,
                     close_id: story.map(crate::story::Story::id),
                     endpoints: story.and_then(|story| story.endpoints).unwrap_or(socket.endpoints),
+                    opened_by: story.and_then(|story| story.opening).map(|opening| opening.by),
                     process: event.task,
                     errno: *errno,
                     sigpipe: *sigpipe,
                     verdict: write_error(*story, event.ns, *errno, socket),
+                }))
+            }
+            Told::LingerDeadline(story) => {
+                if !linger_expired(story) {
+                    return None;
+                }
+                let call = story.close_call?;
+                Some(Self::LingerExpired(LingerExpired {
+                    ns: story.linger_deadline_ns()?,
+                    close_id: story.id(),
+                    endpoints: story.endpoints.unwrap_or(Endpoints::UNKNOWN),
+                    opened_by: story.opening.map(|opening| opening.by),
+                    process: call.task,
+                    configured_ms: call.linger_ms?,
                 }))
             }
             Told::StrayReset(event) => {
@@ -86,6 +127,7 @@ impl Report {
             Self::Close(verdict) => &verdict.endpoints,
             Self::WriteError(failure) => &failure.endpoints,
             Self::StrayReset(reset) => &reset.endpoints,
+            Self::LingerExpired(expired) => &expired.endpoints,
         }
     }
 
@@ -96,6 +138,7 @@ impl Report {
             Self::Close(verdict) => verdict.process.as_ref(),
             Self::WriteError(failure) => failure.process.as_ref(),
             Self::StrayReset(_) => None,
+            Self::LingerExpired(expired) => expired.process.as_ref(),
         }
     }
 }

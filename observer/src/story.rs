@@ -3,6 +3,8 @@
 //! Comes in: the events of one socket, in order. Goes out: [`Story`], the evidence that `classify` decides on.
 //! It notes what was seen and decides nothing about causes. No clock: time is the events' own.
 
+#![deny(clippy::disallowed_methods, reason = "pure: no clock, no I/O")]
+
 pub mod table;
 
 use std::collections::BTreeMap;
@@ -130,6 +132,8 @@ pub struct Story {
     pub simultaneous: bool,
     /// Our `close()`.
     pub close_call: Option<CloseCall>,
+    /// A signal was delivered to the thread that called `close()`, while it may have lingered.
+    pub linger_interrupted_ns: Option<u64>,
     /// Our reset.
     pub reset_sent: Option<ResetSent>,
     /// `tcp_reset()` ran: the peer's reset, or late data (see `classify`).
@@ -162,6 +166,7 @@ impl Story {
             peer_fin: None,
             simultaneous: false,
             close_call: None,
+            linger_interrupted_ns: None,
             reset_sent: None,
             reset_received: None,
             end: None,
@@ -178,6 +183,29 @@ impl Story {
     pub fn id(&self) -> String {
         // First sign and socket are unique together: a socket has one story at a time.
         format!("{:x}-{:04x}", self.first_ns, self.sock.0 & 0xffff)
+    }
+
+    /// When a lingering `close()` gives up at the latest; None when it does not wait.
+    ///
+    /// `inet_release()`: an exiting process does not wait, a kernel thread that drops the last reference does.
+    #[must_use]
+    pub fn linger_deadline_ns(&self) -> Option<u64> {
+        let call = self.close_call?;
+        let exiting = call.task.is_some_and(|task| task.exiting);
+        let wait_ms = call.linger_ms.filter(|ms| *ms > 0 && !exiting)?;
+        Some(call.ns.saturating_add(wait_ms.saturating_mul(1_000_000)))
+    }
+
+    /// When the wait of a lingering `close()` was over because our FIN was acknowledged.
+    ///
+    /// `sk_stream_wait_close()` waits in FIN_WAIT1, CLOSING and LAST_ACK, and the socket is orphaned only after it.
+    #[must_use]
+    pub fn linger_acked_ns(&self) -> Option<u64> {
+        let call = self.close_call?;
+        let waited_out = self.end.filter(|end| end.old.fin_outstanding() && !end.socket.flags.dead);
+        let acked =
+            self.fin_acked_ns.or_else(|| waited_out.filter(|end| end.socket.err == 0).map(|end| end.ns));
+        acked.map(|acked| acked.max(call.ns))
     }
 
     /// Notes one event. [`Body::Opened`] and [`Body::StrayReset`] are the table's to handle.
@@ -210,6 +238,9 @@ impl Story {
                     linger_ms: None,
                     unread: *unread,
                 });
+            }
+            Body::LingerInterrupted { .. } => {
+                self.linger_interrupted_ns.get_or_insert(event.ns);
             }
             Body::ErrorReport { err } => {
                 self.told_error = Some(*err);

@@ -7,7 +7,7 @@ pub const MAP: &str = "COUNTERS";
 pub const RING_FULL: u32 = 0;
 /// A kernel read faulted; the record carries zeros in its place.
 pub const READ_FAULT: u32 = 1;
-/// The mark that ties a SIGPIPE to the failing send was refused by its map.
+/// A note about a thread was refused by its map (see `maps.rs`).
 pub const MARK_REFUSED: u32 = 2;
 
 /// How many counters there are.

@@ -24,12 +24,13 @@ const fn entry(hook: &'static str, program: &'static str, required: bool) -> Ent
 /// Every hook with its raw tracepoint entry.
 ///
 /// `inet_sk_error_report` exists since 5.14, `sock_send_length` since 6.3; the others since 4.16.
-pub const RAW_TRACEPOINTS: [Entry; 7] = [
+pub const RAW_TRACEPOINTS: [Entry; 8] = [
     entry("inet_sock_set_state", "rt_set_state", true),
     entry("tcp_send_reset", "rt_send_reset", true),
     entry("tcp_receive_reset", "rt_recv_reset", true),
     entry("tcp_destroy_sock", "rt_destroy", true),
     entry("inet_sk_error_report", "rt_error_report", false),
     entry("sock_send_length", "rt_send_length", false),
-    entry("signal_generate", "rt_signal", false),
+    entry("signal_generate", "rt_sig_generate", false),
+    entry("signal_deliver", "rt_sig_deliver", false),
 ];

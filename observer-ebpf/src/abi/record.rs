@@ -18,6 +18,8 @@ pub mod kind {
     pub const WRITE_ERROR: u32 = 7;
     /// [`super::StrayReset`]
     pub const STRAY_RESET: u32 = 8;
+    /// [`super::LingerInterrupted`]
+    pub const LINGER_INTERRUPTED: u32 = 9;
 }
 
 /// What every record begins with.
@@ -263,6 +265,18 @@ pub struct StrayReset {
     pub state: u32,
 }
 
+/// A signal ended the wait of a lingering `close()`, if it was still waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct LingerInterrupted {
+    /// Common part.
+    pub header: Header,
+    /// The signal.
+    pub signal: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
 const _: () = {
     assert!(size_of::<Header>() == 24);
     assert!(size_of::<Task>() == 48);
@@ -276,4 +290,5 @@ const _: () = {
     assert!(size_of::<ErrorReport>() == 32);
     assert!(size_of::<WriteError>() == 184);
     assert!(size_of::<StrayReset>() == 80);
+    assert!(size_of::<LingerInterrupted>() == 32);
 };

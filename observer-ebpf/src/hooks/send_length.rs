@@ -7,14 +7,7 @@ use core::ptr::addr_of_mut;
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use observer_ebpf::abi::record::{AF_INET, AF_INET6, WriteError, kind};
 
-use crate::{
-    emit::emit_if,
-    hooks::signal::took_sigpipe,
-    read::read,
-    settings::SK_FAMILY,
-    sock::Sock,
-    task,
-};
+use crate::{emit::emit_if, hooks::signal::took_sigpipe, read::read, settings::SK_FAMILY, sock::Sock, task};
 
 const EAGAIN: i32 = 11;
 const EPIPE: i32 = 32;

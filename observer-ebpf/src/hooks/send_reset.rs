@@ -6,9 +6,7 @@
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use aya_log_ebpf::error;
-use observer_ebpf::abi::{
-    record::{Endpoints, Header, NO_REASON, ResetSent, StrayReset, kind},
-};
+use observer_ebpf::abi::record::{Endpoints, Header, NO_REASON, ResetSent, StrayReset, kind};
 
 use crate::{
     emit::emit,

@@ -2,18 +2,22 @@
 
 use core::ptr::addr_of_mut;
 
-use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, programs::RawTracePointContext};
 use observer_ebpf::abi::record::{Opened, StateChange, flag, kind};
 
 use crate::{
     emit::{emit, emit_if},
     hooks::destroy,
+    maps::{LINGERS, LISTENER_CLOSERS, note},
     sock::{
-        Sock,
+        Sock, now,
         state::{CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT},
     },
     task,
 };
+
+/// How long a listener may take to reset what it had queued; the note of it is of another listener afterwards.
+const LISTEN_STOP_NS: u64 = 1_000_000_000;
 
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub(crate) fn rt_set_state(ctx: RawTracePointContext) -> i32 {
@@ -28,9 +32,13 @@ fn on_set_state(sk: Sock, old: u32, new: u32) {
         (_, SYN_SENT) if sk.is_tcp() => opened(sk, true),
         // The handshake of an accepted connection is complete; `current` is whoever the packet interrupted.
         (SYN_RECV, ESTABLISHED) if sk.is_tcp() => opened(sk, false),
+        // close() of a listener goes on to reset what it had not accepted.
+        (LISTEN, CLOSE) => note(&LISTENER_CLOSERS, bpf_get_current_pid_tgid(), now()),
         // Not an end: the rest of a handshake, and a listener's own life.
-        (SYN_SENT, ESTABLISHED) | (LISTEN, _) | (_, LISTEN | SYN_RECV | SYN_SENT | ESTABLISHED) => {}
-        (CLOSE, CLOSE) => {}
+        (SYN_SENT, ESTABLISHED)
+        | (LISTEN, _)
+        | (_, LISTEN | SYN_RECV | SYN_SENT | ESTABLISHED)
+        | (CLOSE, CLOSE) => {}
         // Our FIN is acknowledged. An orphan goes on to CLOSE at once and says it there.
         (FIN_WAIT1, FIN_WAIT2) if sk.kernel_flags() & flag::DEAD != 0 => {}
         _ => changed(sk, old, new),
@@ -44,7 +52,15 @@ fn changed(sk: Sock, old: u32, new: u32) {
         unsafe {
             let Some(flags) = sk.view(true, addr_of_mut!((*record).socket)) else { return false };
             let dead = flags & flag::DEAD != 0;
-            let has_task = flags & flag::OWNED != 0 && is_act_of_ours(old, new, dead);
+            let owned = flags & flag::OWNED != 0;
+            let has_task = if owned {
+                is_act_of_ours(old, new, dead)
+            } else {
+                new == CLOSE && !dead && flags & flag::HAS_SOCKET == 0 && closes_listener()
+            };
+            if flags & flag::CLOSING != 0 && flags & flag::LINGER != 0 && new != CLOSE {
+                note(&LINGERS, bpf_get_current_pid_tgid(), sk.name());
+            }
             if new == CLOSE && (dead || flags & flag::CLOSING != 0) {
                 destroy::told(sk);
             }
@@ -69,6 +85,15 @@ fn is_act_of_ours(old: u32, new: u32, dead: bool) -> bool {
         (_, CLOSE) => !dead,
         _ => old == new,
     }
+}
+
+/// `inet_csk_listen_stop` resets the children that nobody accepted in the process that closes their listener; a
+/// child that ends by itself does so for a packet, and then whoever runs has nothing to do with it.
+#[inline(always)]
+fn closes_listener() -> bool {
+    // SAFETY: the value is read at once; only this thread inserts its key.
+    let closed = unsafe { LISTENER_CLOSERS.get(bpf_get_current_pid_tgid()) }.copied();
+    closed.is_some_and(|ns| now() - ns < LISTEN_STOP_NS)
 }
 
 #[inline(always)]

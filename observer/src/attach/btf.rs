@@ -166,8 +166,8 @@ impl KernelBtf {
     pub fn tracepoint_enum_arg(&self, tracepoint: &str, type_name: &str) -> Option<u32> {
         let TypeVariant::FuncProto(prototype) = self.tracepoint_prototype(tracepoint)? else { return None };
         // The first parameter is the probe's `void *__data`.
-        let own = prototype.parameter_list().iter().skip(1);
-        let position = own.map(|parameter| parameter.tid()).position(|id| self.is_enum(id, type_name))?;
+        let mut own = prototype.parameter_list().iter().skip(1);
+        let position = own.position(|parameter| self.is_enum(parameter.tid(), type_name))?;
         u32::try_from(position).ok()
     }
 

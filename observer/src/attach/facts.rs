@@ -71,7 +71,8 @@ impl Default for Roots<'_> {
 
 /// Looks around; the BTF is read once and handed on.
 pub fn gather(roots: Roots<'_>) -> Result<(Facts, KernelBtf), BtfError> {
-    let btf = KernelBtf::read(&roots.sys.join(Path::new(btf::PATH).strip_prefix("/sys").unwrap_or(Path::new(""))))?;
+    let btf =
+        KernelBtf::read(&roots.sys.join(Path::new(btf::PATH).strip_prefix("/sys").unwrap_or(Path::new(""))))?;
     let release = std::fs::read_to_string(roots.proc.join("sys/kernel/osrelease"));
     let tracepoint = |hook: &'static str| {
         let found = if btf.has_tracepoint(hook) {
@@ -122,7 +123,9 @@ fn refused(error: &(dyn std::error::Error + 'static)) -> Answer {
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
             return match io.raw_os_error() {
-                Some(libc::EPERM | libc::EACCES) => Answer::No("the kernel refuses it: permission denied".to_owned()),
+                Some(libc::EPERM | libc::EACCES) => {
+                    Answer::No("the kernel refuses it: permission denied".to_owned())
+                }
                 _ => Answer::Unclear(io.to_string()),
             };
         }

@@ -43,7 +43,9 @@ pub enum PlanError {
     #[error("no BPF ring buffer: {0}")]
     NoRingBuffer(String),
     /// A hook that verdicts need.
-    #[error("this kernel does not have the tracepoint {hook}, without which no verdict can be told: {reason}")]
+    #[error(
+        "this kernel does not have the tracepoint {hook}, without which no verdict can be told: {reason}"
+    )]
     MissingHook {
         /// Hook.
         hook: &'static str,
@@ -57,8 +59,8 @@ pub fn plan(facts: &Facts) -> Result<Plan, PlanError> {
     if let Answer::No(reason) = &facts.ring_buffer {
         return Err(PlanError::NoRingBuffer(reason.clone()));
     }
-    let hooks = RAW_TRACEPOINTS.iter().zip(&facts.tracepoints).map(|(entry, (_, tracepoint))| {
-        match tracepoint {
+    let hooks =
+        RAW_TRACEPOINTS.iter().zip(&facts.tracepoints).map(|(entry, (_, tracepoint))| match tracepoint {
             Answer::Yes => Ok(Planned {
                 entry: *entry,
                 mechanism: Some(Mechanism::RawTracepoint),
@@ -70,8 +72,7 @@ pub fn plan(facts: &Facts) -> Result<Plan, PlanError> {
             Answer::No(reason) | Answer::Unclear(reason) => {
                 Ok(Planned { entry: *entry, mechanism: None, reason: reason.clone() })
             }
-        }
-    });
+        });
     Ok(Plan { hooks: hooks.collect::<Result<_, _>>()? })
 }
 

@@ -37,15 +37,14 @@ impl Ruling {
         Self::inferred(Outcome::Unknown, Cause::Unknown, missing)
     }
 
-    /// When our reset, or an end of our making that sent nothing, came.
+    /// When our reset came, where one ended the connection (a keepalive that gave up sends one too).
     pub(super) fn local_reset_ns(&self, story: &Story) -> Option<u64> {
         match self.outcome {
-            Outcome::ResetSent => story.reset_sent.as_ref().map(|sent| sent.ns),
-            Outcome::Aborted => story.end.map(|end| end.ns),
+            Outcome::ResetSent | Outcome::TimedOut => story.reset_sent.as_ref().map(|sent| sent.ns),
             Outcome::Graceful
             | Outcome::ResetReceived
-            | Outcome::TimedOut
             | Outcome::Refused
+            | Outcome::Aborted
             | Outcome::Unknown => None,
         }
     }
@@ -187,7 +186,8 @@ fn reset_by_peer(story: &Story, end: &End) -> Option<Ruling> {
         });
     };
     let written = story.fin_sent.map_or(socket.write_seq, |fin| fin.write_seq);
-    let cause = if written == peer_fin.write_seq { Cause::ResetAfterPeerFin } else { Cause::WriteAfterPeerFin };
+    let cause =
+        if written == peer_fin.write_seq { Cause::ResetAfterPeerFin } else { Cause::WriteAfterPeerFin };
     Some(Ruling::exact(Outcome::ResetReceived, cause))
 }
 

@@ -23,7 +23,11 @@ pub(crate) fn run(_: &CheckArgs) -> anyhow::Result<ExitCode> {
             let mechanism = hook.mechanism.map_or("none", crate::attach::plan::Mechanism::word);
             writeln!(out, "{:<22}  {mechanism:<15}  {}", hook.entry.hook, hook.reason)?;
         }
-        writeln!(out, "\n{} hooks were loaded and attached; verdicts can be told on this kernel", session.hooks())
+        writeln!(
+            out,
+            "\n{} hooks were loaded and attached; verdicts can be told on this kernel",
+            session.hooks()
+        )
     };
     print().context("writing to stdout")?;
     Ok(ExitCode::SUCCESS)

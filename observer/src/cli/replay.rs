@@ -11,7 +11,9 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::output::{Format, Output};
-use crate::{owner::Cgroups, pipeline::Pipeline, report::Report, source::recording::Recording, story::table::Limits};
+use crate::{
+    owner::Cgroups, pipeline::Pipeline, report::Report, source::recording::Recording, story::table::Limits,
+};
 
 /// Show verdicts from a recording
 #[derive(Debug, Args)]

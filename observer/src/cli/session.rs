@@ -3,6 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
+use observer_ebpf::abi::record::Header;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval},
@@ -54,6 +55,7 @@ pub(crate) struct Session {
     pub(crate) pipeline: Pipeline,
     /// Records that were no events.
     pub(crate) undecodable: u64,
+    ring_bytes: u32,
 }
 
 impl Session {
@@ -69,6 +71,7 @@ impl Session {
             release: facts.release,
             pipeline: Pipeline::new(Limits::default(), Some(Owners::default())),
             undecodable: 0,
+            ring_bytes,
         })
     }
 
@@ -87,55 +90,71 @@ impl Session {
         }
     }
 
-    /// Drains until SIGINT or SIGTERM, then once more, and reports what has ended.
+    /// Drains until SIGINT or SIGTERM, then what is left, and reports what has ended.
     pub(crate) async fn watch(&mut self, watcher: &mut impl Watcher) -> anyhow::Result<()> {
         let mut logger = self.attached.logger().context("reading the BPF program's own log")?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut tick = interval(DRAIN_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut behind = false;
         loop {
-            tokio::select! {
-                _ = tick.tick() => {
-                    self.drain(watcher).await?;
-                    logger.flush();
+            let next = async {
+                // In a flood the next batch is there already; others on this thread still get their turn.
+                if behind {
+                    tokio::task::yield_now().await;
+                } else {
+                    tick.tick().await;
                 }
+            };
+            tokio::select! {
+                biased;
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
+                () = next => {}
             }
+            behind = self.drain(watcher)?;
+            logger.flush();
         }
-        self.drain(watcher).await?;
+        // What the ring can hold at most: a flood that goes on must not keep us.
+        let mut batches =
+            usize::try_from(self.ring_bytes).unwrap_or(usize::MAX) / size_of::<Header>() / BATCH + 1;
+        while batches > 0 && self.drain(watcher)? {
+            batches -= 1;
+        }
         self.pipeline.finish(&mut |report| watcher.report(report));
         watcher.batch(self)
     }
 
-    async fn drain(&mut self, watcher: &mut impl Watcher) -> anyhow::Result<()> {
-        let now = monotonic_ns();
+    /// One batch. True when more is waiting.
+    fn drain(&mut self, watcher: &mut impl Watcher) -> anyhow::Result<bool> {
+        let mut now = monotonic_ns();
         let mut failed = Ok(());
-        loop {
-            let Attached { ring, names, .. } = &mut self.attached;
-            let (pipeline, undecodable) = (&mut self.pipeline, &mut self.undecodable);
-            let taken = ring::drain(ring, names, BATCH, &mut |event| match event {
-                Ok(event) => {
-                    if failed.is_ok() {
-                        failed = watcher.event(&event);
-                    }
-                    pipeline.apply(&event, &mut |report| watcher.report(report));
+        let Attached { ring, names, .. } = &mut self.attached;
+        let (pipeline, undecodable) = (&mut self.pipeline, &mut self.undecodable);
+        let mut last_ns = now;
+        let taken = ring::drain(ring, names, BATCH, &mut |event| match event {
+            Ok(event) => {
+                last_ns = event.ns;
+                if failed.is_ok() {
+                    failed = watcher.event(&event);
                 }
-                Err(error) => {
-                    *undecodable += 1;
-                    log::warn!("a record was dropped: {error}");
-                }
-            });
-            if taken < BATCH {
-                break;
+                pipeline.apply(&event, &mut |report| watcher.report(report));
             }
-            // A flood must not keep signals and scrapes waiting.
-            tokio::task::yield_now().await;
-        }
+            Err(error) => {
+                *undecodable += 1;
+                log::warn!("a record was dropped: {error}");
+            }
+        });
         failed?;
+        let behind = taken == BATCH;
+        if behind {
+            // Time is where the records are: what settles a story may still be waiting.
+            now = now.min(last_ns);
+        }
         self.pipeline.expire(now, &mut |report| watcher.report(report));
-        watcher.batch(self)
+        watcher.batch(self)?;
+        Ok(behind)
     }
 
     /// Everything that was lost so far, by reason; reasons that lost nothing included.
@@ -163,7 +182,8 @@ pub(crate) fn clock() -> ClockOffset {
 
 /// CAP_BPF alone would do for loading, but the kernel's answer to its lack is a bare EPERM.
 fn require_root() -> anyhow::Result<()> {
-    let status = std::fs::read_to_string(Path::new("/proc/self/status")).context("reading /proc/self/status")?;
+    let status =
+        std::fs::read_to_string(Path::new("/proc/self/status")).context("reading /proc/self/status")?;
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
     // include/uapi/linux/capability.h

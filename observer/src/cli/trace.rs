@@ -1,11 +1,7 @@
 //! `observer trace`: closes as they happen, without a daemon.
 
 use std::{
-    fs::OpenOptions,
-    io::BufWriter,
-    os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
-    process::ExitCode,
+    fs::OpenOptions, io::BufWriter, os::unix::fs::OpenOptionsExt as _, path::PathBuf, process::ExitCode,
 };
 
 use anyhow::Context as _;
@@ -51,7 +47,10 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn recorder(path: PathBuf, session: &Session) -> anyhow::Result<(PathBuf, Recorder<BufWriter<std::fs::File>>)> {
+fn recorder(
+    path: PathBuf,
+    session: &Session,
+) -> anyhow::Result<(PathBuf, Recorder<BufWriter<std::fs::File>>)> {
     // Addresses and process names are in it: not for everybody.
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
     let file = file.with_context(|| format!("writing the recording {}", path.display()))?;
@@ -85,7 +84,10 @@ impl Watcher for Trace {
         }
         let lost: u64 = session.lost().iter().map(|(_, lost)| lost).sum();
         if lost > self.lost_told {
-            log::warn!("{} records were lost (all together {lost}); some closes have no verdict", lost - self.lost_told);
+            log::warn!(
+                "{} records were lost (all together {lost}); some closes have no verdict",
+                lost - self.lost_told
+            );
             self.lost_told = lost;
         }
         self.output.set_clock(session::clock());

@@ -61,7 +61,7 @@ macro_rules! records {
         unsafe impl Record for record::$name {}
     )* };
 }
-records!(Header Opened StateChange ResetSent ResetReceived Destroyed ErrorReport WriteError StrayReset);
+records!(Header Opened StateChange ResetSent ResetReceived Destroyed ErrorReport WriteError StrayReset LingerInterrupted);
 
 fn view<T: Record>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
     if bytes.len() != size_of::<T>() {
@@ -131,6 +131,10 @@ pub fn decode(bytes: &[u8], names: &KernelNames) -> Result<Event, DecodeError> {
                 endpoints: endpoints(&r.endpoints)?,
             };
             Ok(event(&r.header, None, body))
+        }
+        kind::LINGER_INTERRUPTED => {
+            let r: record::LingerInterrupted = view(kind, bytes)?;
+            Ok(event(&r.header, None, Body::LingerInterrupted { signal: r.signal }))
         }
         _ => Err(unknown),
     }

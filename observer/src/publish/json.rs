@@ -32,9 +32,11 @@ enum Body<'a> {
     Close(Box<Close<'a>>),
     WriteError(WriteErrorLine),
     Reset(ResetLine<'a>),
+    LingerExpired(LingerExpiredLine<'a>),
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the schema's names")]
 struct Close<'a> {
     id: &'a str,
     time: String,
@@ -73,6 +75,15 @@ struct ResetLine<'a> {
     connection: Connection,
     cause: &'static str,
     kernel_reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct LingerExpiredLine<'a> {
+    time: String,
+    close_id: &'a str,
+    connection: Connection,
+    process: Option<Process>,
+    configured_ms: u64,
 }
 
 #[derive(Serialize)]
@@ -169,8 +180,20 @@ pub fn line(report: &Report, clock: ClockOffset, cgroups: &mut Cgroups) -> Strin
             };
             ("close", Body::Close(Box::new(close)))
         }
-        Report::WriteError(failure) => ("write_error", Body::WriteError(write_error(failure, clock, cgroups))),
+        Report::WriteError(failure) => {
+            ("write_error", Body::WriteError(write_error(failure, clock, cgroups)))
+        }
         Report::StrayReset(reset) => ("reset", Body::Reset(stray(reset, clock))),
+        Report::LingerExpired(expired) => {
+            let line = LingerExpiredLine {
+                time: clock.rfc3339(expired.ns),
+                close_id: &expired.close_id,
+                connection: connection(&expired.endpoints, expired.opened_by),
+                process: expired.process.map(|task| process(&task, cgroups)),
+                configured_ms: expired.configured_ms,
+            };
+            ("linger_expired", Body::LingerExpired(line))
+        }
     };
     let line = Line { schema: SCHEMA, kind, body, summary: sentence::of(report) };
     // Every key is a string and every float finite, so there is nothing that JSON could not say.
@@ -181,7 +204,7 @@ fn write_error(failure: &WriteFailure, clock: ClockOffset, cgroups: &mut Cgroups
     WriteErrorLine {
         time: clock.rfc3339(failure.ns),
         close_id: failure.close_id.clone(),
-        connection: connection(&failure.endpoints, None),
+        connection: connection(&failure.endpoints, failure.opened_by),
         process: failure.process.map(|task| process(&task, cgroups)),
         errno: errno::name(failure.errno),
         sigpipe: failure.sigpipe,
@@ -201,8 +224,7 @@ fn stray(reset: &StrayReset, clock: ClockOffset) -> ResetLine<'_> {
 }
 
 fn connection(endpoints: &Endpoints, opened_by: Option<Side>) -> Connection {
-    let address =
-        |end: std::net::SocketAddr| Address { addr: end.ip().to_string(), port: end.port() };
+    let address = |end: std::net::SocketAddr| Address { addr: end.ip().to_string(), port: end.port() };
     Connection {
         family: endpoints.family(),
         local: address(endpoints.local),

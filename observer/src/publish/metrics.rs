@@ -57,6 +57,7 @@ impl Metrics {
             Report::Close(verdict) => self.connections.close(verdict, owner),
             Report::WriteError(failure) => self.connections.write_error(failure, owner),
             Report::StrayReset(reset) => self.connections.stray_reset(reset),
+            Report::LingerExpired(_) => self.connections.linger_expired(owner),
         }
     }
 

@@ -18,6 +18,11 @@ pub fn of(report: &Report) -> String {
         Report::Close(verdict) => close(verdict),
         Report::WriteError(failure) => write_error(failure),
         Report::StrayReset(reset) => stray(reset),
+        Report::LingerExpired(expired) => format!(
+            "close() of {} gave up lingering after {} with data or its FIN unacknowledged; the kernel keeps trying",
+            who(expired.process.as_ref()),
+            span(expired.configured_ms.saturating_mul(1_000_000))
+        ),
     }
 }
 
@@ -43,17 +48,36 @@ fn close(v: &Verdict) -> String {
             thrown_away(v)
         ),
         Cause::Linger2Negative => {
-            format!("{who} closed with TCP_LINGER2 below zero, so the kernel reset instead of waiting for the peer")
+            format!(
+                "{who} closed with TCP_LINGER2 below zero, so the kernel reset instead of waiting for the peer"
+            )
         }
         Cause::DataAfterClose => {
-            format!("{who} {}, then data of the peer arrived and was answered with a reset", past(v, how.as_deref()))
+            format!(
+                "{who} {}, then data of the peer arrived and was answered with a reset",
+                past(v, how.as_deref())
+            )
         }
-        Cause::Disconnect => format!("{who} disconnected with connect(AF_UNSPEC): the connection was reset{}", thrown_away(v)),
-        Cause::NeverAccepted => "the listener closed before anybody accepted the connection, so it was reset".to_owned(),
-        Cause::SocketDestroyed => format!("the socket of {who} was destroyed from outside (ss -K or the like) and the peer was reset{}", thrown_away(v)),
-        Cause::OrphanLimit => format!("the kernel ran out of memory for orphaned sockets and reset the connection{}", thrown_away(v)),
-        Cause::FinWait2Timeout => format!("{who} had closed, the peer never did, and the kernel gave up with a reset"),
-        Cause::InvalidSegment => "a segment that does not belong to the connection made the kernel reset it".to_owned(),
+        Cause::Disconnect => {
+            format!("{who} disconnected with connect(AF_UNSPEC): the connection was reset{}", thrown_away(v))
+        }
+        Cause::NeverAccepted => {
+            "the listener closed before anybody accepted the connection, so it was reset".to_owned()
+        }
+        Cause::SocketDestroyed => format!(
+            "the socket of {who} was destroyed from outside (ss -K or the like) and the peer was reset{}",
+            thrown_away(v)
+        ),
+        Cause::OrphanLimit => format!(
+            "the kernel ran out of memory for orphaned sockets and reset the connection{}",
+            thrown_away(v)
+        ),
+        Cause::FinWait2Timeout => {
+            format!("{who} had closed, the peer never did, and the kernel gave up with a reset")
+        }
+        Cause::InvalidSegment => {
+            "a segment that does not belong to the connection made the kernel reset it".to_owned()
+        }
         Cause::Mptcp => "MPTCP reset this subflow".to_owned(),
         Cause::PeerReset => format!("the peer reset the connection of {who}{}", not_delivered(v)),
         Cause::WriteAfterPeerFin => format!(
@@ -61,9 +85,17 @@ fn close(v: &Verdict) -> String {
             bytes(v.bytes.after_peer_fin),
             v.half_closed.remote_ns.map_or_else(String::new, |ns| format!(" ({} before the end)", span(ns)))
         ),
-        Cause::ResetAfterPeerFin => format!("the peer closed and then reset the connection of {who}{}", not_delivered(v)),
-        Cause::RetransmitTimeout => format!("the peer stopped acknowledging and the kernel gave up the connection of {who}{}", not_delivered(v)),
-        Cause::KeepaliveTimeout => format!("the peer stopped answering keepalive probes and the kernel gave up the connection of {who}{}", not_delivered(v)),
+        Cause::ResetAfterPeerFin => {
+            format!("the peer closed and then reset the connection of {who}{}", not_delivered(v))
+        }
+        Cause::RetransmitTimeout => format!(
+            "the peer stopped acknowledging and the kernel gave up the connection of {who}{}",
+            not_delivered(v)
+        ),
+        Cause::KeepaliveTimeout => format!(
+            "the peer stopped answering keepalive probes and the kernel gave up the connection of {who}{}",
+            not_delivered(v)
+        ),
         Cause::ConnectTimeout => format!("{who} got no answer from {remote} while connecting"),
         Cause::Refused => format!("{who} was refused: {remote} answered the SYN with a reset"),
         Cause::ConnectAbandoned => format!("{who} closed while still connecting to {remote}"),
@@ -97,7 +129,9 @@ fn write_error(f: &WriteFailure) -> String {
     let told = format!("{who} tried to write and got {}{signal}", errno::name(f.errno));
     let ago = |ns: Option<u64>| ns.map_or_else(String::new, |ns| format!(" {} before", span(ns)));
     match f.verdict.cause {
-        WriteCause::PeerReset => format!("{told}: the peer had reset the connection{}", ago(f.verdict.since_reset_ns)),
+        WriteCause::PeerReset => {
+            format!("{told}: the peer had reset the connection{}", ago(f.verdict.since_reset_ns))
+        }
         WriteCause::WriteAfterPeerFin => format!(
             "{told}: the peer had closed{} and answered an earlier write with a reset",
             ago(f.verdict.since_peer_fin_ns)
@@ -125,7 +159,10 @@ fn stray(reset: &StrayReset) -> String {
 
 /// `nginx[812]`.
 fn who(process: Option<&Task>) -> String {
-    process.map_or_else(|| "a process that was not seen".to_owned(), |task| format!("{}[{}]", task.comm, task.pid))
+    process.map_or_else(
+        || "a process that was not seen".to_owned(),
+        |task| format!("{}[{}]", task.comm, task.pid),
+    )
 }
 
 fn how(v: &Verdict) -> Option<String> {
@@ -145,7 +182,9 @@ fn how(v: &Verdict) -> Option<String> {
 /// "had closed", for what came before what the sentence is about.
 fn past(v: &Verdict, how: Option<&str>) -> String {
     match v.local_action {
-        Some(LocalAction::ShutdownWrite | LocalAction::ShutdownBoth) => format!("had {}", how.unwrap_or_default()),
+        Some(LocalAction::ShutdownWrite | LocalAction::ShutdownBoth) => {
+            format!("had {}", how.unwrap_or_default())
+        }
         Some(LocalAction::ProcessExit) => "had exited".to_owned(),
         Some(LocalAction::Killed) => "had been killed".to_owned(),
         _ => "had closed".to_owned(),

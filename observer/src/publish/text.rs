@@ -15,6 +15,7 @@ pub fn line(report: &Report, clock: ClockOffset) -> String {
         }
         Report::WriteError(failure) => (failure.ns, format!("write_error/{}", failure.verdict.cause.word())),
         Report::StrayReset(reset) => (reset.ns, format!("reset/{}", reset.cause.word())),
+        Report::LingerExpired(expired) => (expired.ns, "linger_expired".to_owned()),
     };
     let time = clock.rfc3339(ns);
     // The day is on the terminal's prompt; milliseconds are as fine as eyes need.

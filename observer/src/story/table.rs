@@ -3,7 +3,10 @@
 //! Comes in: events in the order of the ring buffer, and the time now and then ([`StoryTable::expire`]).
 //! Goes out: [`Told`]. Bounded: what does not fit is counted, never silent.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque},
+};
 
 use super::{Opening, Story};
 use crate::event::{Body, Event, SockId, State};
@@ -45,6 +48,8 @@ pub enum Told<'a> {
     },
     /// A reset was sent for no live connection: the body is [`Body::StrayReset`].
     StrayReset(&'a Event),
+    /// The time of a lingering `close()` is over; whether it was still waiting is for `classify` to say.
+    LingerDeadline(&'a Story),
 }
 
 /// What the table could not keep.
@@ -76,6 +81,8 @@ pub struct StoryTable {
     /// In order of time, since all wait equally long.
     settling: VecDeque<Due>,
     waiting: VecDeque<Due>,
+    /// By deadline: sockets linger as long as each was told to.
+    lingering: BinaryHeap<Reverse<(u64, SockId, u64)>>,
     overflow: Overflow,
 }
 
@@ -89,6 +96,7 @@ impl StoryTable {
             stories: HashMap::new(),
             settling: VecDeque::new(),
             waiting: VecDeque::new(),
+            lingering: BinaryHeap::new(),
             overflow: Overflow::default(),
         }
     }
@@ -127,7 +135,7 @@ impl StoryTable {
                 });
                 tell(Told::WriteError { story, event });
             }
-            Body::ErrorReport { .. } | Body::Destroyed { .. } => {
+            Body::ErrorReport { .. } | Body::Destroyed { .. } | Body::LingerInterrupted { .. } => {
                 // Neither begins a story: an error may pass, and a socket that never connected is destroyed too.
                 if let Some(entry) = self.stories.get_mut(&event.sock) {
                     entry.story.note(event);
@@ -146,6 +154,16 @@ impl StoryTable {
 
     /// Tells what is ready at `now_ns`.
     pub fn expire(&mut self, now_ns: u64, tell: &mut impl FnMut(Told<'_>)) {
+        // A tick late: the kernel's timers round up, and an acknowledgement of the last moment must be in.
+        while let Some(Reverse((at_ns, sock, first_ns))) = self.lingering.peek().copied()
+            && at_ns.saturating_add(SETTLE_NS) <= now_ns
+        {
+            self.lingering.pop();
+            let entry = self.stories.get(&sock).filter(|entry| entry.story.first_ns == first_ns);
+            if let Some(entry) = entry {
+                tell(Told::LingerDeadline(&entry.story));
+            }
+        }
         while let Some(due) = pop_due(&mut self.settling, now_ns) {
             self.tell_due(&due, tell);
         }
@@ -194,6 +212,12 @@ impl StoryTable {
     fn after(&mut self, event: &Event) {
         let Some(entry) = self.stories.get(&event.sock) else { return };
         let story = &entry.story;
+        // Once: the deadline follows from the call, and this is the event that told of it.
+        if let Some(deadline_ns) = story.linger_deadline_ns()
+            && story.close_call.is_some_and(|call| call.ns == event.ns)
+        {
+            self.lingering.push(Reverse((deadline_ns, event.sock, story.first_ns)));
+        }
         let due = |wait| Due { at_ns: event.ns + wait, sock: event.sock, first_ns: story.first_ns };
         if story.end.is_none() {
             return;

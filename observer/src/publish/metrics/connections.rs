@@ -178,6 +178,11 @@ impl Connections {
         }
     }
 
+    /// A `close()` gave up lingering: counted when it happens, the connection's verdict may be minutes away.
+    pub(super) fn linger_expired(&self, owner: &str) {
+        self.linger_timeouts.at([SO_LINGER, owner]).inc();
+    }
+
     fn linger(&self, verdict: &Verdict, owner: &str) {
         if verdict.cause == Cause::FinWait2Timeout {
             self.linger_timeouts.at([FIN_WAIT2, owner]).inc();
@@ -187,9 +192,6 @@ impl Connections {
             return;
         };
         self.linger_wait.with_label_values(&[result.word()]).observe(in_seconds(waited_ns));
-        if result == LingerResult::Expired {
-            self.linger_timeouts.at([SO_LINGER, owner]).inc();
-        }
     }
 
     pub(super) fn write_error(&self, failure: &WriteFailure, owner: &str) {

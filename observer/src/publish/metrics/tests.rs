@@ -9,7 +9,7 @@ use crate::{
         verdict::{Bytes, FirstClose, HalfClosed, Linger, LingerMode, LingerResult, Reset, Verdict},
     },
     event::{Body, Comm, Endpoints, Side, SockId, State, Task},
-    report::{StrayReset, WriteFailure},
+    report::{LingerExpired, StrayReset, WriteFailure},
     story::LocalAction,
 };
 
@@ -248,6 +248,15 @@ fn lingering_is_counted_by_its_result_and_timeouts_by_their_kind() {
         close(&mut metrics, Verdict { linger, ..verdict("app", Outcome::Graceful, Cause::Orderly) });
     }
     close(&mut metrics, verdict("app", Outcome::ResetSent, Cause::FinWait2Timeout));
+    let closed = verdict("app", Outcome::Graceful, Cause::Orderly);
+    metrics.report(&Report::LingerExpired(LingerExpired {
+        ns: 1,
+        close_id: closed.id,
+        endpoints: closed.endpoints,
+        opened_by: None,
+        process: closed.process,
+        configured_ms: 1000,
+    }));
     assert_eq!(
         counted(&metrics, "observer_tcp_linger_wait_seconds_sum"),
         [r#"{result="acked"} 0.25"#, r#"{result="expired"} 1"#]
@@ -266,6 +275,7 @@ fn write_errors_and_stray_resets_are_counted() {
             ns: 1,
             close_id: None,
             endpoints: endpoints(),
+            opened_by: None,
             process: None,
             errno,
             sigpipe: errno == 32,
