@@ -175,6 +175,14 @@ impl Lab {
         self.line("reset", end)
     }
 
+    /// That this end's lingering `close()` gave up.
+    #[track_caller]
+    pub(crate) fn linger_expired_of(&self, end: &End<'_>) -> Report {
+        let report = self.line("linger_expired", end);
+        report.shows(&json!({"process": {"pid": end.actor.pid(), "comm": end.actor.name(), "uid": 0}}));
+        report
+    }
+
     #[track_caller]
     fn line(&self, kind: &str, end: &End<'_>) -> Report {
         let Some(watch) = &self.watch else { return Report::new(None) };

@@ -7,7 +7,6 @@
 //!
 //! Needs root. Run with `cargo test --test kernel`; names, filters and `--test-threads` work as for any test.
 //! The environment can say:
-//! - `OBSERVER_TEST_ALL=1`: also run the rows that are still ignored (so does `--include-ignored`);
 //! - `OBSERVER_TEST_KERNEL_ONLY=1`: no observer, only the system calls and the counters;
 //! - `OBSERVER_TEST_BIN`: another observer than the one just built.
 
@@ -38,12 +37,12 @@ mod watch;
 /// Tests at a time. Each starts an observer, which loads its programs into the kernel.
 const THREADS: usize = 4;
 
-/// The rows that hold.
+/// Every row; the letters and numbers are those of the scenarios in docs/scenarios.md.
 const ROWS: &[Row] = &[
     Row { name: "a1", run: rows::a::a1 },
     Row { name: "a2", run: rows::a::a2 },
-    Row { name: "a3_sigterm", run: rows::a::a3_sigterm },
     Row { name: "a3_sigkill", run: rows::a::a3_sigkill },
+    Row { name: "a3_sigterm", run: rows::a::a3_sigterm },
     Row { name: "a4", run: rows::a::a4 },
     Row { name: "a5", run: rows::a::a5 },
     Row { name: "a6", run: rows::a::a6 },
@@ -51,12 +50,18 @@ const ROWS: &[Row] = &[
     Row { name: "a8", run: rows::a::a8 },
     Row { name: "a9", run: rows::a::a9 },
     Row { name: "b1", run: rows::b::b1 },
+    Row { name: "b4", run: rows::b::b4 },
     Row { name: "b5", run: rows::b::b5 },
     Row { name: "b6", run: rows::b::b6 },
     Row { name: "b7", run: rows::b::b7 },
+    Row { name: "b8_keepalive", run: rows::b::b8_keepalive },
     Row { name: "b8_user_timeout", run: rows::b::b8_user_timeout },
     Row { name: "c1", run: rows::c::c1 },
     Row { name: "c2", run: rows::c::c2 },
+    Row { name: "c3", run: rows::c::c3 },
+    Row { name: "c4", run: rows::c::c4 },
+    Row { name: "c5", run: rows::c::c5 },
+    Row { name: "c6", run: rows::c::c6 },
     Row { name: "c7", run: rows::c::c7 },
     Row { name: "c8", run: rows::c::c8 },
     Row { name: "c9", run: rows::c::c9 },
@@ -69,16 +74,6 @@ const ROWS: &[Row] = &[
     Row { name: "e2", run: rows::e::e2 },
     Row { name: "f1", run: rows::f::f1 },
     Row { name: "f2", run: rows::f::f2 },
-];
-
-/// The rows that the observer does not satisfy yet; they move up one by one.
-const LATER: &[Row] = &[
-    Row { name: "b4", run: rows::b::b4 },
-    Row { name: "b8_keepalive", run: rows::b::b8_keepalive },
-    Row { name: "c3", run: rows::c::c3 },
-    Row { name: "c4", run: rows::c::c4 },
-    Row { name: "c5", run: rows::c::c5 },
-    Row { name: "c6", run: rows::c::c6 },
     Row { name: "f3", run: rows::f::f3 },
 ];
 
@@ -97,9 +92,7 @@ fn main() -> ExitCode {
     }
     arguments.test_threads.get_or_insert(THREADS);
 
-    let later = std::env::var_os("OBSERVER_TEST_ALL").is_none_or(|all| all != "1");
-    let rows = ROWS.iter().map(|row| (row, false)).chain(LATER.iter().map(|row| (row, later)));
-    let trials = rows.flat_map(|(row, ignored)| row.trials(ignored)).collect();
+    let trials = ROWS.iter().flat_map(Row::trials).collect();
     row::note_panics();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -15,11 +15,10 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn trials(&self, ignored: bool) -> [Trial; 2] {
+    pub(crate) fn trials(&self) -> [Trial; 2] {
         [("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)].map(|(name, family)| {
             let run = self.run;
             Trial::test(format!("{}::{name}", self.name), move || trial(run, family))
-                .with_ignored_flag(ignored)
         })
     }
 }

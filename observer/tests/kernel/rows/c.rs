@@ -105,6 +105,8 @@ fn linger_expires(lab: &Lab, prepare: fn(&End<'_>)) -> Counters {
     let (us, peer) = silent_peer(lab, 1);
     prepare(&us);
     us.close();
+    // Told when it happens, not when the connection ends.
+    lab.linger_expired_of(&us).shows(&json!({"configured_ms": 1000}));
     answer_at_last(lab, &us, &peer);
     let verdict = lab.close_of(&us);
     verdict.shows(&lingered("timed", 1000, &json!("expired"), "close"));
