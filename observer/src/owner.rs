@@ -4,18 +4,21 @@
 //! sockets that somebody still holds; a scan is shared by all verdicts of the same moment.
 
 mod cgroup;
+mod scan;
 
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
-use procfs::process::{FDTarget, Process, all_processes};
-
-pub use self::cgroup::{Cgroup, Cgroups};
+pub(crate) use self::scan::Scanner;
+pub use self::{
+    cgroup::{Cgroup, Cgroups},
+    scan::Holder,
+};
 use crate::{
     classify::{Missing, verdict::Verdict},
-    event::{Comm, Task},
+    event::Task,
 };
 
 /// How long a scan of /proc stays good. A descriptor that is held for `GRACE_NS` is usually held for longer.
@@ -24,6 +27,7 @@ const SCAN_LIFE: Duration = Duration::from_millis(200);
 /// Processes by the inode of a socket they hold.
 #[derive(Default)]
 pub struct Owners {
+    scanner: Scanner,
     scanned: Option<Instant>,
     by_inode: HashMap<u64, Task>,
 }
@@ -43,41 +47,14 @@ impl Owners {
     fn find(&mut self, inode: u64) -> Option<Task> {
         let fresh = self.scanned.is_some_and(|at| at.elapsed() < SCAN_LIFE);
         if !fresh {
-            self.by_inode = scan();
+            self.by_inode.clear();
+            let by_inode = &mut self.by_inode;
+            // Of several, the one that was there first: usually the parent of the others.
+            self.scanner.scan(|_| true, |inode, holder| {
+                by_inode.entry(inode).or_insert(holder.task);
+            });
             self.scanned = Some(Instant::now());
         }
         self.by_inode.get(&inode).copied()
     }
-}
-
-/// Every socket of every process. Processes that end meanwhile, or are not ours to look at, are left out.
-fn scan() -> HashMap<u64, Task> {
-    let mut by_inode = HashMap::new();
-    let Ok(processes) = all_processes() else { return by_inode };
-    for process in processes.flatten() {
-        let Ok(fds) = process.fd() else { continue };
-        let mut task = None;
-        for fd in fds.flatten() {
-            if let FDTarget::Socket(inode) = fd.target
-                && let Some(task) = task.get_or_insert_with(|| describe(&process))
-            {
-                by_inode.insert(inode, *task);
-            }
-        }
-    }
-    by_inode
-}
-
-fn describe(process: &Process) -> Option<Task> {
-    let status = process.status().ok()?;
-    Some(Task {
-        pid: u32::try_from(status.pid).ok()?,
-        tid: u32::try_from(status.pid).ok()?,
-        uid: status.ruid,
-        comm: Comm::from(status.name.as_str()),
-        cgroup: 0,
-        exiting: false,
-        kthread: false,
-        signal: 0,
-    })
 }

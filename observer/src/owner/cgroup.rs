@@ -33,11 +33,7 @@ impl Cgroups {
     /// Finds where the hierarchy is mounted; without one every look-up gives None.
     #[must_use]
     pub fn new() -> Self {
-        let mounts = procfs::process::Process::myself().and_then(|me| me.mountinfo());
-        let root = mounts.ok().and_then(|mounts| {
-            mounts.into_iter().find(|mount| mount.fs_type == "cgroup2").map(|mount| mount.mount_point)
-        });
-        Self { root, walked: None, by_id: HashMap::new() }
+        Self { root: root(), ..Self::none() }
     }
 
     /// Nothing: for recordings of another host.
@@ -65,6 +61,12 @@ impl Default for Cgroups {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Where the cgroup v2 hierarchy is mounted.
+pub(super) fn root() -> Option<PathBuf> {
+    let mounts = procfs::process::Process::myself().and_then(|me| me.mountinfo()).ok()?;
+    mounts.into_iter().find(|mount| mount.fs_type == "cgroup2").map(|mount| mount.mount_point)
 }
 
 fn walk(root: &Path, dir: &Path, by_id: &mut HashMap<u64, Arc<Cgroup>>) {
