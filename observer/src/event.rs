@@ -8,6 +8,9 @@ pub mod decode;
 mod socket;
 mod task;
 
+#[cfg(test)]
+pub(crate) use self::socket::tests::socket as socket_for_tests;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};

@@ -50,9 +50,12 @@ impl Owners {
             self.by_inode.clear();
             let by_inode = &mut self.by_inode;
             // Of several, the one that was there first: usually the parent of the others.
-            self.scanner.scan(|_| true, |inode, holder| {
-                by_inode.entry(inode).or_insert(holder.task);
-            });
+            self.scanner.scan(
+                |_| true,
+                |inode, holder| {
+                    by_inode.entry(inode).or_insert(holder.task);
+                },
+            );
             self.scanned = Some(Instant::now());
         }
         self.by_inode.get(&inode).copied()

@@ -1,1 +1,280 @@
+//! The table of verdicts: what was seen, and what it means.
 
+use super::{verdict::LingerResult, *};
+use crate::{
+    event::{Flags, SockId, State},
+    story::tests::{MS, Script},
+};
+
+use State::{Close, CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, SynSent};
+
+const ABORTING: Flags =
+    Flags { owned: true, has_socket: true, dead: false, done: false, keepalive: false, closing: false };
+const ORPHAN: Flags = Flags { dead: true, has_socket: false, ..ABORTING };
+const TIMER: Flags = Flags { owned: false, ..ABORTING };
+
+fn verdict(script: &Script) -> Verdict {
+    classify(&script.story())
+}
+
+/// One row: the script, and outcome, cause, first_close and evidence in words.
+fn check(what: &str, script: &Script, expected: [&str; 4]) {
+    let found = verdict(script);
+    let words = [found.outcome.word(), found.cause.word(), found.first_close.word(), found.evidence.word()];
+    assert_eq!(words, expected, "{what}: {found:?}");
+    assert!(found.cause.outcomes().contains(&found.outcome), "{what}: a pair that is in no table");
+}
+
+fn opened() -> Script {
+    Script::opened()
+}
+
+fn linger_zero() -> Script {
+    opened().with(|socket| socket.linger_ms = Some(0))
+}
+
+fn unread() -> Script {
+    opened().with(|socket| socket.copied_seq -= 7)
+}
+
+fn failed(err: u32) -> impl FnOnce(&mut crate::event::Socket) {
+    move |socket| socket.err = err
+}
+
+#[test]
+fn closes_by_fin() {
+    let both = opened().call_to(FinWait1, false).packet_to(FinWait2).done().packet_to(Close);
+    check("shutdown, then the peer's FIN", &both, ["graceful", "orderly", "local", "exact"]);
+    let last = opened().packet_to(CloseWait).close_to(LastAck).orphan_to(Close);
+    check("the peer first", &last, ["graceful", "orderly", "remote", "exact"]);
+    let crossed = opened().close_to(FinWait1).orphan_to(Closing).orphan_to(Close);
+    check("both at once", &crossed, ["graceful", "orderly", "simultaneous", "exact"]);
+    let open = opened().close_to(FinWait1).orphan_to(FinWait2).orphan_to(Close);
+    check("minisocket", &open, ["graceful", "peer_still_open", "local", "exact"]);
+}
+
+#[test]
+fn resets_that_our_side_decided() {
+    let abort = |script: Script, reason| script.close_to(Close).reset_sent(true, reason, ABORTING);
+    let exact = |cause| ["reset_sent", cause, "local", "exact"];
+    for reason in [None, Some("TCP_ABORT_ON_CLOSE")] {
+        check("A1", &abort(unread(), reason), exact("unread_data"));
+    }
+    for reason in [None, Some("TCP_STATE"), Some("TCP_DISCONNECT_WITH_DATA")] {
+        check("A2", &abort(linger_zero(), reason), exact("linger_zero"));
+        // Unread data is asked for first.
+        let both = linger_zero().with(|socket| socket.copied_seq -= 1);
+        if reason.is_none() {
+            check("A1 with linger", &abort(both, reason), exact("unread_data"));
+        }
+        let orphan = |script: Script| script.reset_sent(true, reason, ORPHAN);
+        let closed = || opened().close_to(FinWait1).orphan_to(FinWait2).orphan_to(Close);
+        check("A3", &orphan(closed()), exact("linger2_negative"));
+        check("A4", &orphan(opened().close_to(FinWait1).orphan_to(Close)), exact("orphan_limit"));
+        let on_timer = |state| opened().close_to(FinWait1).orphan_to(state);
+        check("A5", &orphan(opened().close_to(FinWait1)).orphan_to(Close), exact("orphan_limit"));
+        let a6 =
+            on_timer(FinWait2).reset_sent(true, reason, Flags { owned: false, ..ORPHAN }).orphan_to(Close);
+        check("A6", &a6, exact("fin_wait2_timeout"));
+        let a7 = opened().reset_sent(true, reason, Flags { keepalive: true, ..TIMER });
+        let a7 = a7.with(failed(110)).packet_to(Close);
+        check("A7", &a7, ["timed_out", "keepalive_timeout", "local", "exact"]);
+        let a8 = opened().reset_sent(true, reason, ABORTING).with(failed(103)).packet_to(Close);
+        check("A8", &a8, exact("socket_destroyed"));
+        let a9 = linger_zero().call_to(Close, false).reset_sent(true, reason, ABORTING);
+        check("A9", &a9, exact("disconnect"));
+        let a9 = linger_zero().call_to(FinWait1, true).packet_to(FinWait2).call_to(Close, true);
+        check(
+            "A9 after shutdown(SHUT_RDWR), as A2 but for the file",
+            &a9.reset_sent(true, reason, ABORTING),
+            ["reset_sent", "disconnect", "local", "exact"],
+        );
+        let a10 = opened().packet_to(Close).reset_sent(true, reason, Flags::default());
+        check("A10", &a10, exact("never_accepted"));
+    }
+}
+
+#[test]
+fn a_name_and_fields_that_disagree_are_no_exact_verdict() {
+    let script = linger_zero().close_to(Close).reset_sent(true, Some("TCP_ABORT_ON_MEMORY"), ABORTING);
+    check("name wins, inferred", &script, ["reset_sent", "orphan_limit", "local", "inferred"]);
+    assert_eq!(verdict(&script).missing, [Missing::ResetCause]);
+    let mptcp = opened().reset_sent(true, Some("MPTCP_RST_EMPTCP"), TIMER).packet_to(Close);
+    check("MPTCP", &mptcp, ["reset_sent", "mptcp", "local", "inferred"]);
+}
+
+#[test]
+fn resets_that_a_segment_provoked() {
+    let late = |reason| {
+        let closed = opened().call_to(FinWait1, true).packet_to(FinWait2).reset_received().packet_to(Close);
+        closed.reset_sent(false, reason, TIMER)
+    };
+    for reason in [None, Some("TCP_ABORT_ON_DATA")] {
+        check("late data", &late(reason), ["reset_sent", "data_after_close", "local", "exact"]);
+    }
+    check("bad segment", &late(Some("TCP_FLAGS")), ["reset_sent", "invalid_segment", "local", "exact"]);
+    // tcp_rcv_synsent_state_process answers a bad ACK and goes on.
+    let survived = opened().reset_sent(false, Some("TCP_INVALID_ACK_SEQUENCE"), TIMER);
+    let survived = survived.packet_to(CloseWait).close_to(LastAck).orphan_to(Close);
+    assert_ne!(verdict(&survived).outcome, Outcome::ResetSent, "a reset long before the end decides nothing");
+}
+
+#[test]
+fn resets_of_the_peer() {
+    let reset = |script: Script, err| script.reset_received().with(failed(err)).packet_to(Close);
+    check("plain", &reset(opened(), 104), ["reset_received", "peer_reset", "remote", "exact"]);
+    let half = opened().packet_to(CloseWait);
+    let idle = reset(half.clone(), 32);
+    check("no data since", &idle, ["reset_received", "reset_after_peer_fin", "remote", "exact"]);
+    let wrote = half.with(|socket| {
+        socket.write_seq += 5;
+        socket.snd_nxt += 5;
+    });
+    let wrote = reset(wrote, 32);
+    check("data since", &wrote, ["reset_received", "write_after_peer_fin", "remote", "exact"]);
+    let bytes = verdict(&wrote).bytes;
+    assert_eq!((bytes.after_peer_fin, bytes.unacked, bytes.unsent), (5, 5, 0));
+    let ours = reset(opened().close_to(FinWait1), 104);
+    check("after our FIN", &ours, ["reset_received", "peer_reset", "local", "exact"]);
+}
+
+#[test]
+fn a_connection_older_than_the_observer_says_what_it_does_not_know() {
+    let old = Script::unseen().with(|socket| {
+        socket.state = CloseWait;
+        socket.snd_una -= 3;
+    });
+    let old = old.reset_received().with(failed(32)).packet_to(Close);
+    check("wrote", &old, ["reset_received", "write_after_peer_fin", "remote", "inferred"]);
+    let found = verdict(&old);
+    assert_eq!(found.missing, [Missing::PeerFin, Missing::Opening, Missing::Process]);
+    assert_eq!((found.duration_ns, found.opened_by), (None, None));
+}
+
+#[test]
+fn attempts_that_fail() {
+    let connecting = || opened().with(|socket| socket.state = SynSent);
+    let refused = connecting().reset_received().with(failed(111)).packet_to(Close);
+    check("refused", &refused, ["refused", "refused", "none", "exact"]);
+    assert_eq!(verdict(&refused).process.map(|task| task.comm.to_string()).as_deref(), Some("opener"));
+    let silent = connecting().with(failed(110)).packet_to(Close);
+    check("silence", &silent, ["timed_out", "connect_timeout", "none", "exact"]);
+    let abandoned = connecting().close_to(Close);
+    check("abandoned", &abandoned, ["aborted", "connect_abandoned", "none", "exact"]);
+}
+
+#[test]
+fn silence() {
+    let silent = opened().with(|socket| socket.snd_una -= 9).with(failed(110)).packet_to(Close);
+    check("retransmissions", &silent, ["timed_out", "retransmit_timeout", "none", "exact"]);
+    assert_eq!(verdict(&silent).bytes.unacked, 9);
+}
+
+#[test]
+fn nothing_leaves_from_last_ack() {
+    let script = linger_zero().packet_to(CloseWait).call_to(LastAck, false).close_to(Close);
+    check("linger zero, all sent", &script, ["aborted", "linger_zero", "remote", "exact"]);
+}
+
+#[test]
+fn a_lost_record_leaves_an_inferred_verdict_or_none() {
+    check(
+        "A1 without its reset",
+        &unread().close_to(Close),
+        ["reset_sent", "unread_data", "none", "inferred"],
+    );
+    let torn = opened().packet_to(Close);
+    check("an end for no reason", &torn, ["unknown", "unknown", "none", "inferred"]);
+    assert_eq!(verdict(&torn).missing, [Missing::Trigger]);
+    let cut = opened().close_to(FinWait1);
+    check("no end", &cut, ["unknown", "unknown", "local", "inferred"]);
+    assert_eq!(verdict(&cut).missing, [Missing::End]);
+}
+
+#[test]
+fn half_closed_times_are_of_the_first_fin_only() {
+    let remote = opened().packet_to(CloseWait).wait(299 * MS).close_to(LastAck).orphan_to(Close);
+    assert_eq!(verdict(&remote).half_closed, HalfClosed { local_ns: None, remote_ns: Some(300 * MS) });
+    let local = opened().call_to(FinWait1, false).packet_to(FinWait2).wait(298 * MS).done().packet_to(Close);
+    assert_eq!(verdict(&local).half_closed, HalfClosed { local_ns: Some(300 * MS), remote_ns: None });
+    let crossed = opened().close_to(FinWait1).orphan_to(Closing).orphan_to(Close);
+    assert_eq!(verdict(&crossed).half_closed, HalfClosed::default());
+}
+
+#[test]
+fn lingering() {
+    let timed = || opened().with(|socket| socket.linger_ms = Some(1000));
+    let linger = |script: &Script| {
+        let linger = verdict(script).linger.expect("close() was called");
+        (linger.mode, linger.result, linger.waited_ns)
+    };
+    let acked = timed().close_to(FinWait1).wait(4 * MS).packet_to(FinWait2).orphan_to(Close);
+    assert_eq!(linger(&acked), (LingerMode::Timed, Some(LingerResult::Acked), Some(5 * MS)));
+    let last = timed().packet_to(CloseWait).close_to(LastAck).packet_to(Close);
+    assert_eq!(linger(&last), (LingerMode::Timed, Some(LingerResult::Acked), Some(MS)));
+    let expired = timed().close_to(FinWait1).wait(5000 * MS).orphan_to(FinWait2).orphan_to(Close);
+    // The change to FIN_WAIT2 of an orphan is not told by the kernel side; here it must not mislead.
+    let mut story = expired.story();
+    story.fin_acked_ns = None;
+    let found = classify(&story).linger.expect("close() was called");
+    assert_eq!((found.result, found.waited_ns), (Some(LingerResult::Expired), Some(1000 * MS)));
+    let mut story = expired.story();
+    story.fin_acked_ns = None;
+    story.linger_interrupted_ns = Some(story.close_call.expect("close() was called").ns + 7 * MS);
+    let found = classify(&story).linger.expect("close() was called");
+    assert_eq!((found.result, found.waited_ns), (Some(LingerResult::Interrupted), Some(7 * MS)));
+    let exiting = timed().exit_to(FinWait1, 15).orphan_to(FinWait2).orphan_to(Close);
+    assert_eq!(linger(&exiting).0, LingerMode::Suppressed);
+    assert_eq!(verdict(&exiting).local_action.map(crate::story::LocalAction::word), Some("killed"));
+    let reset = opened().reset_received().packet_to(Close).destroyed(3);
+    assert_eq!(verdict(&reset).linger, None, "there was nothing left to linger for");
+    assert_eq!(verdict(&reset).bytes.unread, 3);
+}
+
+#[test]
+fn failing_writes_are_explained_by_their_story() {
+    let cause = |script: &Script, errno| {
+        let story = script.story();
+        write_error(Some(&story), 100 * MS, errno, &socket()).cause
+    };
+    let reset = |script: Script, err| script.reset_received().with(failed(err)).packet_to(Close);
+    assert_eq!(cause(&reset(opened(), 104), 104), WriteCause::PeerReset);
+    assert_eq!(cause(&reset(opened(), 104), 32), WriteCause::PeerReset);
+    let wrote = opened().packet_to(CloseWait).with(|socket| socket.write_seq += 5);
+    assert_eq!(cause(&reset(wrote, 32), 32), WriteCause::WriteAfterPeerFin);
+    assert_eq!(cause(&opened().call_to(FinWait1, false), 32), WriteCause::LocalShutdown);
+    assert_eq!(cause(&opened().with(failed(110)).packet_to(Close), 110), WriteCause::Timeout);
+    let destroyed = opened().reset_sent(true, Some("TCP_STATE"), ABORTING).with(failed(103)).packet_to(Close);
+    assert_eq!(cause(&destroyed, 103), WriteCause::Destroyed);
+    assert_eq!(cause(&opened().packet_to(CloseWait), 14), WriteCause::Other, "EFAULT is about the call");
+}
+
+#[test]
+fn failing_writes_without_a_story_are_explained_by_the_socket() {
+    let cause = |errno, socket| write_error(None, 100 * MS, errno, &socket).cause;
+    let closed = || crate::event::Socket { state: Close, ..socket() };
+    assert_eq!(cause(104, closed()), WriteCause::PeerReset);
+    assert_eq!(cause(32, closed()), WriteCause::PeerReset);
+    let mut done = closed();
+    done.flags.done = true;
+    assert_eq!(cause(32, done), WriteCause::WriteAfterPeerFin);
+    let mut never = closed();
+    never.endpoints.remote.set_port(0);
+    assert_eq!(cause(32, never), WriteCause::NotConnected);
+    let shut = crate::event::Socket { state: Established, send_shutdown: true, ..socket() };
+    assert_eq!(cause(32, shut), WriteCause::LocalShutdown);
+}
+
+#[test]
+fn an_id_is_the_same_for_a_connection_and_its_write_errors() {
+    let early = opened().packet_to(CloseWait).story();
+    let late = opened().packet_to(CloseWait).close_to(LastAck).orphan_to(Close).story();
+    assert_eq!(early.id(), late.id());
+    let mut other = late.clone();
+    other.sock = SockId(1);
+    assert_ne!(other.id(), late.id());
+}
+
+fn socket() -> crate::event::Socket {
+    crate::event::socket_for_tests()
+}

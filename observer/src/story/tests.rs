@@ -1,1 +1,197 @@
+//! Events by hand, for the tests of stories and of what is concluded from them.
 
+use super::*;
+use crate::event::{Comm, Flags, Side, socket_for_tests};
+
+/// One connection's events, each a millisecond after the one before.
+#[derive(Clone)]
+pub(crate) struct Script {
+    ns: u64,
+    socket: Socket,
+    pub(crate) events: Vec<Event>,
+}
+
+pub(crate) const SOCK: SockId = SockId(0xfeed);
+pub(crate) const MS: u64 = 1_000_000;
+
+/// A process by name.
+pub(crate) fn task(comm: &str) -> Task {
+    Task {
+        pid: 812,
+        tid: 812,
+        uid: 33,
+        comm: Comm::from(comm),
+        cgroup: 1,
+        exiting: false,
+        kthread: false,
+        signal: 0,
+    }
+}
+
+impl Script {
+    /// Opened by us, at 1 ms.
+    pub(crate) fn opened() -> Self {
+        let mut script = Self::unseen();
+        script.push(Some(task("opener")), Body::Opened { by: Side::Local });
+        script
+    }
+
+    /// Older than the observer.
+    pub(crate) fn unseen() -> Self {
+        Self { ns: 0, socket: socket_for_tests(), events: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, task: Option<Task>, body: Body) {
+        self.ns += MS;
+        self.events.push(Event { ns: self.ns, sock: SOCK, task, body });
+    }
+
+    /// Changes what the next look at the socket shows.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Socket)) -> Self {
+        change(&mut self.socket);
+        self
+    }
+
+    /// Lets time pass.
+    pub(crate) fn wait(mut self, ns: u64) -> Self {
+        self.ns += ns;
+        self
+    }
+
+    fn change(mut self, new: State, task: Option<Task>, flags: Flags) -> Self {
+        let old = self.socket.state;
+        let socket = Socket { flags: Flags { done: self.socket.flags.done, ..flags }, ..self.socket };
+        self.push(task, Body::StateChange { old, new, socket });
+        self.socket.state = new;
+        self
+    }
+
+    /// `close()` by a process that holds the last descriptor.
+    pub(crate) fn close_to(mut self, new: State) -> Self {
+        (self.socket.send_shutdown, self.socket.rcv_shutdown) = (true, true);
+        self.change(
+            new,
+            Some(task("closer")),
+            Flags { owned: true, closing: true, has_socket: true, ..Flags::default() },
+        )
+    }
+
+    /// As [`Self::close_to`], by the end of its process.
+    pub(crate) fn exit_to(mut self, new: State, signal: u8) -> Self {
+        (self.socket.send_shutdown, self.socket.rcv_shutdown) = (true, true);
+        let task = Task { exiting: true, signal, ..task("closer") };
+        self.change(
+            new,
+            Some(task),
+            Flags { owned: true, closing: true, has_socket: true, ..Flags::default() },
+        )
+    }
+
+    /// A call that keeps the descriptor: `shutdown()` or `connect(AF_UNSPEC)`.
+    pub(crate) fn call_to(mut self, new: State, both: bool) -> Self {
+        self.socket.send_shutdown = new != State::Close;
+        self.socket.rcv_shutdown |= both;
+        self.change(new, Some(task("caller")), Flags { owned: true, has_socket: true, ..Flags::default() })
+    }
+
+    /// A packet or a timer, on a socket that a process has.
+    pub(crate) fn packet_to(mut self, new: State) -> Self {
+        if new == State::CloseWait {
+            self.socket.flags.done = true;
+            self.socket.rcv_shutdown = true;
+        }
+        self.change(new, None, Flags { has_socket: true, ..Flags::default() })
+    }
+
+    /// A packet or a timer, on an orphan.
+    pub(crate) fn orphan_to(self, new: State) -> Self {
+        self.change(new, None, Flags { dead: true, ..Flags::default() })
+    }
+
+    /// The peer's FIN, where it brings no state of its own.
+    pub(crate) fn done(mut self) -> Self {
+        self.socket.flags.done = true;
+        self
+    }
+
+    /// `tcp_reset()`.
+    pub(crate) fn reset_received(mut self) -> Self {
+        let state = self.socket.state;
+        self.push(None, Body::ResetReceived { state });
+        self
+    }
+
+    /// A reset of ours.
+    pub(crate) fn reset_sent(mut self, active: bool, reason: Option<&str>, flags: Flags) -> Self {
+        let state = self.socket.state;
+        self.push(None, Body::ResetSent { reason: reason.map(Into::into), active, state, flags });
+        self
+    }
+
+    /// A failing write.
+    pub(crate) fn write_error(mut self, errno: u32) -> Self {
+        let socket = self.socket;
+        self.push(Some(task("writer")), Body::WriteError { errno, sigpipe: false, socket });
+        self
+    }
+
+    /// `close()` of a connection that is over.
+    pub(crate) fn destroyed(mut self, unread: u32) -> Self {
+        self.push(Some(task("closer")), Body::Destroyed { unread });
+        self
+    }
+
+    /// The story of these events.
+    pub(crate) fn story(&self) -> Story {
+        let mut events = self.events.iter();
+        let opening = events.clone().find_map(|event| match event.body {
+            Body::Opened { by } => Some(Opening { ns: event.ns, by, task: event.task }),
+            _ => None,
+        });
+        let first =
+            events.find(|event| !matches!(event.body, Body::Opened { .. })).expect("a sign of an end");
+        let mut story = Story::new(SOCK, first.ns, opening);
+        for event in &self.events {
+            story.note(event);
+        }
+        story
+    }
+}
+
+#[test]
+fn the_action_is_told_from_the_file_and_the_process() {
+    use State::{CloseWait, FinWait1, LastAck};
+    let action = |script: Script| script.story().fin_sent.map(|fin| fin.action);
+    assert_eq!(action(Script::opened().close_to(FinWait1)), Some(LocalAction::Close));
+    assert_eq!(action(Script::opened().exit_to(FinWait1, 0)), Some(LocalAction::ProcessExit));
+    assert_eq!(action(Script::opened().exit_to(FinWait1, 9)), Some(LocalAction::Killed));
+    assert_eq!(action(Script::opened().call_to(FinWait1, false)), Some(LocalAction::ShutdownWrite));
+    assert_eq!(action(Script::opened().call_to(FinWait1, true)), Some(LocalAction::ShutdownBoth));
+    // The peer's FIN has shut down receiving already: what is left of both is the writing side.
+    assert_eq!(
+        action(Script::opened().packet_to(CloseWait).call_to(LastAck, false)),
+        Some(LocalAction::ShutdownWrite)
+    );
+    assert_eq!(action(Script::opened().packet_to(CloseWait).close_to(LastAck)), Some(LocalAction::Close));
+}
+
+#[test]
+fn what_the_peer_does_has_no_holder() {
+    let story = Script::opened().packet_to(State::CloseWait).story();
+    assert_eq!(story.holder, None);
+    assert_eq!(story.inode, socket_for_tests().inode);
+    assert!(story.peer_fin.is_some());
+}
+
+#[test]
+fn a_kernel_thread_is_never_an_owner() {
+    let mut script = Script::opened().packet_to(State::CloseWait);
+    let kthread = Task { kthread: true, ..task("kworker/0:1") };
+    let socket = Socket {
+        flags: Flags { closing: true, owned: true, has_socket: true, ..Flags::default() },
+        state: State::CloseWait,
+        ..socket_for_tests()
+    };
+    script.push(Some(kthread), Body::StateChange { old: State::CloseWait, new: State::LastAck, socket });
+    assert_eq!(script.story().holder, None);
+}

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) mod child;
 pub(crate) mod handle;
-mod sockets;
+pub(crate) mod sockets;
 
 pub(crate) use handle::Actor;
 

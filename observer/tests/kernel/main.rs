@@ -28,6 +28,7 @@ mod counters;
 mod end;
 mod lab;
 mod netns;
+mod random;
 mod report;
 mod row;
 mod rows;
@@ -79,8 +80,13 @@ const ROWS: &[Row] = &[
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
-    if words.next().as_deref() == Some(actor::WORD) {
-        return actor::child::run(&words.next().expect("an actor is given its name"));
+    match words.next().as_deref() {
+        Some(actor::WORD) => return actor::child::run(&words.next().expect("an actor is given its name")),
+        Some(random::driver::WORD) => {
+            let mut number = || words.next().and_then(|word| word.parse().ok()).expect("a number");
+            return random::driver::run(number(), number());
+        }
+        _ => {}
     }
 
     let mut arguments = Arguments::from_args();
@@ -92,7 +98,8 @@ fn main() -> ExitCode {
     }
     arguments.test_threads.get_or_insert(THREADS);
 
-    let trials = ROWS.iter().flat_map(Row::trials).collect();
+    let rows = ROWS.iter().flat_map(Row::trials);
+    let trials = rows.chain([random::trial()]).collect();
     row::note_panics();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

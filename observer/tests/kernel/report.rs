@@ -30,8 +30,7 @@ impl Report {
     #[track_caller]
     pub(crate) fn shows(&self, expected: &Value) -> &Self {
         if let Some(line) = &self.0 {
-            let mut wrong = Vec::new();
-            compare("", expected, line, &mut wrong);
+            let wrong = differences(expected, line);
             assert!(wrong.is_empty(), "{}\nin {line}", wrong.join("\n"));
         }
         self
@@ -54,6 +53,13 @@ impl Report {
     pub(crate) fn value(&self, pointer: &str) -> Value {
         self.0.as_ref().and_then(|line| line.pointer(pointer)).cloned().unwrap_or_default()
     }
+}
+
+/// What of `expected` is otherwise in `line`; what it does not name may be anything.
+pub(crate) fn differences(expected: &Value, line: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    compare("", expected, line, &mut wrong);
+    wrong
 }
 
 fn compare(at: &str, expected: &Value, got: &Value, wrong: &mut Vec<String>) {

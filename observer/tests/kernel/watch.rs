@@ -87,6 +87,25 @@ impl Watch {
         })
     }
 
+    /// Waits until so many closes have come; what is missing then, the comparison will tell.
+    pub(crate) fn await_closes(&self, number: usize, deadline: Duration) {
+        let closes =
+            |lines: &[(Value, bool)]| lines.iter().filter(|(line, _)| line["kind"] == "close").count();
+        let mut seen = self.seen.borrow_mut();
+        let (mut came, mut looked) = (0, 0);
+        eventually(deadline, || {
+            seen.extend(self.lines.try_iter().map(|line| (line, false)));
+            came += closes(&seen[looked..]);
+            looked = seen.len();
+            (came >= number).then_some(())
+        });
+    }
+
+    /// What it has said on standard error since it was ready.
+    pub(crate) fn messages(&self) -> Vec<String> {
+        self.messages.try_iter().collect()
+    }
+
     /// Ends the observer as a person would, and returns the lines that nobody took.
     pub(crate) fn finish(&self) -> Vec<Value> {
         let Some(status) = self.interrupt() else { panic!("the observer does not end when interrupted") };

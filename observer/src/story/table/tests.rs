@@ -1,1 +1,151 @@
+//! When a story is told, and that none is told twice or lost.
 
+use super::*;
+use crate::{
+    classify::{Cause, classify},
+    story::tests::{MS, SOCK, Script},
+};
+
+/// What was told, in words.
+fn words(told: &Told<'_>) -> String {
+    match told {
+        Told::Close(story) => format!("close {}", classify(story).cause.word()),
+        Told::WriteError { story, .. } => format!("write error, story {}", story.is_some()),
+        Told::StrayReset(_) => "stray reset".to_owned(),
+        Told::LingerDeadline(_) => "linger deadline".to_owned(),
+    }
+}
+
+struct Run {
+    table: StoryTable,
+    told: Vec<String>,
+}
+
+impl Run {
+    fn new(limits: Limits) -> Self {
+        Self { table: StoryTable::new(limits), told: Vec::new() }
+    }
+
+    fn apply(&mut self, events: &[Event]) -> &mut Self {
+        for event in events {
+            self.table.apply(event, &mut |told| self.told.push(words(&told)));
+        }
+        self
+    }
+
+    fn expire(&mut self, ns: u64) -> &mut Self {
+        self.table.expire(ns, &mut |told| self.told.push(words(&told)));
+        self
+    }
+}
+
+fn closed_by_us() -> Script {
+    Script::opened().close_to(State::FinWait1).orphan_to(State::FinWait2).orphan_to(State::Close)
+}
+
+#[test]
+fn an_orphan_is_told_when_its_last_signs_are_in() {
+    let script = closed_by_us();
+    let end = script.events.last().unwrap().ns;
+    let mut run = Run::new(Limits::default());
+    run.apply(&script.events).expire(end + SETTLE_NS - 1);
+    assert!(run.told.is_empty(), "{:?}", run.told);
+    run.expire(end + SETTLE_NS);
+    assert_eq!(run.told, ["close peer_still_open"]);
+    assert!(run.table.is_empty());
+}
+
+#[test]
+fn a_held_descriptor_is_given_grace_and_its_later_writes_are_explained() {
+    let script = Script::opened().reset_received().packet_to(State::Close);
+    let end = script.events.last().unwrap().ns;
+    let mut run = Run::new(Limits::default());
+    run.apply(&script.events).expire(end + GRACE_NS - 1);
+    assert!(run.told.is_empty(), "{:?}", run.told);
+    run.expire(end + GRACE_NS);
+    assert_eq!(run.told, ["close peer_reset"]);
+    assert_eq!(run.table.len(), 1, "a process still has the socket");
+
+    let later = script.wait(60_000 * MS).write_error(32).destroyed(0);
+    run.apply(&later.events[3..]).expire(u64::MAX);
+    assert_eq!(run.told, ["close peer_reset", "write error, story true"]);
+    assert!(run.table.is_empty());
+}
+
+#[test]
+fn closing_ends_the_grace() {
+    let script = Script::opened().reset_received().packet_to(State::Close).destroyed(0);
+    let end = script.events.last().unwrap().ns;
+    let mut run = Run::new(Limits::default());
+    run.apply(&script.events).expire(end + SETTLE_NS);
+    assert_eq!(run.told, ["close peer_reset"]);
+    run.expire(u64::MAX);
+    assert_eq!(run.told.len(), 1, "told twice");
+}
+
+#[test]
+fn a_reset_after_the_end_still_belongs_to_it() {
+    // tcp_rcv_state_process: tcp_reset(), CLOSE, destroy, and only then the reset for the late data.
+    let script = Script::opened()
+        .call_to(State::FinWait1, true)
+        .packet_to(State::FinWait2)
+        .reset_received()
+        .orphan_to(State::Close)
+        .reset_sent(false, Some("TCP_ABORT_ON_DATA"), crate::event::Flags::default());
+    let mut run = Run::new(Limits::default());
+    run.apply(&script.events).expire(u64::MAX);
+    assert_eq!(run.told, ["close data_after_close"]);
+}
+
+#[test]
+fn a_reused_socket_is_another_connection() {
+    let first = closed_by_us();
+    let mut run = Run::new(Limits::default());
+    // The next connection begins before the first is told.
+    run.apply(&first.events).apply(&Script::opened().events);
+    assert_eq!(run.told, ["close peer_still_open"]);
+    run.expire(u64::MAX);
+    assert_eq!(run.told.len(), 1);
+
+    // The same with the record of the new beginning lost.
+    let mut run = Run::new(Limits::default());
+    run.apply(&first.events).apply(&closed_by_us().events[1..]).expire(u64::MAX);
+    assert_eq!(run.told, ["close peer_still_open", "close peer_still_open"]);
+}
+
+#[test]
+fn a_story_without_its_end_is_told_as_unknown_when_the_socket_is_reused() {
+    let mut run = Run::new(Limits::default());
+    run.apply(&Script::opened().close_to(State::FinWait1).events).apply(&Script::opened().events);
+    assert_eq!(run.told, [format!("close {}", Cause::Unknown.word())]);
+}
+
+#[test]
+fn what_does_not_fit_is_counted() {
+    let mut run = Run::new(Limits { stories: 0, openings: 0 });
+    run.apply(&closed_by_us().events).expire(u64::MAX);
+    assert!(run.told.is_empty());
+    let overflow = run.table.overflow();
+    assert_eq!((overflow.openings, overflow.stories), (1, 3));
+}
+
+#[test]
+fn sockets_that_never_connected_leave_no_trace() {
+    let script = Script::unseen().destroyed(0).write_error(32);
+    let mut run = Run::new(Limits::default());
+    run.apply(&script.events).expire(u64::MAX);
+    assert_eq!(run.told, ["write error, story false"]);
+    assert!(run.table.is_empty());
+}
+
+#[test]
+fn a_lingering_close_has_its_deadline_told_once() {
+    let script = Script::opened().with(|socket| socket.linger_ms = Some(1000)).close_to(State::FinWait1);
+    let call = script.events.last().unwrap().ns;
+    let mut run = Run::new(Limits::default());
+    run.apply(&script.events).expire(call + 1000 * MS);
+    assert!(run.told.is_empty(), "{:?}", run.told);
+    run.expire(call + 1000 * MS + SETTLE_NS).expire(u64::MAX);
+    assert_eq!(run.told, ["linger deadline"]);
+    assert_eq!(run.table.stories.get(&SOCK).map(|entry| entry.told), Some(false));
+}

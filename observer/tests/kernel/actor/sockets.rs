@@ -81,7 +81,7 @@ impl Sockets {
 }
 
 /// What is done with a socket that is there and stays there.
-fn on_socket(socket: &Socket, act: Act) -> io::Result<u64> {
+pub(crate) fn on_socket(socket: &Socket, act: Act) -> io::Result<u64> {
     match act {
         Act::Send { bytes, flags } => socket.send_with_flags(&vec![b'x'; bytes], flags).map(count),
         Act::Fill => fill(socket),
