@@ -11,9 +11,25 @@ use crate::{
     settings::{TASK_COMM, TASK_EXIT_CODE, TASK_FLAGS, TASK_GROUP_LEADER},
 };
 
-/// No process: the hook ran for a packet or a timer.
-pub(crate) const NONE: Task =
-    Task { pid: 0, tid: 0, uid: 0, flags: 0, exit_code: 0, pad: 0, cgroup: 0, comm: [0; 16] };
+/// Writes the running task, or zeros where the hook ran for a packet or a timer.
+///
+/// # Safety
+/// `to` must be valid for a write.
+#[inline(always)]
+pub(crate) unsafe fn write(to: *mut Task, is_ours: bool) {
+    if is_ours {
+        // SAFETY: the caller's promise.
+        unsafe { to.write(current()) };
+    } else {
+        const WORDS: usize = size_of::<Task>() / 8;
+        let words = to.cast::<u64>();
+        for word in 0..WORDS {
+            // SAFETY: the caller's promise, and a Task is so many words. Volatile, since what zeroes it otherwise is
+            // a call of a loop over bytes.
+            unsafe { words.add(word).write_volatile(0) };
+        }
+    }
+}
 
 /// The running task. Only meaningful where a system call of that task holds the socket.
 ///

@@ -6,7 +6,7 @@ use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, progra
 use observer_ebpf::abi::record::{Opened, StateChange, flag, kind};
 
 use crate::{
-    emit::{emit, emit_if},
+    emit::emit_if,
     hooks::destroy,
     maps::{LINGERS, LISTENER_CLOSERS, note},
     sock::{
@@ -64,9 +64,8 @@ fn changed(sk: Sock, old: u32, new: u32) {
             if new == CLOSE && (dead || flags & flag::CLOSING != 0) {
                 destroy::told(sk);
             }
-            let task = if has_task { task::current() } else { task::NONE };
             addr_of_mut!((*record).header).write(sk.header(kind::STATE_CHANGE, has_task));
-            addr_of_mut!((*record).task).write(task);
+            task::write(addr_of_mut!((*record).task), has_task);
             addr_of_mut!((*record).old).write(old);
             addr_of_mut!((*record).new).write(new);
         }
@@ -98,6 +97,14 @@ fn closes_listener() -> bool {
 
 #[inline(always)]
 fn opened(sk: Sock, by_us: bool) {
-    let task = if by_us { task::current() } else { task::NONE };
-    emit(Opened { header: sk.header(kind::OPENED, by_us), task, by_us: u32::from(by_us), pad: 0 });
+    emit_if(|record: *mut Opened| {
+        // SAFETY: the place is an Opened's; all of it is written here.
+        unsafe {
+            addr_of_mut!((*record).header).write(sk.header(kind::OPENED, by_us));
+            task::write(addr_of_mut!((*record).task), by_us);
+            addr_of_mut!((*record).by_us).write(u32::from(by_us));
+            addr_of_mut!((*record).pad).write(0);
+        }
+        true
+    });
 }
