@@ -1,0 +1,188 @@
+//! Ten thousand connections, of which each does something else, two hundred at a time.
+//!
+//! What each of their sockets did, and so what must be reported of it, is random but known. Every socket must get its
+//! verdict and no other, every failing write must be explained by the close that caused it, and the sums must be what
+//! the kernel counted. `OBSERVER_TEST_SEED` repeats a run.
+
+use std::collections::HashMap;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+
+use crate::counters::Counters;
+use crate::netns::Netns;
+use crate::random::driver::Done;
+use crate::random::side::Expected;
+use crate::report::differences;
+use crate::watch::Watch;
+
+mod behaviours;
+mod draw;
+pub(crate) mod driver;
+mod side;
+
+const CONNECTIONS: u64 = 10_000;
+
+/// For the last verdicts, after the driver has ended: a machine that does other things too needs a while.
+const LAST_VERDICTS: Duration = Duration::from_secs(20);
+
+/// Differences shown; the rest is only counted.
+const SHOWN: usize = 12;
+
+pub(crate) fn trial() -> Trial {
+    Trial::test("random", run)
+}
+
+fn run() -> Result<(), Failed> {
+    let seed = seed();
+    let netns = Netns::new()?;
+    // Enough ports that those in TIME_WAIT do not get in the way.
+    netns.set("ipv4/ip_local_port_range", "10000 65000");
+    let watch = Watch::start(netns.inode())?;
+    let before = Counters::read(&netns);
+    let done = drive(&netns, seed)?;
+
+    let sockets = done.iter().flat_map(|done| &done.expected);
+    let closes = sockets.filter(|expected| expected.close.is_some()).count();
+    watch.await_closes(closes, LAST_VERDICTS);
+    let left_out = watch.left_out();
+    let lines = watch.finish();
+    let counted = Counters::read(&netns) - before;
+
+    let mut wrong = totals(&lines, counted);
+    wrong.extend(watch.messages().into_iter().map(|message| format!("the observer said: {message}")));
+    if left_out > 0 {
+        wrong.push(format!("the kernel left out {left_out} runs of the observer's programs"));
+    }
+    wrong.extend(compare(&done, lines));
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let (number, shown) = (wrong.len(), wrong.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>());
+    Err(format!("OBSERVER_TEST_SEED={seed}: {number} differences\n{}", shown.join("\n")).into())
+}
+
+fn seed() -> u64 {
+    let given = std::env::var("OBSERVER_TEST_SEED").ok();
+    let given = given.map(|seed| seed.parse().expect("OBSERVER_TEST_SEED is a number"));
+    given.unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        u64::from(now.expect("a clock after 1970").subsec_nanos())
+    })
+}
+
+/// Has the connections made, and returns what was done.
+fn drive(netns: &Netns, seed: u64) -> Result<Vec<Done>, Failed> {
+    let mut driver = Command::new(std::env::current_exe()?);
+    driver.args([driver::WORD, &seed.to_string(), &CONNECTIONS.to_string()]).stdin(Stdio::null());
+    let output = netns.run(|| driver.output())?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(
+            format!("OBSERVER_TEST_SEED={seed}: the driver ended with {}:\n{told}", output.status).into()
+        );
+    }
+    let lines = std::str::from_utf8(&output.stdout)?.lines();
+    Ok(lines.map(serde_json::from_str).collect::<Result<_, _>>()?)
+}
+
+/// The kernel's counts against the sums of what was reported.
+fn totals(lines: &[Value], counted: Counters) -> Vec<String> {
+    let number = |fits: &dyn Fn(&Value) -> bool| {
+        i64::try_from(lines.iter().filter(|line| fits(line)).count()).expect("a number of lines")
+    };
+    let cause = |cause: &str| number(&|line| line["kind"] == "close" && line["cause"] == cause);
+    let reported = Counters {
+        resets_sent: number(&|line| line["kind"] == "reset" || line["reset"]["direction"] == "sent"),
+        attempts_failed: cause("refused"),
+        abort_on_close: cause("unread_data"),
+        abort_on_data: cause("linger_zero") + cause("data_after_close"),
+        abort_on_linger: cause("linger2_negative"),
+        abort_on_timeout: cause("retransmit_timeout"),
+        established_reset: number(&was_reset_while_established),
+        ..Counters::NONE
+    };
+    let differ = reported != counted;
+    differ
+        .then(|| format!("the kernel counted {counted:?}\nand the reports sum up to {reported:?}"))
+        .into_iter()
+        .collect()
+}
+
+/// Whether the connection went from ESTABLISHED or CLOSE_WAIT straight to CLOSE.
+fn was_reset_while_established(line: &Value) -> bool {
+    let state = &line["reset"]["in_state"];
+    line["kind"] == "close"
+        && (state == "ESTABLISHED" || state == "CLOSE_WAIT" || line["outcome"] == "timed_out")
+}
+
+/// What is reported of one pair of ports, in order of time: the kernel may use the ports again.
+#[derive(Default)]
+struct Reported {
+    closes: Vec<Value>,
+    errors: Vec<Value>,
+    resets: Vec<Value>,
+}
+
+fn compare(done: &[Done], lines: Vec<Value>) -> Vec<String> {
+    let mut reported: HashMap<(u64, u64), Reported> = HashMap::new();
+    for line in lines {
+        let port = |side: &str| line["connection"][side]["port"].as_u64().unwrap_or_default();
+        let at = reported.entry((port("local"), port("remote"))).or_default();
+        match line["kind"].as_str() {
+            Some("close") => at.closes.push(line),
+            Some("write_error") => at.errors.push(line),
+            _ => at.resets.push(line),
+        }
+    }
+    for at in reported.values_mut() {
+        for lines in [&mut at.closes, &mut at.errors, &mut at.resets] {
+            // RFC 3339 in UTC with as many digits: order of text is order of time. The last comes off first.
+            lines.sort_by_key(|line| std::cmp::Reverse(line["time"].as_str().map(str::to_owned)));
+        }
+    }
+
+    let mut wrong = Vec::new();
+    for Done { connection, behaviour, expected } in done {
+        for expected in expected {
+            let at = reported.entry((expected.local.into(), expected.remote.into())).or_default();
+            let found = of_one(expected, at);
+            let what = format!("#{connection} {behaviour} {} -> {}", expected.local, expected.remote);
+            wrong.extend(found.into_iter().map(|found| format!("{what}: {found}")));
+        }
+    }
+    let rest = reported.into_values().flat_map(|at| at.closes.into_iter().chain(at.errors).chain(at.resets));
+    wrong.extend(rest.map(|line| format!("not expected: {line}")));
+    wrong
+}
+
+/// Compares what is expected of one socket with the next that was reported of its ports, and takes it.
+fn of_one(expected: &Expected, reported: &mut Reported) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut one = |kind: &str, shows: &Value, line: Option<Value>| match line {
+        Some(line) => {
+            let found = differences(shows, &line);
+            if !found.is_empty() {
+                wrong.push(format!("{}\nin {line}", found.join("\n")));
+            }
+            Some(line)
+        }
+        None => {
+            wrong.push(format!("no {kind}; expected {shows}"));
+            None
+        }
+    };
+    let close = expected.close.as_ref().and_then(|shows| one("close", shows, reported.closes.pop()));
+    let id = close.map(|line| line["id"].clone());
+    for shows in &expected.errors {
+        let mut shows = shows.clone();
+        shows["close_id"] = id.clone().unwrap_or_default();
+        one("write_error", &shows, reported.errors.pop());
+    }
+    for shows in &expected.resets {
+        one("reset", shows, reported.resets.pop());
+    }
+    wrong
+}

@@ -1,0 +1,368 @@
+//! What two ends can do with a connection: each behaviour does it, and says what must be reported of both.
+//!
+//! `a` acts first and `b` is its peer; which of them had connected is random.
+
+use nix::errno::Errno;
+use serde_json::json;
+
+use crate::actor::{Act, How, SocketOption};
+use crate::random::draw::Draw;
+use crate::random::driver::Place;
+use crate::random::side::{Expected, Side, State};
+use crate::report::Bytes;
+
+pub(crate) struct Behaviour {
+    pub(crate) name: &'static str,
+    /// How often, in relation to the others.
+    pub(crate) weight: u64,
+    pub(crate) act: fn(&Place, &mut Draw) -> Vec<Expected>,
+}
+
+/// Those that take the kernel a while (a timeout, a retransmission) are rarer.
+pub(crate) const ALL: &[Behaviour] = &[
+    Behaviour { name: "close", weight: 20, act: close },
+    Behaviour { name: "timed_linger", weight: 5, act: timed_linger },
+    Behaviour { name: "shutdown", weight: 20, act: shutdown },
+    Behaviour { name: "half_close", weight: 20, act: half_close },
+    Behaviour { name: "linger_zero", weight: 10, act: linger_zero },
+    Behaviour { name: "linger_zero_after_fin", weight: 5, act: linger_zero_after_fin },
+    Behaviour { name: "linger_zero_after_fins", weight: 5, act: linger_zero_after_fins },
+    Behaviour { name: "unread", weight: 10, act: unread },
+    Behaviour { name: "unread_after_shutdown", weight: 5, act: unread_after_shutdown },
+    Behaviour { name: "unread_after_close", weight: 5, act: unread_after_close },
+    Behaviour { name: "write_after_close", weight: 20, act: write_after_close },
+    Behaviour { name: "write_after_shutdown", weight: 10, act: write_after_shutdown },
+    Behaviour { name: "disconnect", weight: 5, act: disconnect },
+    Behaviour { name: "negative_linger2", weight: 5, act: negative_linger2 },
+    Behaviour { name: "refused", weight: 10, act: refused },
+    Behaviour { name: "abandoned", weight: 5, act: abandoned },
+    Behaviour { name: "never_accepted", weight: 5, act: never_accepted },
+    Behaviour { name: "crossing_fins", weight: 3, act: crossing_fins },
+    Behaviour { name: "timeout", weight: 2, act: timeout },
+];
+
+const ORDERLY: (&str, &str) = ("graceful", "orderly");
+const PEER_STILL_OPEN: (&str, &str) = ("graceful", "peer_still_open");
+const PEER_RESET: (&str, &str) = ("reset_received", "peer_reset");
+
+/// A closes, then B.
+fn close(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    a.close();
+    b.take_peer_fin();
+    b.close();
+    vec![
+        a.ends(PEER_STILL_OPEN, "local", "close", Bytes::NONE),
+        b.ends(ORDERLY, "remote", "close", Bytes::NONE),
+    ]
+}
+
+/// As [`close`], and A waits until its FIN is acknowledged.
+fn timed_linger(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    a.linger(5);
+    a.close();
+    b.await_peer_fin();
+    b.close();
+    let linger = json!({"mode": "timed", "configured_ms": 5000, "result": "acked"});
+    vec![
+        a.ends(PEER_STILL_OPEN, "local", "close", Bytes::NONE).with("linger", linger),
+        b.ends(ORDERLY, "remote", "close", Bytes::NONE),
+    ]
+}
+
+/// A shuts down and keeps the socket until B has closed. It may try to write all the same.
+fn shutdown(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    let (how, action) =
+        if draw.coin() { (How::Write, "shutdown_write") } else { (How::Both, "shutdown_both") };
+    a.shutdown(how);
+    for _ in 0..draw.below(3) {
+        a.send_fails(Errno::EPIPE, "local_shutdown", draw.coin());
+    }
+    b.await_peer_fin();
+    a.await_state(State::FinWait2);
+    b.close();
+    a.await_state(State::Close);
+    if draw.coin() {
+        a.send_fails(Errno::EPIPE, "local_shutdown", draw.coin());
+    }
+    a.close();
+    vec![a.ends(ORDERLY, "local", action, Bytes::NONE), b.ends(ORDERLY, "remote", "close", Bytes::NONE)]
+}
+
+/// A says that its request is complete; B replies and closes.
+fn half_close(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    let (request, reply) = (draw.bytes(), draw.bytes());
+    a.send(request);
+    a.shutdown(How::Write);
+    b.receive_to_end(request);
+    b.send(reply);
+    b.close();
+    a.receive_to_end(reply);
+    a.close();
+    vec![
+        a.ends(ORDERLY, "local", "shutdown_write", Bytes::NONE),
+        b.ends(ORDERLY, "remote", "close", Bytes { after_peer_fin: reply as u64, ..Bytes::NONE }),
+    ]
+}
+
+/// A closes with SO_LINGER zero.
+fn linger_zero(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    a.linger(0);
+    a.close();
+    notices_reset(&mut b, draw);
+    vec![
+        a.ends(("reset_sent", "linger_zero"), "local", "close", Bytes::NONE),
+        b.ends(PEER_RESET, "remote", "none", Bytes::NONE),
+    ]
+}
+
+/// As [`linger_zero`], when B has already shut down its side.
+fn linger_zero_after_fin(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    b.shutdown(How::Write);
+    a.await_peer_fin();
+    b.await_state(State::FinWait2);
+    a.linger(0);
+    a.close();
+    b.await_gone();
+    b.close();
+    vec![
+        a.ends(("reset_sent", "linger_zero"), "remote", "close", Bytes::NONE),
+        b.ends(PEER_RESET, "local", "shutdown_write", Bytes::NONE),
+    ]
+}
+
+/// As [`linger_zero`], when both have shut down and A's FIN is lost: there is nothing left to reset, and B is not
+/// told anything.
+fn linger_zero_after_fins(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    b.shutdown(How::Write);
+    a.await_peer_fin();
+    b.await_state(State::FinWait2);
+    b.silence();
+    a.shutdown(How::Write);
+    a.linger(0);
+    a.close();
+    b.close();
+    vec![
+        a.ends(("aborted", "linger_zero"), "remote", "shutdown_write", Bytes::NONE),
+        b.ends(PEER_STILL_OPEN, "local", "shutdown_write", Bytes::NONE),
+    ]
+}
+
+/// A closes without having read what B sent.
+fn unread(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    let bytes = sends_unread(&b, &a, draw);
+    a.close();
+    notices_reset(&mut b, draw);
+    vec![
+        a.ends(("reset_sent", "unread_data"), "local", "close", Bytes { unread: bytes, ..Bytes::NONE }),
+        b.ends(PEER_RESET, "remote", "none", Bytes::NONE),
+    ]
+}
+
+/// As [`unread`], when B has already shut down its side.
+fn unread_after_shutdown(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    let bytes = sends_unread(&b, &a, draw);
+    b.shutdown(How::Write);
+    a.await_peer_fin();
+    b.await_state(State::FinWait2);
+    a.close();
+    b.await_gone();
+    b.close();
+    vec![
+        a.ends(("reset_sent", "unread_data"), "remote", "close", Bytes { unread: bytes, ..Bytes::NONE }),
+        b.ends(PEER_RESET, "local", "shutdown_write", Bytes::NONE),
+    ]
+}
+
+/// As [`unread`], when B has already closed: B's part is over before A's reset.
+fn unread_after_close(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    let bytes = sends_unread(&b, &a, draw);
+    // Otherwise A's acknowledgement, which waits for A to read, might come with A's reset or before.
+    b.linger(5);
+    b.close();
+    a.close();
+    vec![
+        a.ends(("reset_sent", "unread_data"), "remote", "close", Bytes { unread: bytes, ..Bytes::NONE }),
+        b.ends(PEER_STILL_OPEN, "local", "close", Bytes::NONE),
+    ]
+}
+
+/// A closes; B writes, which is answered by a reset, and perhaps writes again.
+fn write_after_close(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    let bytes = draw.bytes();
+    a.close();
+    b.take_peer_fin();
+    b.send(bytes);
+    a.resets("time_wait_data");
+    b.await_gone();
+    for _ in 0..draw.below(3) {
+        b.send_fails(Errno::EPIPE, "write_after_peer_fin", draw.coin());
+    }
+    b.close();
+    vec![
+        a.ends(PEER_STILL_OPEN, "local", "close", Bytes::NONE),
+        b.ends(("reset_received", "write_after_peer_fin"), "remote", "none", in_vain(bytes)),
+    ]
+}
+
+/// As [`write_after_close`], but A has only shut down both its sides.
+fn write_after_shutdown(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    let bytes = draw.bytes();
+    a.shutdown(How::Both);
+    b.await_peer_fin();
+    a.await_state(State::FinWait2);
+    b.send(bytes);
+    b.await_gone();
+    for _ in 0..draw.below(3) {
+        b.send_fails(Errno::EPIPE, "write_after_peer_fin", draw.coin());
+    }
+    a.await_state(State::Close);
+    a.close();
+    b.close();
+    vec![
+        a.ends(("reset_sent", "data_after_close"), "local", "shutdown_both", Bytes::NONE),
+        b.ends(("reset_received", "write_after_peer_fin"), "remote", "none", in_vain(bytes)),
+    ]
+}
+
+/// A leaves by connect(AF_UNSPEC) and keeps the socket.
+fn disconnect(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    a.does(Act::Disconnect);
+    notices_reset(&mut b, draw);
+    a.close();
+    vec![
+        a.ends(("reset_sent", "disconnect"), "local", "disconnect", Bytes::NONE),
+        b.ends(PEER_RESET, "remote", "none", Bytes::NONE),
+    ]
+}
+
+/// A has shut down and does not wait for B's FIN when it closes.
+fn negative_linger2(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    a.set(SocketOption::Linger2(-1));
+    a.shutdown(How::Write);
+    b.await_peer_fin();
+    a.await_state(State::FinWait2);
+    a.close();
+    b.await_gone();
+    b.close();
+    vec![
+        a.ends(("reset_sent", "linger2_negative"), "local", "shutdown_write", Bytes::NONE),
+        b.ends(("reset_received", "reset_after_peer_fin"), "remote", "none", Bytes::NONE),
+    ]
+}
+
+/// Nobody listens.
+fn refused(place: &Place, _: &mut Draw) -> Vec<Expected> {
+    let mut a = place.is_refused();
+    let mut nobody = Side::nobody(a.remote, a.local);
+    nobody.resets("closed_port");
+    a.close();
+    vec![a.ends(("refused", "refused"), "none", "none", Bytes::NONE), nobody.ends_nothing()]
+}
+
+/// A closes while nobody answers its SYN.
+fn abandoned(place: &Place, _: &mut Draw) -> Vec<Expected> {
+    let mut a = place.connecting();
+    a.close();
+    vec![a.ends(("aborted", "connect_abandoned"), "none", "close", Bytes::NONE)]
+}
+
+/// A's listener is closed with B's connection in its queue.
+fn never_accepted(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (listener, mut b) = place.unaccepted();
+    drop(listener);
+    notices_reset(&mut b, draw);
+    let a = Side::nobody(b.remote, b.local);
+    vec![
+        a.ends(("reset_sent", "never_accepted"), "local", "none", Bytes::NONE),
+        b.ends(PEER_RESET, "remote", "none", Bytes::NONE),
+    ]
+}
+
+/// Both shut down, and B sends its FIN without having heard A's. A sees that the two crossed; B, whose FIN is
+/// acknowledged together with A's, may take itself for the first.
+fn crossing_fins(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    b.silence();
+    a.shutdown(How::Write);
+    b.shutdown(How::Write);
+    b.hear_again();
+    // Until A's FIN is sent again, in 200 ms at least.
+    a.await_state(State::Close);
+    b.await_state(State::Close);
+    a.close();
+    b.close();
+    vec![
+        a.ends(ORDERLY, "simultaneous", "shutdown_write", Bytes::NONE),
+        b.ends(ORDERLY, "local", "shutdown_write", Bytes::NONE),
+    ]
+}
+
+/// A gives up on a peer that does not answer; the peer's own end comes when it closes, into the void.
+fn timeout(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    let bytes = draw.bytes();
+    b.silence();
+    a.set(SocketOption::UserTimeout(300));
+    a.send(bytes);
+    a.await_gone();
+    if draw.coin() {
+        a.send_fails(Errno::ETIMEDOUT, "timeout", draw.coin());
+        a.send_fails(Errno::EPIPE, "timeout", draw.coin());
+    }
+    a.close();
+    b.hear_again();
+    a.resets("closed_port");
+    b.close();
+    vec![
+        a.ends(
+            ("timed_out", "retransmit_timeout"),
+            "none",
+            "none",
+            Bytes { unacked: bytes as u64, ..Bytes::NONE },
+        ),
+        b.ends(PEER_RESET, "local", "close", Bytes::NONE),
+    ]
+}
+
+/// The end that was reset may read, write, do both, or nothing before it closes.
+fn notices_reset(b: &mut Side, draw: &mut Draw) {
+    b.await_gone();
+    let (reads, writes) = (draw.coin(), draw.below(3));
+    if reads {
+        b.receive_fails(Errno::ECONNRESET);
+    }
+    for write in 0..writes {
+        // Who asks first is told of the reset, who asks later is not.
+        let errno = if write == 0 && !reads { Errno::ECONNRESET } else { Errno::EPIPE };
+        b.send_fails(errno, "peer_reset", draw.coin());
+    }
+    b.close();
+}
+
+/// The bytes that are there for the receiver, acknowledged and not read.
+fn sends_unread(sender: &Side, receiver: &Side, draw: &mut Draw) -> u64 {
+    let bytes = draw.bytes();
+    sender.send(bytes);
+    receiver.await_readable(bytes);
+    sender.await_acked();
+    bytes as u64
+}
+
+/// Written after the peer's FIN, and never acknowledged.
+fn in_vain(bytes: usize) -> Bytes {
+    Bytes { unacked: bytes as u64, after_peer_fin: bytes as u64, ..Bytes::NONE }
+}

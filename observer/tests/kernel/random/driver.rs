@@ -1,0 +1,178 @@
+//! The process that makes the random connections.
+//!
+//! It is this executable, started with [`WORD`], a seed and a number of connections. It writes what must be reported
+//! of each socket as a line of JSON, and fails if a system call does not answer as it must.
+
+use std::ffi::CString;
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::prctl;
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::actor::Act;
+use crate::actor::sockets::on_socket;
+use crate::lab::CLOSED_PORT;
+use crate::random::behaviours::{ALL, Behaviour};
+use crate::random::draw::Draw;
+use crate::random::side::{Expected, Side};
+use crate::wait::let_pass;
+
+/// The first argument that makes the driver of this executable, and its process name.
+pub(crate) const WORD: &str = "driver";
+
+/// Connections at a time: each thread has one.
+const THREADS: usize = 200;
+
+/// Connections begun in a second. An observer built without optimisations takes about three times as many; what
+/// waits for it must fit into its buffer.
+const RATE: u32 = 1000;
+
+/// What was done with one connection.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Done {
+    pub(crate) connection: u64,
+    pub(crate) behaviour: String,
+    pub(crate) expected: Vec<Expected>,
+}
+
+/// Makes so many connections.
+pub(crate) fn run(seed: u64, connections: u64) -> ExitCode {
+    prctl::set_name(&CString::new(WORD).expect("a name")).expect("setting the process name");
+    let next = &AtomicU64::new(0);
+    let allowed = sched_getaffinity(Pid::from_raw(0)).expect("asking for our CPUs");
+    let start = Instant::now();
+    let cpus = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).cycle();
+    thread::scope(|scope| {
+        for cpu in cpus.take(THREADS) {
+            scope.spawn(move || {
+                stay_on(cpu);
+                let place = Place::new();
+                loop {
+                    let connection = next.fetch_add(1, Ordering::Relaxed);
+                    if connection >= connections {
+                        break;
+                    }
+                    let its_time = start + Duration::from_secs(connection) / RATE;
+                    let_pass(its_time.saturating_duration_since(Instant::now()));
+                    let done = one(&place, seed, connection);
+                    let line = format!("{}\n", serde_json::json!(done));
+                    io::stdout().lock().write_all(line.as_bytes()).expect("telling what was done");
+                }
+            });
+        }
+    });
+    ExitCode::SUCCESS
+}
+
+fn one(place: &Place, seed: u64, connection: u64) -> Done {
+    let mut draw = Draw::new(seed, connection);
+    let behaviour = pick(&mut draw);
+    let expected = (behaviour.act)(place, &mut draw);
+    Done { connection, behaviour: behaviour.name.to_owned(), expected }
+}
+
+fn pick(draw: &mut Draw) -> &'static Behaviour {
+    let mut left = draw.below(ALL.iter().map(|behaviour| behaviour.weight).sum());
+    let chosen = ALL.iter().find(|behaviour| {
+        let chosen = left < behaviour.weight;
+        left = left.saturating_sub(behaviour.weight);
+        chosen
+    });
+    chosen.expect("a number below the sum of the weights")
+}
+
+fn stay_on(cpu: usize) {
+    let mut only = CpuSet::new();
+    only.set(cpu).expect("the number of a CPU");
+    sched_setaffinity(Pid::from_raw(0), &only).expect("staying on one CPU");
+}
+
+/// Where a thread makes its connections: a listener of its own.
+pub(crate) struct Place {
+    listener: Socket,
+    address: SocketAddr,
+}
+
+impl Place {
+    fn new() -> Self {
+        let (listener, address) = listen();
+        Self { listener, address }
+    }
+
+    /// A connection with its ends in random order, over which some messages have gone that are read and acknowledged.
+    pub(crate) fn pair(&self, draw: &mut Draw) -> (Side, Side) {
+        let client = connect(self.address);
+        let (server, _) = self.listener.accept().expect("accepting");
+        let client = Side::new(client, self.address.port(), "local");
+        let server = Side::new(server, client.local, "remote");
+        let (a, b) = if draw.coin() { (client, server) } else { (server, client) };
+        for _ in 0..draw.below(4) {
+            let (from, to) = if draw.coin() { (&a, &b) } else { (&b, &a) };
+            let bytes = draw.bytes();
+            from.send(bytes);
+            to.receive(bytes);
+        }
+        for (from, to) in [(&a, &b), (&b, &a)] {
+            to.acknowledge();
+            from.await_acked();
+        }
+        (a, b)
+    }
+
+    /// A connection that nobody has accepted: its listener, and the client's end.
+    pub(crate) fn unaccepted(&self) -> (Socket, Side) {
+        let (listener, address) = listen();
+        let client = connect(address);
+        (listener, Side::new(client, address.port(), "local"))
+    }
+
+    /// The client's end of an attempt that was refused. It is bound, since one that is not loses its port.
+    pub(crate) fn is_refused(&self) -> Side {
+        let closed = (Ipv4Addr::LOCALHOST, CLOSED_PORT).into();
+        let socket = stream();
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("binding");
+        let error = socket.connect(&SocketAddr::into(closed)).expect_err("nobody listens");
+        assert_eq!(error.raw_os_error(), Some(Errno::ECONNREFUSED as i32), "connecting: {error}");
+        Side::new(socket, CLOSED_PORT, "local")
+    }
+
+    /// The client's end of an attempt that nobody answers.
+    pub(crate) fn connecting(&self) -> Side {
+        on_socket(&self.listener, Act::Silence(true)).expect("silencing the listener");
+        let socket = stream();
+        socket.set_nonblocking(true).expect("making a socket non-blocking");
+        let error = socket.connect(&self.address.into()).expect_err("nobody answers");
+        assert_eq!(error.raw_os_error(), Some(libc::EINPROGRESS), "connecting: {error}");
+        let side = Side::new(socket, self.address.port(), "local");
+        on_socket(&self.listener, Act::Silence(false)).expect("hearing again");
+        side
+    }
+}
+
+fn stream() -> Socket {
+    Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("making a socket")
+}
+
+fn listen() -> (Socket, SocketAddr) {
+    let listener = stream();
+    listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("binding");
+    listener.listen(8).expect("listening");
+    let address = listener.local_addr().expect("its own address").as_socket().expect("of IP");
+    (listener, address)
+}
+
+fn connect(address: SocketAddr) -> Socket {
+    let socket = stream();
+    socket.connect(&address.into()).expect("connecting");
+    socket
+}

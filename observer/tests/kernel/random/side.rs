@@ -1,0 +1,220 @@
+//! One end of a random connection: the socket, what is done with it, and what the observer must say of it.
+//!
+//! Both ends are one thread's, which stays on one CPU. A packet on the loopback interface is handled by the CPU that
+//! sent it, in the order of sending, so the packets of one connection cannot overtake one another: what happens is
+//! what the thread did, in that order. What takes the kernel longer is waited for.
+
+use std::os::fd::AsRawFd as _;
+
+use nix::errno::Errno;
+use nix::libc;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use socket2::Socket;
+
+use crate::actor::sockets::on_socket;
+use crate::actor::{Act, Condition, How, SocketOption};
+use crate::report::Bytes;
+use crate::wait::{DEADLINE, eventually};
+
+/// What must be reported of one socket, or of an address that had none.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Expected {
+    pub(crate) local: u16,
+    pub(crate) remote: u16,
+    /// None where there was never a socket.
+    pub(crate) close: Option<Value>,
+    /// Its failing writes, in order.
+    pub(crate) errors: Vec<Value>,
+    /// Resets sent from here for no live connection.
+    pub(crate) resets: Vec<Value>,
+}
+
+/// States that a socket can be asked for, as TCP_INFO numbers them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum State {
+    FinWait2 = 5,
+    /// Also what is told of a socket in TIME_WAIT.
+    Close = 7,
+}
+
+pub(crate) struct Side {
+    /// None once closed.
+    socket: Option<Socket>,
+    pub(crate) local: u16,
+    pub(crate) remote: u16,
+    opened_by: &'static str,
+    errors: Vec<Value>,
+    resets: Vec<Value>,
+}
+
+impl Side {
+    pub(crate) fn new(socket: Socket, remote: u16, opened_by: &'static str) -> Self {
+        let local = socket.local_addr().expect("its own address").as_socket().expect("of IP").port();
+        socket.set_read_timeout(Some(DEADLINE)).expect("limiting the wait for data");
+        Self { socket: Some(socket), local, remote, opened_by, errors: Vec::new(), resets: Vec::new() }
+    }
+
+    /// The other end of a connection that has no socket there (any more).
+    pub(crate) fn nobody(local: u16, remote: u16) -> Self {
+        Self { socket: None, local, remote, opened_by: "remote", errors: Vec::new(), resets: Vec::new() }
+    }
+
+    fn socket(&self) -> &Socket {
+        self.socket.as_ref().expect("a socket that is open")
+    }
+
+    #[track_caller]
+    pub(crate) fn does(&self, act: Act) -> u64 {
+        let what = format!("{} -> {}: {act:?}", self.local, self.remote);
+        match on_socket(self.socket(), act) {
+            Ok(answer) => answer,
+            Err(error) => panic!("{what} failed: {error}"),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&self, bytes: usize) {
+        assert_eq!(self.does(Act::Send { bytes, flags: 0 }), bytes as u64, "bytes sent");
+    }
+
+    #[track_caller]
+    pub(crate) fn receive(&self, bytes: usize) {
+        assert_eq!(self.does(Act::Receive(bytes as u64)), bytes as u64, "bytes received");
+    }
+
+    #[track_caller]
+    pub(crate) fn receive_to_end(&self, bytes: usize) {
+        assert_eq!(self.does(Act::Receive(u64::MAX)), bytes as u64, "bytes received up to the end");
+    }
+
+    #[track_caller]
+    pub(crate) fn receive_fails(&self, errno: Errno) {
+        let error = on_socket(self.socket(), Act::Receive(1)).expect_err("receiving must fail");
+        assert_eq!(error.raw_os_error(), Some(errno as i32), "receiving: {error}");
+    }
+
+    /// A send that must fail, and be reported with this cause; SIGPIPE comes with it unless `quietly`.
+    #[track_caller]
+    pub(crate) fn send_fails(&mut self, errno: Errno, cause: &str, quietly: bool) {
+        let flags = if quietly { libc::MSG_NOSIGNAL } else { 0 };
+        let error = on_socket(self.socket(), Act::Send { bytes: 10, flags }).expect_err("sending must fail");
+        assert_eq!(error.raw_os_error(), Some(errno as i32), "sending: {error}");
+        let sigpipe = errno == Errno::EPIPE && !quietly;
+        self.errors.push(json!({"errno": format!("{errno:?}"), "sigpipe": sigpipe, "cause": cause}));
+    }
+
+    #[track_caller]
+    pub(crate) fn await_readable(&self, bytes: usize) {
+        self.does(Act::Await(Condition::Readable(bytes as u64)));
+    }
+
+    #[track_caller]
+    pub(crate) fn await_peer_fin(&self) {
+        self.does(Act::Await(Condition::PeerFin));
+    }
+
+    /// Reads the peer's FIN, with nothing before it, and acknowledges it: if the peer has closed, its socket is gone
+    /// from then on.
+    #[track_caller]
+    pub(crate) fn take_peer_fin(&self) {
+        self.receive_to_end(0);
+        self.acknowledge();
+    }
+
+    /// Waits until a reset or a timeout has ended the connection.
+    #[track_caller]
+    pub(crate) fn await_gone(&self) {
+        self.does(Act::Await(Condition::Gone));
+    }
+
+    #[track_caller]
+    pub(crate) fn await_acked(&self) {
+        self.does(Act::Await(Condition::Acked));
+    }
+
+    #[track_caller]
+    pub(crate) fn await_state(&self, state: State) {
+        let reached = eventually(DEADLINE, || (self.state() == state as u8).then_some(()));
+        assert!(reached.is_some(), "{} -> {} is not in {state:?}", self.local, self.remote);
+    }
+
+    /// `tcpi_state`, the first byte of TCP_INFO.
+    fn state(&self) -> u8 {
+        let (mut state, mut length) = (0_u8, 1);
+        // SAFETY: one byte is asked for, and there is one.
+        let asked = unsafe {
+            let (state, length) = ((&raw mut state).cast(), &raw mut length);
+            libc::getsockopt(self.socket().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, state, length)
+        };
+        Errno::result(asked).expect("asking for TCP_INFO");
+        state
+    }
+
+    /// Has the kernel send at once an acknowledgement that it would hold back for up to 40 ms, in the hope of data to
+    /// send it with. It only does when everything has been read (`tcp_cleanup_rbuf`).
+    pub(crate) fn acknowledge(&self) {
+        self.socket().set_tcp_quickack(true).expect("setting TCP_QUICKACK");
+    }
+
+    pub(crate) fn shutdown(&self, how: How) {
+        self.does(Act::Shutdown(how));
+    }
+
+    pub(crate) fn linger(&self, seconds: u64) {
+        self.does(Act::Linger(Some(seconds)));
+    }
+
+    pub(crate) fn set(&self, option: SocketOption) {
+        self.does(Act::Set(option));
+    }
+
+    /// From now on this end hears nothing, so its peer gets no answer.
+    pub(crate) fn silence(&self) {
+        self.does(Act::Silence(true));
+    }
+
+    pub(crate) fn hear_again(&self) {
+        self.does(Act::Silence(false));
+    }
+
+    pub(crate) fn close(&mut self) {
+        drop(self.socket.take().expect("a socket that is open"));
+    }
+
+    /// This end's address sends a reset although it has no connection (any more).
+    pub(crate) fn resets(&mut self, cause: &str) {
+        self.resets.push(json!({"cause": cause}));
+    }
+
+    /// What the observer must say of this end.
+    pub(crate) fn ends(
+        self,
+        (outcome, cause): (&str, &str),
+        first_close: &str,
+        local_action: &str,
+        bytes: Bytes,
+    ) -> Expected {
+        let close = json!({
+            "process": {"pid": std::process::id(), "comm": super::driver::WORD, "uid": 0},
+            "connection": {"opened_by": self.opened_by},
+            "outcome": outcome, "cause": cause, "first_close": first_close, "local_action": local_action,
+            "bytes": bytes, "evidence": "exact", "missing": [],
+        });
+        Expected { close: Some(close), ..self.ends_nothing() }
+    }
+
+    /// There was no connection to say anything of.
+    pub(crate) fn ends_nothing(self) -> Expected {
+        let Self { local, remote, errors, resets, .. } = self;
+        Expected { local, remote, close: None, errors, resets }
+    }
+}
+
+impl Expected {
+    /// Adds to what must be said of the close.
+    pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
+        self.close.as_mut().expect("a close")[name] = value;
+        self
+    }
+}
