@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod check;
+mod half_closed;
 mod log;
 mod output;
 mod replay;
@@ -35,6 +36,8 @@ enum Command {
     Run(run::RunArgs),
     /// Show verdicts from a recording; needs no root
     Replay(replay::ReplayArgs),
+    /// Show connections that only one side has closed, with owner and age
+    HalfClosed(half_closed::HalfClosedArgs),
     /// Show what this kernel offers, and which mechanism each hook uses
     Check(check::CheckArgs),
 }
@@ -45,6 +48,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Trace(args) => trace::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::HalfClosed(args) => half_closed::run(&args),
         Command::Check(args) => check::run(&args),
     }
+}
+
+/// What is wrong with the arguments, in one line: clap's message and tips without its usage text.
+#[must_use]
+pub fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let said: Vec<_> =
+        said.filter(|line| !line.is_empty()).map(|line| line.trim_start_matches("error: ")).collect();
+    let message = said.join("; ");
+    if message.contains("--help") { message } else { format!("{message}; --help tells more") }
 }

@@ -6,16 +6,22 @@ use clap::Parser as _;
 use observer::cli;
 
 fn main() -> ExitCode {
-    match cli::run(cli::Args::parse()) {
+    let args = match cli::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) if error.use_stderr() => return fail(&cli::one_line(&error)),
+        // Help and version are what was asked for.
+        Err(shown) => shown.exit(),
+    };
+    match cli::run(args) {
         Ok(code) => code,
         // A reader such as `head` that has seen enough is no error.
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            #[expect(clippy::print_stderr, reason = "the one place where an error is printed")]
-            {
-                eprintln!("observer: {error:#}");
-            }
-            ExitCode::from(2)
-        }
+        Err(error) => fail(&format!("{error:#}")),
     }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where an error is printed")]
+fn fail(message: &str) -> ExitCode {
+    eprintln!("observer: {message}");
+    ExitCode::from(2)
 }

@@ -1,0 +1,146 @@
+//! The binary as a person types it: output, errors, exit codes. Needs no kernel; as root it also tries without rights.
+
+#![expect(clippy::expect_used, reason = "in a test a panic is the way to fail")]
+
+use std::{
+    io::Write as _,
+    os::unix::process::CommandExt as _,
+    process::{Command, Output, Stdio},
+};
+
+/// A recording of one connection, closed with SO_LINGER {on, 0}, made on 6.18.
+const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings/linger_zero.jsonl");
+
+fn observer(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_observer"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().expect("running the observer");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// Exit code 2, nothing on stdout, and one line that holds every one of these.
+fn fails(command: &mut Command, says: &[&str]) {
+    let (code, stdout, stderr) = run(command);
+    assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "more than one line: {stderr}");
+    for part in says {
+        assert!(stderr.contains(part), "{part:?} is not in: {stderr}");
+    }
+}
+
+#[test]
+fn a_bad_flag_is_named_and_helped() {
+    fails(&mut observer(&["trace", "--ouptut", "json"]), &["'--ouptut'", "--output", "--help"]);
+    fails(&mut observer(&["trace", "--output", "yaml"]), &["'yaml'", "text, json"]);
+    fails(&mut observer(&["tarce"]), &["'tarce'", "'trace'"]);
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for command in ["", "trace", "run", "replay", "check"] {
+        let args: Vec<_> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
+        let (code, stdout, stderr) = run(&mut observer(&args));
+        assert_eq!((code, stderr.as_str()), (Some(0), ""));
+        assert!(stdout.contains("Usage:"), "{stdout}");
+    }
+    let (code, stdout, _) = run(&mut observer(&["--version"]));
+    assert_eq!((code, stdout), (Some(0), format!("observer {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn a_recording_is_replayed_without_rights() {
+    let (code, stdout, stderr) = run(without_rights(&mut observer(&["replay", RECORDING])));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert_eq!(stdout.lines().count(), 2, "{stdout}");
+    assert!(stdout.contains("reset_sent/linger_zero"), "{stdout}");
+    assert!(stdout.contains("reset_received/peer_reset"), "{stdout}");
+
+    let (code, stdout, _) = run(&mut observer(&["replay", "--output", "json", RECORDING]));
+    assert_eq!(code, Some(0));
+    for line in stdout.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(
+            (&line["schema"], &line["kind"], &line["evidence"]),
+            (&1.into(), &"close".into(), &"exact".into())
+        );
+    }
+}
+
+#[test]
+fn what_is_no_recording_is_said_so() {
+    fails(&mut observer(&["replay", "/nonexistent"]), &["/nonexistent", "No such file"]);
+    fails(&mut observer(&["replay", env!("CARGO_BIN_EXE_observer")]), &["reading the recording"]);
+    fails(&mut observer(&["replay", "-"]), &["it is empty", "trace --record"]);
+}
+
+#[test]
+fn a_cut_recording_tells_what_it_has_and_then_where_it_breaks() {
+    let whole = std::fs::read_to_string(RECORDING).expect("the recording");
+    let mut command = observer(&["replay", "-"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("running the observer");
+    let mut input = child.stdin.take().expect("a pipe was asked for");
+    input.write_all(whole.as_bytes()).expect("writing the recording");
+    input.write_all(b"{\"ns\":1,\"so").expect("writing half a line");
+    drop(input);
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("waiting for the observer");
+    assert_eq!(status.code(), Some(2));
+    assert_eq!(String::from_utf8_lossy(&stdout).lines().count(), 2);
+    let line = format!("line {} is no event", whole.lines().count() + 1);
+    assert!(String::from_utf8_lossy(&stderr).contains(&line), "{}", String::from_utf8_lossy(&stderr));
+}
+
+#[test]
+fn a_recording_without_an_end_matches_nothing() {
+    let whole = std::fs::read_to_string(RECORDING).expect("the recording");
+    let header = whole.lines().next().expect("a header");
+    let mut command = observer(&["replay", "-"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("running the observer");
+    writeln!(child.stdin.take().expect("a pipe was asked for"), "{header}").expect("writing the header");
+    let Output { status, stdout, .. } = child.wait_with_output().expect("waiting for the observer");
+    assert_eq!((status.code(), stdout), (Some(1), Vec::new()));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_it_quietly() {
+    let mut child = observer(&["replay", RECORDING])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("running the observer");
+    drop(child.stdout.take());
+    let Output { status, stderr, .. } = child.wait_with_output().expect("waiting for the observer");
+    assert_eq!((status.code(), stderr), (Some(0), Vec::new()));
+}
+
+#[test]
+fn watching_without_rights_says_what_is_needed() {
+    for command in ["trace", "check", "run"] {
+        fails(without_rights(&mut observer(&[command])), &["needs root, or CAP_BPF and CAP_PERFMON", "sudo"]);
+    }
+}
+
+/// Without any capability, also where the test runs as root. Not as another user, who may have no access to the
+/// build directory.
+fn without_rights(command: &mut Command) -> &mut Command {
+    // include/uapi/linux/securebits.h: SECBIT_NOROOT, being root gives no capability when a program is executed.
+    const NOROOT: libc::c_ulong = 1;
+    // SAFETY: prctl is one system call, which is allowed between fork and exec. Where it is refused, there is no
+    // capability to lose.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_SECUREBITS, NOROOT);
+            Ok(())
+        })
+    }
+}
