@@ -33,6 +33,11 @@ impl Ruling {
         Self { outcome, cause, evidence: Evidence::Inferred, missing: vec![missing] }
     }
 
+    /// Nothing else could have been, though nothing says so itself.
+    const fn by_elimination(outcome: Outcome, cause: Cause) -> Self {
+        Self { outcome, cause, evidence: Evidence::Inferred, missing: Vec::new() }
+    }
+
     fn unknown(missing: Missing) -> Self {
         Self::inferred(Outcome::Unknown, Cause::Unknown, missing)
     }
@@ -200,17 +205,31 @@ fn timeout(_: &Story, end: &End) -> Option<Ruling> {
     Some(Ruling::exact(Outcome::TimedOut, cause))
 }
 
-/// `tcp_disconnect` without `tcp_need_reset`: nothing leaves from SYN_SENT, nor with everything sent after our FIN.
+/// `close()` that sends nothing: `tcp_disconnect` without `tcp_need_reset`, repair mode, a dying namespace.
+///
+/// Repair mode leaves no mark that is read; but in `__tcp_close` no other way leads from a state with a peer to CLOSE
+/// without FIN or RST. Nor does one, but for a namespace that goes away, from our unacknowledged FIN.
 fn torn_down_silently(story: &Story, end: &End) -> Option<Ruling> {
-    let closed = story.close_call.is_some_and(|call| call.ns <= end.ns) && end.socket.flags.closing;
-    if !closed || story.reset_sent.is_some() || end.socket.unread() > 0 {
+    let flags = end.socket.flags;
+    if story.reset_sent.is_some() || story.reset_received.is_some() || end.socket.err != 0 {
         return None;
     }
-    if end.old == State::SynSent {
-        return Some(Ruling::exact(Outcome::Aborted, Cause::ConnectAbandoned));
+    if flags.dead {
+        return (flags.owned && end.old == State::FinWait1)
+            .then(|| Ruling::by_elimination(Outcome::Aborted, Cause::NetnsGone));
     }
-    let silent = matches!(end.old, State::LastAck | State::Closing);
-    (silent && end.socket.linger_ms == Some(0)).then(|| Ruling::exact(Outcome::Aborted, Cause::LingerZero))
+    let closed = story.close_call.is_some_and(|call| call.ns <= end.ns) && flags.closing;
+    if !closed || end.socket.unread() > 0 {
+        return None;
+    }
+    match (end.old, end.socket.linger_ms) {
+        (State::SynSent, _) => Some(Ruling::exact(Outcome::Aborted, Cause::ConnectAbandoned)),
+        (State::LastAck | State::Closing, Some(0)) => Some(Ruling::exact(Outcome::Aborted, Cause::LingerZero)),
+        (State::Established | State::CloseWait | State::FinWait1 | State::FinWait2, None | Some(1..)) => {
+            Some(Ruling::by_elimination(Outcome::Aborted, Cause::Repair))
+        }
+        _ => None,
+    }
 }
 
 /// Both directions ended by FIN, or ours did and the kernel keeps the rest in a minisocket that reports nothing.

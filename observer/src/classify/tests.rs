@@ -177,6 +177,16 @@ fn nothing_leaves_from_last_ack() {
 }
 
 #[test]
+fn what_nothing_else_could_have_been() {
+    let repair = opened().close_to(Close);
+    check("repair mode", &repair, ["aborted", "repair", "none", "inferred"]);
+    assert!(verdict(&repair).missing.is_empty());
+    let mut gone = opened().close_to(FinWait1).orphan_to(Close).story();
+    gone.end.as_mut().expect("an end").socket.flags.owned = true;
+    assert_eq!(classify(&gone).cause, Cause::NetnsGone);
+}
+
+#[test]
 fn a_lost_record_leaves_an_inferred_verdict_or_none() {
     check(
         "A1 without its reset",
