@@ -10,12 +10,15 @@
 //! 6. [`publish`] tells it: sentences, JSON lines, metrics;
 //! 7. [`cli`] is one file a command.
 //!
+//! Beside that way, [`half_closed`] asks the kernel which connections only one side has closed.
+//!
 //! `event`, `story` and `classify` are pure: no clock, no I/O, no kernel.
 
 pub mod attach;
 pub mod classify;
 pub mod cli;
 pub mod event;
+pub mod half_closed;
 pub mod owner;
 pub mod pipeline;
 pub mod publish;

@@ -1,0 +1,150 @@
+//! `observer half-closed`: connections of which one side has closed and the other has not, as of now.
+
+use std::{
+    io::{BufWriter, IsTerminal as _, Write as _, stdout},
+    num::NonZeroUsize,
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+
+use super::output::Format;
+use crate::{
+    event::{Comm, Side},
+    half_closed::{
+        HalfClosed, Snapshot, Unseen,
+        filter::{AddressFilter, Filter},
+        json, snapshot, table,
+    },
+    owner::Cgroups,
+};
+
+/// Show connections that only one side has closed
+///
+/// A connection whose peer has closed (CLOSE_WAIT, side remote) waits for a process of this host to close too: when
+/// such connections pile up, it has forgotten their descriptors. One that this host has closed (FIN_WAIT1 and
+/// FIN_WAIT2, side local) waits for the peer.
+///
+/// Asks the kernel for its table of sockets, in every network namespace that has a process, so connections older
+/// than the observer are shown too. Needs neither a daemon nor BPF. Without root, only this network namespace is
+/// looked at, and only your own processes are named; what is missing is said on stderr.
+///
+/// The kernel does not keep when a FIN came. An age with ">" before it (in JSON "at_least") is what can be proved
+/// from the last ACK; "?" means that nothing can.
+///
+/// Exit status: 0 something is listed, 1 nothing is, 2 an error.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  observer half-closed --side remote               descriptors that somebody forgot to close
+  observer half-closed --comm nginx --limit 20     the oldest of nginx
+  observer half-closed --local :443 --output json  one JSON object a line")]
+pub(crate) struct HalfClosedArgs {
+    /// Only those that this side has closed
+    #[arg(long, value_enum, value_name = "SIDE")]
+    side: Option<SideArg>,
+    /// Only those that the process with this id holds
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Only those that processes of this name hold
+    #[arg(long, value_name = "NAME")]
+    comm: Option<String>,
+    /// Only those with this address or port at our end
+    #[arg(long, value_name = "ADDR[:PORT]|:PORT")]
+    local: Option<AddressFilter>,
+    /// Only those with this address or port at the peer's end
+    #[arg(long, value_name = "ADDR[:PORT]|:PORT")]
+    remote: Option<AddressFilter>,
+    /// At most so many: the oldest
+    #[arg(long, value_name = "N")]
+    limit: Option<NonZeroUsize>,
+    /// How results are written: a table, or one JSON object a line
+    #[arg(long, value_enum, value_name = "text|json", default_value_t = Format::Text, hide_possible_values = true)]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SideArg {
+    /// This host
+    Local,
+    /// The peer
+    Remote,
+}
+
+pub(crate) fn run(args: &HalfClosedArgs) -> anyhow::Result<ExitCode> {
+    super::log::to_stderr();
+    // Nobody saw the FINs.
+    let Snapshot { ns, mut sockets, unseen } = snapshot(|_, _| None)?;
+    tell(unseen);
+    let filter = args.filter();
+    sockets.retain_mut(|socket| filter.keep(socket));
+    if sockets.is_empty() {
+        log::info!("no half-closed connection, or none that was asked for");
+        return Ok(ExitCode::from(1));
+    }
+    let shown = args.limit.map_or(sockets.len(), |limit| limit.get().min(sockets.len()));
+    write(args.output, ns, &sockets, shown).context("writing to stdout")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(format: Format, ns: u64, sockets: &[HalfClosed], shown: usize) -> std::io::Result<()> {
+    let mut out = BufWriter::new(stdout().lock());
+    let listed = sockets.iter().take(shown);
+    match format {
+        Format::Text => {
+            let listed: Vec<_> = listed.cloned().collect();
+            for line in table::lines(&listed, width()) {
+                writeln!(out, "{line}")?;
+            }
+            writeln!(out, "{}", table::totals(sockets, shown))?;
+        }
+        Format::Json => {
+            let (time, mut cgroups) = (json::time(ns), Cgroups::new());
+            for socket in listed {
+                writeln!(out, "{}", json::line(socket, &time, &mut cgroups))?;
+            }
+        }
+    }
+    out.flush()
+}
+
+/// None where lines may be of any length.
+fn width() -> Option<usize> {
+    let (columns, _) = terminal_size::terminal_size().filter(|_| stdout().is_terminal())?;
+    Some(columns.0.into())
+}
+
+fn tell(unseen: Unseen) {
+    let Unseen { namespaces, elsewhere, processes } = unseen;
+    if namespaces > 0 {
+        log::warn!("network namespaces that may not be entered, and are left out: {namespaces}");
+    }
+    if elsewhere > 0 {
+        log::warn!(
+            "processes whose network namespace may not be looked at: {elsewhere}; what is only theirs is left out"
+        );
+    }
+    if processes > 0 {
+        log::warn!("processes whose descriptors may not be looked at: {processes}; some owners are missing");
+    }
+    // /proc/self belongs to the effective user.
+    let root = procfs::process::Process::myself().and_then(|me| me.uid()).is_ok_and(|uid| uid == 0);
+    if unseen != Unseen::default() && !root {
+        log::info!("root sees all of it: try it with sudo");
+    }
+}
+
+impl HalfClosedArgs {
+    fn filter(&self) -> Filter {
+        Filter {
+            side: self.side.map(|side| match side {
+                SideArg::Local => Side::Local,
+                SideArg::Remote => Side::Remote,
+            }),
+            pid: self.pid,
+            comm: self.comm.as_deref().map(Comm::from),
+            local: self.local,
+            remote: self.remote,
+        }
+    }
+}
