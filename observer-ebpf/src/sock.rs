@@ -14,7 +14,7 @@ use crate::{
         SK_LINGERTIME, SK_NET, SK_NUM, SK_OWNED, SK_PROTOCOL, SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET, SK_STATE,
         SK_V6_DADDR, SK_V6_RCV_SADDR, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER, SOCK_KEY,
         SOCK_WINDOW, SOCK_WINDOW_LEN, SOCKET_FILE, SOCKET_INO, TCP_WINDOW, TCP_WINDOW_LEN, TP_COPIED_SEQ,
-        TP_RCV_NXT, TP_SND_NXT, TP_SND_UNA, TP_WRITE_SEQ, get, has,
+        TP_IS_MPTCP, TP_RCV_NXT, TP_SND_NXT, TP_SND_UNA, TP_WRITE_SEQ, get, has,
     },
 };
 
@@ -84,6 +84,9 @@ impl Sock {
         if read::<u64>(self.0, &SK_SOCKET) != 0 {
             flags |= flag::HAS_SOCKET;
         }
+        if has(&TP_IS_MPTCP) && read::<u8>(self.0, &TP_IS_MPTCP) != 0 {
+            flags |= flag::MPTCP;
+        }
         flags
     }
 
@@ -148,7 +151,8 @@ impl Sock {
                 if file != 0 && is_last_reference(file) {
                     flags |= flag::CLOSING;
                 }
-            } else {
+            }
+            if flags & flag::CLOSING == 0 {
                 // `struct socket` is the first member of `struct socket_alloc` (include/net/sock.h, SOCK_INODE).
                 inode = read::<u64>(socket, &SOCKET_INO);
             }

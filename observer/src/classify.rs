@@ -30,7 +30,7 @@ pub fn classify(story: &Story) -> Verdict {
     if story.opening.is_none() {
         missing.push(Missing::Opening);
     }
-    let process = process(story);
+    let process = process(story, &ruling);
     if process.is_none() {
         missing.push(Missing::Process);
     }
@@ -58,13 +58,14 @@ pub fn classify(story: &Story) -> Verdict {
     }
 }
 
-/// Who closed, else who was seen holding the socket, else who connected.
-///
-/// A killer from outside (`ss -K`) holds the lock too, but it is no owner; the rules say when that is so.
-fn process(story: &Story) -> Option<Task> {
-    let closer = story.close_call.and_then(|call| call.task).filter(|task| !task.kthread);
-    let shutter = story.fin_sent.and_then(|fin| fin.task).filter(|task| !task.kthread);
-    shutter.or(closer).or(story.holder).or_else(|| story.opening.and_then(|opening| opening.task))
+/// Who closed, else who was seen with the socket, else who connected.
+fn process(story: &Story, ruling: &Ruling) -> Option<Task> {
+    let closer = story.close_call.and_then(|call| call.task);
+    let shutter = story.fin_sent.and_then(|fin| fin.task);
+    // A killer from outside (`ss -K`) ends the connection too, but is no owner.
+    let ender = story.end.and_then(|end| end.task).filter(|_| ruling.cause != Cause::SocketDestroyed);
+    let acted = [shutter, closer, ender].into_iter().flatten().find(|task| !task.kthread);
+    acted.or(story.holder).or_else(|| story.opening.and_then(|opening| opening.task))
 }
 
 /// The end of a connection that the peer or a timer brought about is not our process's act, whatever it did after.

@@ -109,6 +109,8 @@ pub struct End {
     pub old: State,
     /// The socket just before, queues still intact.
     pub socket: Socket,
+    /// Who ended it by a call; not necessarily who had it (`ss -K`).
+    pub task: Option<Task>,
 }
 
 /// Everything seen of one connection's end.
@@ -212,7 +214,9 @@ impl Story {
     pub fn note(&mut self, event: &Event) {
         match &event.body {
             Body::StateChange { old, new, socket } => {
-                self.see(socket, event.task);
+                // Whoever ends a connection without closing its descriptor need not be its owner.
+                let kills = *new == State::Close && !socket.flags.closing;
+                self.see(socket, event.task.filter(|_| !kills));
                 self.note_state(event, *old, *new, socket);
             }
             Body::ResetSent { reason, active, state, flags } => {
@@ -304,7 +308,7 @@ impl Story {
                 if old == FinWait2 && socket.flags.done {
                     self.note_peer_fin(event.ns, socket);
                 }
-                self.end = Some(End { ns: event.ns, old, socket: *socket });
+                self.end = Some(End { ns: event.ns, old, socket: *socket, task: event.task });
                 if socket.flags.dead || closing {
                     self.gone_ns = Some(event.ns);
                 }

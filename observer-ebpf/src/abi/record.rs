@@ -96,7 +96,7 @@ pub const AF_INET6: u16 = 10;
 pub struct Socket {
     /// Who talks to whom.
     pub endpoints: Endpoints,
-    /// Inode of the socket's file; 0 once orphaned, and where the task is known and nobody needs it.
+    /// Inode of the socket's file; 0 once orphaned, and while it is closed.
     pub inode: u64,
     /// `sk_lingertime`, jiffies.
     pub lingertime: u64,
@@ -138,6 +138,8 @@ pub mod flag {
     pub const OWNED: u32 = 1 << 16;
     /// The last reference to the file is gone: this is `close()`, not `shutdown()`.
     pub const CLOSING: u32 = 1 << 17;
+    /// `is_mptcp`: a subflow of an MPTCP connection. Only looked at in [`super::ResetSent`].
+    pub const MPTCP: u32 = 1 << 19;
     /// `sk_socket` is set: the socket is not orphaned, and was accepted if it came from a listener.
     pub const HAS_SOCKET: u32 = 1 << 18;
 }

@@ -85,6 +85,10 @@ pub fn decide(story: &Story) -> Ruling {
 /// `tcp_send_active_reset`: our side decided. The kernel's name and the socket's fields must agree.
 fn reset_by_decision(story: &Story, end: &End) -> Option<Ruling> {
     let sent = story.reset_sent.as_ref().filter(|sent| sent.active)?;
+    if sent.flags.mptcp {
+        // mptcp_subflow_reset() and the like; the reasons they give are partly TCP's own.
+        return Some(Ruling::exact(Outcome::ResetSent, Cause::Mptcp));
+    }
     let by_name = sent.reason.as_deref().and_then(cause_by_name);
     let by_fields = cause_by_fields(sent, end);
     Some(match (by_name, by_fields) {
@@ -224,7 +228,9 @@ fn torn_down_silently(story: &Story, end: &End) -> Option<Ruling> {
     }
     match (end.old, end.socket.linger_ms) {
         (State::SynSent, _) => Some(Ruling::exact(Outcome::Aborted, Cause::ConnectAbandoned)),
-        (State::LastAck | State::Closing, Some(0)) => Some(Ruling::exact(Outcome::Aborted, Cause::LingerZero)),
+        (State::LastAck | State::Closing, Some(0)) => {
+            Some(Ruling::exact(Outcome::Aborted, Cause::LingerZero))
+        }
         (State::Established | State::CloseWait | State::FinWait1 | State::FinWait2, None | Some(1..)) => {
             Some(Ruling::by_elimination(Outcome::Aborted, Cause::Repair))
         }

@@ -20,13 +20,16 @@ words! {
 /// From the state of the socket that the segment found.
 ///
 /// `tcp_v4_rcv` passes no socket for a closed port, the minisocket for TIME_WAIT; `tcp_check_req` passes the
-/// listener for a request of its.
+/// listener for a request of its, with INVALID_SYN as the reason (6.10 and later). A listener also answers stray
+/// acknowledgements (`tcp_rcv_state_process`), which belong to no request.
 #[must_use]
 pub fn stray_cause(state: Option<State>, reason: Option<&Reason>) -> StrayCause {
     match (state, reason.map(AsRef::as_ref)) {
         (None, None | Some("NO_SOCKET")) => StrayCause::ClosedPort,
         (Some(State::TimeWait), _) => StrayCause::TimeWaitData,
-        (Some(State::Listen | State::NewSynRecv), _) => StrayCause::Embryonic,
+        (Some(State::NewSynRecv), _) | (Some(State::Listen), None | Some("INVALID_SYN")) => {
+            StrayCause::Embryonic
+        }
         _ => StrayCause::Other,
     }
 }

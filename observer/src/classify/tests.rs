@@ -8,8 +8,15 @@ use crate::{
 
 use State::{Close, CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, SynSent};
 
-const ABORTING: Flags =
-    Flags { owned: true, has_socket: true, dead: false, done: false, keepalive: false, closing: false };
+const ABORTING: Flags = Flags {
+    owned: true,
+    has_socket: true,
+    dead: false,
+    done: false,
+    keepalive: false,
+    closing: false,
+    mptcp: false,
+};
 const ORPHAN: Flags = Flags { dead: true, has_socket: false, ..ABORTING };
 const TIMER: Flags = Flags { owned: false, ..ABORTING };
 
@@ -99,6 +106,10 @@ fn a_name_and_fields_that_disagree_are_no_exact_verdict() {
     let script = linger_zero().close_to(Close).reset_sent(true, Some("TCP_ABORT_ON_MEMORY"), ABORTING);
     check("name wins, inferred", &script, ["reset_sent", "orphan_limit", "local", "inferred"]);
     assert_eq!(verdict(&script).missing, [Missing::ResetCause]);
+    let subflow = opened()
+        .reset_sent(true, Some("TCP_ABORT_ON_CLOSE"), Flags { mptcp: true, ..TIMER })
+        .packet_to(Close);
+    check("MPTCP, by its mark", &subflow, ["reset_sent", "mptcp", "local", "exact"]);
     let mptcp = opened().reset_sent(true, Some("MPTCP_RST_EMPTCP"), TIMER).packet_to(Close);
     check("MPTCP", &mptcp, ["reset_sent", "mptcp", "local", "inferred"]);
 }
@@ -161,6 +172,29 @@ fn attempts_that_fail() {
     check("silence", &silent, ["timed_out", "connect_timeout", "none", "exact"]);
     let abandoned = connecting().close_to(Close);
     check("abandoned", &abandoned, ["aborted", "connect_abandoned", "none", "exact"]);
+}
+
+#[test]
+fn resets_without_a_connection() {
+    let cause = |state, reason: Option<&str>| stray_cause(state, reason.map(Into::into).as_ref()).word();
+    assert_eq!(cause(None, None), "closed_port");
+    assert_eq!(cause(None, Some("NO_SOCKET")), "closed_port");
+    assert_eq!(cause(Some(State::TimeWait), Some("TIMEWAIT_SOCKET")), "time_wait_data");
+    assert_eq!(cause(Some(State::Listen), Some("INVALID_SYN")), "embryonic");
+    assert_eq!(cause(Some(State::Listen), Some("TCP_FLAGS")), "other");
+    assert_eq!(cause(None, Some("TCP_FLAGS")), "other");
+}
+
+#[test]
+fn a_killer_is_no_owner() {
+    let destroyed = opened().reset_sent(true, Some("TCP_STATE"), ABORTING).call_to(Close, false);
+    let found = verdict(&destroyed);
+    assert_eq!(found.cause, Cause::SocketDestroyed);
+    assert_eq!(found.process.map(|task| task.comm.to_string()).as_deref(), Some("opener"));
+    let disconnected = opened().call_to(Close, false).reset_sent(true, Some("TCP_STATE"), ABORTING);
+    let found = verdict(&disconnected);
+    assert_eq!(found.cause, Cause::Disconnect);
+    assert_eq!(found.process.map(|task| task.comm.to_string()).as_deref(), Some("caller"));
 }
 
 #[test]

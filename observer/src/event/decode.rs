@@ -178,6 +178,7 @@ fn flags(bits: u32) -> Flags {
         keepalive: is(flag::KEEPALIVE),
         owned: is(flag::OWNED),
         closing: is(flag::CLOSING),
+        mptcp: is(flag::MPTCP),
         has_socket: is(flag::HAS_SOCKET),
     }
 }

@@ -140,6 +140,9 @@ pub struct Flags {
     /// `close()` runs: the last reference to the file is gone. Only looked at where a system call holds the socket.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub closing: bool,
+    /// A subflow of an MPTCP connection. Only looked at when a reset is sent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mptcp: bool,
     /// The socket belongs to a file: not orphaned, and accepted if it came from a listener.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub has_socket: bool,
@@ -162,7 +165,7 @@ pub struct Socket {
     pub endpoints: Endpoints,
     /// State as stored at the hook; at a state change still the old one.
     pub state: State,
-    /// Inode of the socket's file; 0 once orphaned, and where the process is known.
+    /// Inode of the socket's file; 0 once orphaned, and while it is closed.
     pub inode: u64,
     /// `sk_shutdown`: receiving is shut down (by us, or by the peer's FIN).
     pub rcv_shutdown: bool,
