@@ -71,6 +71,7 @@ const ROWS: &[Row] = &[
     Row { name: "d2", run: rows::d::d2 },
     Row { name: "d3", run: rows::d::d3 },
     Row { name: "d4", run: rows::d::d4 },
+    Row { name: "d5", run: rows::d::d5 },
     Row { name: "e1", run: rows::e::e1 },
     Row { name: "e2", run: rows::e::e2 },
     Row { name: "f1", run: rows::f::f1 },

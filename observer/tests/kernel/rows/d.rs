@@ -1,9 +1,12 @@
 //! The stale pooled connection.
 
-use std::time::Duration;
+use std::ffi::OsString;
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::actor::How;
 use crate::counters::Counters;
@@ -110,6 +113,91 @@ pub(crate) fn d4(lab: &Lab) -> Counters {
     }));
     closed_after_peer(lab, &client, 0);
     Counters::NONE
+}
+
+/// The pool never looks and never closes: `observer half-closed` finds the forgotten descriptor, from outside the
+/// namespace, until it is closed.
+pub(crate) fn d5(lab: &Lab) -> Counters {
+    let (client, server) = lab.pair();
+    server.send(12);
+    client.await_readable(12);
+    let before_fin = Instant::now();
+    server.close();
+    client.await_peer_fin();
+    lab.await_state(&server, State::FinWait2);
+    let_pass(IDLE);
+
+    let listed = half_closed(lab, &client);
+    listed.shows(&json!({
+        "side": "remote", "state": "CLOSE_WAIT", "process": {"pid": lab.cli.pid(), "comm": "cli", "uid": 0},
+        "fd": descriptor(lab, &client), "holders": 1, "age": "at_least",
+        "queued": {"unread": 12, "unacked": 0, "unsent": 0}, "end_read": false,
+    }));
+    // A lower bound that is close: a few ticks of the kernel's clock.
+    listed.lasted("/age_ms", IDLE_MS - 20.0, milliseconds(before_fin));
+    half_closed(lab, &server).shows(&json!({
+        "side": "local", "state": "FIN_WAIT2", "process": null, "fd": null, "holders": 0,
+        "age": "unknown", "age_ms": null, "queued": {"unread": 0, "unacked": 0, "unsent": 0}, "end_read": null,
+    }));
+
+    client.receive_to_end(12);
+    let_pass(IDLE);
+    let later = half_closed(lab, &client);
+    later.shows(&json!({"queued": {"unread": 0, "unacked": 0, "unsent": 0}, "end_read": true}));
+    later.lasted("/age_ms", 2.0 * IDLE_MS - 20.0, milliseconds(before_fin));
+
+    client.close();
+    lab.close_of(&server).shows(&json!({"outcome": "graceful", "cause": "peer_still_open"}));
+    closed_after_peer(lab, &client, 0);
+    Counters::NONE
+}
+
+/// What `observer half-closed`, started here in the host's namespace, says of this end. Empty without an observer.
+#[track_caller]
+fn half_closed(lab: &Lab, end: &End<'_>) -> Report {
+    if std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1") {
+        return Report::new(None);
+    }
+    let binary = std::env::var_os("OBSERVER_TEST_BIN");
+    let mut observer = Command::new(binary.unwrap_or_else(|| OsString::from(env!("CARGO_BIN_EXE_observer"))));
+    observer.args(["half-closed", "--output", "json", "--local", &end.local.to_string()]);
+    let output = observer.output().expect("running the observer");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "half-closed ended with {}: {said}", output.status);
+    // Other tests use the same addresses.
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
+    let ours: Vec<_> = lines.filter(|line| line["connection"]["netns"] == lab.netns.inode()).collect();
+    let [line] = ours.as_slice() else { panic!("expected one line of {}, got {ours:?}\n{said}", end.local) };
+    let report = Report::new(Some(line.clone()));
+    report.shows(&json!({
+        "schema": 1, "kind": "half_closed",
+        "connection": {
+            "local": {"addr": end.local.ip(), "port": end.local.port()},
+            "remote": {"addr": end.remote.ip(), "port": end.remote.port()},
+            "opened_by": "unknown",
+        },
+    }));
+    report
+}
+
+/// The number under which this end's actor has it, as /proc tells.
+fn descriptor(lab: &Lab, end: &End<'_>) -> u64 {
+    let table = lab.netns.proc_net(if end.local.is_ipv4() { "tcp" } else { "tcp6" });
+    let port = format!(":{:04X}", end.local.port());
+    let ours = |fields: &[&str]| fields.get(1).is_some_and(|local| local.ends_with(&port));
+    let lines = table.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    let inode = lines.filter(|fields| ours(fields)).find_map(|fields| fields.get(9).map(ToString::to_string));
+    let socket = format!("socket:[{}]", inode.expect("a line of the socket"));
+    let fds = fs::read_dir(format!("/proc/{}/fd", end.actor.pid())).expect("listing descriptors");
+    let fd =
+        fds.flatten().find(|fd| fs::read_link(fd.path()).is_ok_and(|target| target.as_os_str() == &*socket));
+    let fd = fd.expect("a descriptor of the socket").file_name();
+    fd.to_str().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
 }
 
 /// The client closed in good order after the idle time, with so many bytes written since the server's FIN.
