@@ -9,8 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod child;
+mod descriptor;
 pub(crate) mod handle;
 pub(crate) mod sockets;
+mod uring;
 
 pub(crate) use handle::Actor;
 
@@ -74,6 +76,24 @@ pub(crate) enum Act {
     Fork,
     /// Something for the forked child to do.
     In(Box<Command>),
+    /// As [`Act::In`], without waiting for the child's answer.
+    Relay(Box<Command>),
+    /// Something for another thread to do.
+    InThread(Box<Command>),
+    /// Sends the descriptor to the process that does [`Act::TakeDescriptor`], and keeps it.
+    PassDescriptor,
+    /// Waits for a descriptor and gives it this name.
+    TakeDescriptor,
+    /// Executes this program anew, which closes all sockets. There is no answer.
+    Exec,
+    /// One send(2), by io_uring.
+    UringSend {
+        in_worker: bool,
+    },
+    /// close(2), by io_uring.
+    UringClose {
+        in_worker: bool,
+    },
     /// Ends the process, with every socket still open.
     Exit(i32),
 }

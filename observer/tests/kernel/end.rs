@@ -28,6 +28,11 @@ impl End<'_> {
         Self { name: self.name.clone(), local: self.remote, remote: self.local, ..*self }
     }
 
+    /// The name of a copy of the socket in another actor, where the peer's end has the name already.
+    pub(crate) fn name_elsewhere(&self) -> String {
+        format!("{} passed", self.name)
+    }
+
     #[track_caller]
     pub(crate) fn call(&self, act: Act) -> Result<u64, Errno> {
         self.actor.call(&self.name, act)

@@ -1,6 +1,6 @@
 //! Where one test happens: a network namespace, a client and a server in it, and an observer outside that watches.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::errno::Errno;
@@ -32,7 +32,7 @@ pub(crate) struct Lab {
     pub(crate) cli: Actor,
     pub(crate) srv: Actor,
     /// None when only the kernel is asked.
-    watch: Option<Watch>,
+    watch: RefCell<Option<Watch>>,
     before: Counters,
     listener: OnceCell<u16>,
     sockets: Cell<u32>,
@@ -46,7 +46,27 @@ impl Lab {
         let alone = std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1");
         let watch = (!alone).then(|| Watch::start(netns.inode()).expect("starting the observer"));
         let before = Counters::read(&netns);
-        Self { family, netns, cli, srv, watch, before, listener: OnceCell::new(), sockets: Cell::new(0) }
+        Self {
+            family,
+            netns,
+            cli,
+            srv,
+            watch: RefCell::new(watch),
+            before,
+            listener: OnceCell::new(),
+            sockets: Cell::new(0),
+        }
+    }
+
+    /// Ends the observer, whatever it may have had to say, and starts another: all that is there now is older than
+    /// this one.
+    #[track_caller]
+    pub(crate) fn watch_anew(&self) {
+        let mut watch = self.watch.borrow_mut();
+        if let Some(old) = watch.take() {
+            drop(old);
+            *watch = Some(Watch::start(self.netns.inode()).expect("starting the observer"));
+        }
     }
 
     /// A connection from the client to the server: the client's end, and the server's.
@@ -161,6 +181,18 @@ impl Lab {
         report
     }
 
+    /// The verdict on this end, which is older than the observer.
+    #[track_caller]
+    pub(crate) fn close_of_older(&self, end: &End<'_>) -> Report {
+        let report = self.line("close", end);
+        report.shows(&json!({
+            "process": {"pid": end.actor.pid(), "comm": end.actor.name(), "uid": 0},
+            "connection": {"opened_by": "unknown"},
+            "duration_ms": null,
+        }));
+        report
+    }
+
     /// The first failing write of this end that no one has asked for before.
     #[track_caller]
     pub(crate) fn write_error_of(&self, end: &End<'_>) -> Report {
@@ -185,7 +217,8 @@ impl Lab {
 
     #[track_caller]
     fn line(&self, kind: &str, end: &End<'_>) -> Report {
-        let Some(watch) = &self.watch else { return Report::new(None) };
+        let watch = self.watch.borrow();
+        let Some(watch) = &*watch else { return Report::new(None) };
         let fits = |side: &Value, address: SocketAddr| {
             address.port() == 0 || side["port"].as_u64() == Some(address.port().into())
         };
@@ -215,7 +248,7 @@ impl Lab {
     /// The end of the test: nothing else was reported, and the counters moved as the row says.
     #[track_caller]
     pub(crate) fn finish(&self, expected: Counters) {
-        if let Some(watch) = &self.watch {
+        if let Some(watch) = &*self.watch.borrow() {
             let rest = watch.finish();
             assert!(rest.is_empty(), "{} lines more than expected", rest.len());
         }
@@ -228,7 +261,7 @@ impl Lab {
     /// What came so far, for the message of a test that failed.
     pub(crate) fn dump(&self) -> String {
         let counted = Counters::read(&self.netns) - self.before;
-        let lines = self.watch.as_ref().map_or_else(String::new, Watch::dump);
+        let lines = self.watch.borrow().as_ref().map_or_else(String::new, Watch::dump);
         format!("{lines}the kernel counted {counted:?}")
     }
 }

@@ -34,6 +34,7 @@ mod row;
 mod rows;
 mod wait;
 mod watch;
+mod who;
 
 /// Tests at a time. Each starts an observer, which loads its programs into the kernel.
 const THREADS: usize = 4;
@@ -100,7 +101,7 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(THREADS);
 
     let rows = ROWS.iter().flat_map(Row::trials);
-    let trials = rows.chain([random::trial()]).collect();
+    let trials = rows.chain(who::ROWS.iter().map(Row::ipv4_trial)).chain([random::trial()]).collect();
     row::note_panics();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command as Program, ExitCode};
+use std::thread;
 
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -14,10 +16,13 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use nix::unistd::{ForkResult, fork, pipe};
 
 use crate::actor::sockets::Sockets;
-use crate::actor::{Act, Answer, Command};
+use crate::actor::{Act, Answer, Command, WORD};
 
 /// The name of a forked child, as the kernel shows it.
 pub(crate) const FORK_NAME: &str = "fork";
+
+/// The name of a thread that is not the first of its process.
+const THREAD_NAME: &str = "thread";
 
 /// Serves the test until it closes our input.
 pub(crate) fn run(name: &str) -> ExitCode {
@@ -57,12 +62,31 @@ impl Process {
             Act::Fork => self.fork(name),
             Act::In(command) => {
                 let child = self.children.get_mut(&name).expect("a child of this name");
-                child.relay(&command).expect("the child answers")
+                child.tell(&command).expect("the child listens");
+                child.answer().expect("the child answers")
             }
+            Act::Relay(command) => {
+                let child = self.children.get_mut(&name).expect("a child of this name");
+                child.tell(&command).expect("the child listens");
+                Ok(0)
+            }
+            Act::InThread(command) => self.in_thread(*command),
+            Act::Exec => Err(exec()),
             // Not by returning: the sockets must be open until the kernel ends the process.
             Act::Exit(code) => std::process::exit(code),
             act => self.sockets.obey(name, act),
         }
+    }
+
+    fn in_thread(&mut self, Command { name, act }: Command) -> Result<u64, Errno> {
+        let sockets = &mut self.sockets;
+        thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                set_name(THREAD_NAME);
+                sockets.obey(name, act)
+            });
+            other.join().expect("the thread does not panic")
+        })
     }
 
     /// The child goes on in [`Process::serve`] with copies of all our sockets.
@@ -87,12 +111,22 @@ impl Process {
 }
 
 impl Child {
-    fn relay(&mut self, command: &Command) -> io::Result<Result<u64, Errno>> {
-        writeln!(self.commands, "{}", serde_json::json!(command))?;
+    fn tell(&mut self, command: &Command) -> io::Result<()> {
+        writeln!(self.commands, "{}", serde_json::json!(command))
+    }
+
+    fn answer(&mut self) -> io::Result<Result<u64, Errno>> {
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
         Ok(serde_json::from_str::<Answer>(&line)?.map_err(Errno::from_raw))
     }
+}
+
+/// Returns only if it fails.
+fn exec() -> Errno {
+    let program = std::env::current_exe().expect("the name of this program");
+    let error = Program::new(program).args([WORD, FORK_NAME]).exec();
+    Errno::try_from(error).expect("an error with an errno")
 }
 
 fn set_name(name: &str) {

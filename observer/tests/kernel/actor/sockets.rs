@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::libc;
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, TcpKeepalive, Type};
 
-use crate::actor::{Act, Condition, How, SocketOption};
+use crate::actor::{Act, Condition, How, SocketOption, descriptor, uring};
 use crate::wait::{DEADLINE, eventually};
 
 nix::ioctl_read_bad!(readable, libc::FIONREAD, libc::c_int);
@@ -62,6 +62,11 @@ impl Sockets {
             }
             Act::Close => close(self.take(&name)).map(|()| 0),
             Act::CloseThenSend => close_then_send(self.take(&name)),
+            Act::UringClose { in_worker } => uring::close(self.take(&name), in_worker),
+            Act::TakeDescriptor => {
+                self.0.insert(name, descriptor::take()?.into());
+                Ok(0)
+            }
             act => on_socket(self.get(&name), act),
         }
     }
@@ -84,6 +89,8 @@ impl Sockets {
 pub(crate) fn on_socket(socket: &Socket, act: Act) -> io::Result<u64> {
     match act {
         Act::Send { bytes, flags } => socket.send_with_flags(&vec![b'x'; bytes], flags).map(count),
+        Act::UringSend { in_worker } => uring::send(socket, in_worker),
+        Act::PassDescriptor => descriptor::pass(socket).map(|()| 0),
         Act::Fill => fill(socket),
         Act::Queued => ask(socket, queued),
         Act::Unsent => ask(socket, unsent),
