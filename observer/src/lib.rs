@@ -6,7 +6,8 @@
 //! 2. [`event`] turns bytes into words;
 //! 3. [`story`] gathers the events of one connection;
 //! 4. [`classify`] decides what they mean;
-//! 5. [`pipeline`] joins these, [`owner`] adds what only the live host knows, [`report`] is what comes out;
+//! 5. [`pipeline`] joins these, [`owner`] adds what only the live host knows, [`report`] is what comes out,
+//!    [`filter`] what of it somebody wants to see;
 //! 6. [`publish`] tells it: sentences, JSON lines, metrics;
 //! 7. [`cli`] is one file a command.
 //!
@@ -18,6 +19,7 @@ pub mod attach;
 pub mod classify;
 pub mod cli;
 pub mod event;
+pub mod filter;
 pub mod half_closed;
 pub mod owner;
 pub mod pipeline;

@@ -12,15 +12,12 @@ use clap::{Args, ValueEnum};
 use super::output::Format;
 use crate::{
     event::{Comm, Side},
-    half_closed::{
-        HalfClosed, Snapshot, Unseen,
-        filter::{AddressFilter, Filter},
-        json, snapshot, table,
-    },
+    filter::AddressFilter,
+    half_closed::{HalfClosed, Snapshot, Unseen, filter::Filter, json, snapshot, table},
     owner::Cgroups,
 };
 
-/// Show connections that only one side has closed
+/// Show connections that only one side has closed, with owner and age
 ///
 /// A connection whose peer has closed (CLOSE_WAIT, side remote) waits for a process of this host to close too: when
 /// such connections pile up, it has forgotten their descriptors. One that this host has closed (FIN_WAIT1 and
@@ -40,7 +37,7 @@ use crate::{
   observer half-closed --comm nginx --limit 20     the oldest of nginx
   observer half-closed --local :443 --output json  one JSON object a line")]
 pub(crate) struct HalfClosedArgs {
-    /// Only those that this side has closed
+    /// Only those that this side has closed, and the other has not
     #[arg(long, value_enum, value_name = "SIDE")]
     side: Option<SideArg>,
     /// Only those that the process with this id holds

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, StdoutLock, Write as _};
 use clap::ValueEnum;
 
 use crate::{
+    filter::Filter,
     owner::Cgroups,
     publish::{json, text},
     report::Report,
@@ -26,6 +27,8 @@ pub(crate) struct Output {
     format: Format,
     clock: ClockOffset,
     cgroups: Cgroups,
+    filter: Filter,
+    limit: u64,
     written: u64,
     failed: Option<io::Error>,
 }
@@ -33,7 +36,26 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn new(format: Format, clock: ClockOffset, cgroups: Cgroups) -> Self {
         let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
-        Self { out, format, clock, cgroups, written: 0, failed: None }
+        Self {
+            out,
+            format,
+            clock,
+            cgroups,
+            filter: Filter::default(),
+            limit: u64::MAX,
+            written: 0,
+            failed: None,
+        }
+    }
+
+    /// Only what fits, and not more than the limit.
+    pub(crate) fn filtered(self, filter: Filter, limit: Option<u64>) -> Self {
+        Self { filter, limit: limit.unwrap_or(u64::MAX), ..self }
+    }
+
+    /// Whether the limit is reached.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.written >= self.limit
     }
 
     /// The time of day may have been set.
@@ -43,6 +65,9 @@ impl Output {
 
     /// Writes one report. An error is kept for [`Self::flush`].
     pub(crate) fn write(&mut self, report: &Report) {
+        if self.is_full() || !self.filter.fits(report, &mut self.cgroups) {
+            return;
+        }
         let line = match self.format {
             Format::Text => text::line(report, self.clock),
             Format::Json => json::line(report, self.clock, &mut self.cgroups),

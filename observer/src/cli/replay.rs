@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::output::{Format, Output};
+use super::{
+    filter::FilterArgs,
+    output::{Format, Output},
+};
 use crate::{
     owner::Cgroups, pipeline::Pipeline, report::Report, source::recording::Recording, story::table::Limits,
 };
@@ -23,6 +26,8 @@ pub(crate) struct ReplayArgs {
     /// How results are written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     output: Format,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
@@ -39,9 +44,13 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         Recording::open(BufReader::new(input)).with_context(|| format!("reading the recording {shown}"))?;
     // Cgroup ids are the recorded host's.
     let mut output = Output::new(args.output, recording.header.clock_offset_ns, Cgroups::none());
+    output = output.filtered(args.filter.filter(), args.filter.limit());
     let mut pipeline = Pipeline::new(Limits::default(), None);
     let mut broken = None;
     for event in recording {
+        if output.is_full() {
+            break;
+        }
         match event {
             Ok(event) => {
                 let mut write = |report: &Report| output.write(report);

@@ -45,6 +45,10 @@ pub(crate) trait Watcher {
     fn report(&mut self, report: &Report);
     /// The end of a batch: time to flush, and to look at counters.
     fn batch(&mut self, session: &Session) -> anyhow::Result<()>;
+    /// Whether it has seen what it wanted to see.
+    fn is_done(&self) -> bool {
+        false
+    }
 }
 
 /// Attached, with everything that events flow through.
@@ -90,7 +94,7 @@ impl Session {
         }
     }
 
-    /// Drains until SIGINT or SIGTERM, then what is left, and reports what has ended.
+    /// Drains until SIGINT, SIGTERM or the watcher's wish, then what is left, and reports what has ended.
     pub(crate) async fn watch(&mut self, watcher: &mut impl Watcher) -> anyhow::Result<()> {
         let mut logger = self.attached.logger().context("reading the BPF program's own log")?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -115,6 +119,9 @@ impl Session {
             }
             behind = self.drain(watcher)?;
             logger.flush();
+            if watcher.is_done() {
+                return Ok(());
+            }
         }
         // What the ring can hold at most: a flood that goes on must not keep us.
         let mut batches =

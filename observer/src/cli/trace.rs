@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::{
+    filter::FilterArgs,
     output::{Format, Output},
     session::{self, RING_BYTES, Session, Watcher},
 };
@@ -27,6 +28,8 @@ pub(crate) struct TraceArgs {
     /// Also write every event to FILE, for `observer replay`; the file is readable by its owner only
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 struct Trace {
@@ -40,6 +43,7 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     let mut session = Session::start(RING_BYTES)?;
     let recorder = args.record.clone().map(|path| recorder(path, &session)).transpose()?;
     let output = Output::new(args.output, session::clock(), Cgroups::new());
+    let output = output.filtered(args.filter.filter(), args.filter.limit());
     let mut trace = Trace { output, recorder, lost_told: 0 };
     log::info!("ready: {} hooks attached by {}; Ctrl-C ends", session.hooks(), session.mechanism());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -76,6 +80,10 @@ impl Watcher for Trace {
 
     fn report(&mut self, report: &Report) {
         self.output.write(report);
+    }
+
+    fn is_done(&self) -> bool {
+        self.output.is_full()
     }
 
     fn batch(&mut self, session: &Session) -> anyhow::Result<()> {

@@ -1,11 +1,10 @@
 //! Which half-closed connections somebody wants to see.
 
-use std::{net::IpAddr, net::SocketAddr, str::FromStr};
-
-use thiserror::Error;
-
 use super::HalfClosed;
-use crate::event::{Comm, Side};
+use crate::{
+    event::{Comm, Side},
+    filter::AddressFilter,
+};
 
 /// What a connection must be. What is None may be anything.
 #[derive(Debug, Clone, Default)]
@@ -44,42 +43,5 @@ impl Filter {
             socket.holders.swap(0, asked);
         }
         asked.is_some()
-    }
-}
-
-/// An address, a port, or both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AddressFilter {
-    ip: Option<IpAddr>,
-    port: Option<u16>,
-}
-
-/// Not an address of any form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("expected ADDR, ADDR:PORT or :PORT, with brackets around an IPv6 address that a port follows")]
-pub struct NotAnAddress;
-
-impl AddressFilter {
-    fn fits(self, end: SocketAddr) -> bool {
-        self.ip.is_none_or(|ip| ip == end.ip()) && self.port.is_none_or(|port| port == end.port())
-    }
-}
-
-impl FromStr for AddressFilter {
-    type Err = NotAnAddress;
-
-    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
-        // First, since "::1" is an address and no port.
-        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-        let (ip, port) = if let Ok(ip) = bare.parse::<IpAddr>() {
-            (Some(ip), None)
-        } else if let Ok(both) = text.parse::<SocketAddr>() {
-            (Some(both.ip()), Some(both.port()))
-        } else {
-            let port = text.strip_prefix(':').and_then(|port| port.parse().ok());
-            (None, Some(port.ok_or(NotAnAddress)?))
-        };
-        // Addresses are compared as they are on the wire.
-        Ok(Self { ip: ip.map(|ip| ip.to_canonical()), port })
     }
 }

@@ -6,10 +6,11 @@ use netlink_packet_sock_diag::inet::{InetResponse, InetResponseHeader, SocketId,
 use super::{
     Age, HalfClosed, Queued,
     diag::{self, Info, Listed},
-    filter::{AddressFilter, Filter},
+    filter::Filter,
     gauges::gauges,
     json, summary, table,
 };
+use crate::filter::AddressFilter;
 use crate::{
     event::{Comm, Endpoints, Side, State, Task},
     owner::{Cgroups, Holder},
