@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod check;
+mod filter;
 mod half_closed;
 mod log;
 mod output;
@@ -36,7 +37,7 @@ enum Command {
     Run(run::RunArgs),
     /// Show verdicts from a recording; needs no root
     Replay(replay::ReplayArgs),
-    /// Show connections that only one side has closed, with owner and age
+    // Documented where its arguments are: a line here would hide the paragraphs there.
     HalfClosed(half_closed::HalfClosedArgs),
     /// Show what this kernel offers, and which mechanism each hook uses
     Check(check::CheckArgs),
