@@ -8,7 +8,8 @@
 //! Needs root. Run with `cargo test --test kernel`; names, filters and `--test-threads` work as for any test.
 //! The environment can say:
 //! - `OBSERVER_TEST_KERNEL_ONLY=1`: no observer, only the system calls and the counters;
-//! - `OBSERVER_TEST_BIN`: another observer than the one just built.
+//! - `OBSERVER_TEST_BIN`: another observer than the one just built;
+//! - `OBSERVER_TEST_SEED`: the random connections of an earlier run once more.
 
 #![expect(
     clippy::expect_used,

@@ -161,18 +161,14 @@ fn compare(done: &[Done], lines: Vec<Value>) -> Vec<String> {
 /// Compares what is expected of one socket with the next that was reported of its ports, and takes it.
 fn of_one(expected: &Expected, reported: &mut Reported) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut one = |kind: &str, shows: &Value, line: Option<Value>| match line {
-        Some(line) => {
-            let found = differences(shows, &line);
-            if !found.is_empty() {
-                wrong.push(format!("{}\nin {line}", found.join("\n")));
-            }
-            Some(line)
+    let mut one = |kind: &str, shows: &Value, line: Option<Value>| {
+        let found = line.as_ref().map(|line| (differences(shows, line), line));
+        match found {
+            Some((found, _)) if found.is_empty() => {}
+            Some((found, line)) => wrong.push(format!("{}\nin {line}", found.join("\n"))),
+            None => wrong.push(format!("no {kind}; expected {shows}")),
         }
-        None => {
-            wrong.push(format!("no {kind}; expected {shows}"));
-            None
-        }
+        line
     };
     let close = expected.close.as_ref().and_then(|shows| one("close", shows, reported.closes.pop()));
     let id = close.map(|line| line["id"].clone());

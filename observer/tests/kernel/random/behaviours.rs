@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::actor::{Act, How, SocketOption};
 use crate::random::draw::Draw;
-use crate::random::driver::Place;
+use crate::random::driver::{Place, attempt_refused, unaccepted};
 use crate::random::side::{Expected, Side, State};
 use crate::report::Bytes;
 
@@ -25,11 +25,13 @@ pub(crate) const ALL: &[Behaviour] = &[
     Behaviour { name: "shutdown", weight: 20, act: shutdown },
     Behaviour { name: "half_close", weight: 20, act: half_close },
     Behaviour { name: "linger_zero", weight: 10, act: linger_zero },
+    Behaviour { name: "linger_zero_after_shutdown", weight: 5, act: linger_zero_after_shutdown },
     Behaviour { name: "linger_zero_after_fin", weight: 5, act: linger_zero_after_fin },
     Behaviour { name: "linger_zero_after_fins", weight: 5, act: linger_zero_after_fins },
     Behaviour { name: "unread", weight: 10, act: unread },
     Behaviour { name: "unread_after_shutdown", weight: 5, act: unread_after_shutdown },
     Behaviour { name: "unread_after_close", weight: 5, act: unread_after_close },
+    Behaviour { name: "unread_reply", weight: 5, act: unread_reply },
     Behaviour { name: "write_after_close", weight: 20, act: write_after_close },
     Behaviour { name: "write_after_shutdown", weight: 10, act: write_after_shutdown },
     Behaviour { name: "disconnect", weight: 5, act: disconnect },
@@ -120,6 +122,22 @@ fn linger_zero(place: &Place, draw: &mut Draw) -> Vec<Expected> {
     ]
 }
 
+/// A shuts down its side first, and then does not wait.
+fn linger_zero_after_shutdown(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    a.shutdown(How::Write);
+    b.await_peer_fin();
+    a.await_state(State::FinWait2);
+    a.linger(0);
+    a.close();
+    b.await_gone();
+    b.close();
+    vec![
+        a.ends(("reset_sent", "linger_zero"), "local", "shutdown_write", Bytes::NONE),
+        b.ends(("reset_received", "reset_after_peer_fin"), "remote", "none", Bytes::NONE),
+    ]
+}
+
 /// As [`linger_zero`], when B has already shut down its side.
 fn linger_zero_after_fin(place: &Place, draw: &mut Draw) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(draw);
@@ -196,6 +214,34 @@ fn unread_after_close(place: &Place, draw: &mut Draw) -> Vec<Expected> {
     ]
 }
 
+/// A says that its request is complete, and closes without having read the reply.
+fn unread_reply(place: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(draw);
+    a.shutdown(How::Write);
+    b.await_peer_fin();
+    let bytes = sends_unread(&b, &a, draw);
+    a.close();
+    b.await_gone();
+    for _ in 0..draw.below(3) {
+        b.send_fails(Errno::EPIPE, "write_after_peer_fin", draw.coin());
+    }
+    b.close();
+    vec![
+        a.ends(
+            ("reset_sent", "unread_data"),
+            "local",
+            "shutdown_write",
+            Bytes { unread: bytes, ..Bytes::NONE },
+        ),
+        b.ends(
+            ("reset_received", "write_after_peer_fin"),
+            "remote",
+            "none",
+            Bytes { after_peer_fin: bytes, ..Bytes::NONE },
+        ),
+    ]
+}
+
 /// A closes; B writes, which is answered by a reset, and perhaps writes again.
 fn write_after_close(place: &Place, draw: &mut Draw) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(draw);
@@ -265,8 +311,8 @@ fn negative_linger2(place: &Place, draw: &mut Draw) -> Vec<Expected> {
 }
 
 /// Nobody listens.
-fn refused(place: &Place, _: &mut Draw) -> Vec<Expected> {
-    let mut a = place.is_refused();
+fn refused(_: &Place, _: &mut Draw) -> Vec<Expected> {
+    let mut a = attempt_refused();
     let mut nobody = Side::nobody(a.remote, a.local);
     nobody.resets("closed_port");
     a.close();
@@ -281,8 +327,8 @@ fn abandoned(place: &Place, _: &mut Draw) -> Vec<Expected> {
 }
 
 /// A's listener is closed with B's connection in its queue.
-fn never_accepted(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (listener, mut b) = place.unaccepted();
+fn never_accepted(_: &Place, draw: &mut Draw) -> Vec<Expected> {
+    let (listener, mut b) = unaccepted();
     drop(listener);
     notices_reset(&mut b, draw);
     let a = Side::nobody(b.remote, b.local);

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::prctl;
@@ -129,23 +128,6 @@ impl Place {
         (a, b)
     }
 
-    /// A connection that nobody has accepted: its listener, and the client's end.
-    pub(crate) fn unaccepted(&self) -> (Socket, Side) {
-        let (listener, address) = listen();
-        let client = connect(address);
-        (listener, Side::new(client, address.port(), "local"))
-    }
-
-    /// The client's end of an attempt that was refused. It is bound, since one that is not loses its port.
-    pub(crate) fn is_refused(&self) -> Side {
-        let closed = (Ipv4Addr::LOCALHOST, CLOSED_PORT).into();
-        let socket = stream();
-        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("binding");
-        let error = socket.connect(&SocketAddr::into(closed)).expect_err("nobody listens");
-        assert_eq!(error.raw_os_error(), Some(Errno::ECONNREFUSED as i32), "connecting: {error}");
-        Side::new(socket, CLOSED_PORT, "local")
-    }
-
     /// The client's end of an attempt that nobody answers.
     pub(crate) fn connecting(&self) -> Side {
         on_socket(&self.listener, Act::Silence(true)).expect("silencing the listener");
@@ -157,6 +139,23 @@ impl Place {
         on_socket(&self.listener, Act::Silence(false)).expect("hearing again");
         side
     }
+}
+
+/// A connection that nobody has accepted: its listener, and the client's end.
+pub(crate) fn unaccepted() -> (Socket, Side) {
+    let (listener, address) = listen();
+    let client = connect(address);
+    (listener, Side::new(client, address.port(), "local"))
+}
+
+/// The client's end of an attempt that was refused. It is bound, since one that is not loses its port.
+pub(crate) fn attempt_refused() -> Side {
+    let closed = SocketAddr::from((Ipv4Addr::LOCALHOST, CLOSED_PORT));
+    let socket = stream();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("binding");
+    let error = socket.connect(&closed.into()).expect_err("nobody listens");
+    assert_eq!(error.raw_os_error(), Some(libc::ECONNREFUSED), "connecting: {error}");
+    Side::new(socket, CLOSED_PORT, "local")
 }
 
 fn stream() -> Socket {
