@@ -32,8 +32,8 @@ pub(crate) const WORD: &str = "driver";
 /// Connections at a time: each thread has one.
 const THREADS: usize = 200;
 
-/// Connections begun in a second. An observer built without optimisations takes about three times as many; what
-/// waits for it must fit into its buffer.
+/// Connections begun in a second. As fast as it goes, an observer built without optimisations does not keep up and
+/// loses records.
 const RATE: u32 = 1000;
 
 /// What was done with one connection.
