@@ -55,7 +55,7 @@ fn who(socket: &HalfClosed) -> Option<String> {
     let first = socket.holders.first()?;
     let others = match socket.holders.len() {
         1 => String::new(),
-        all => format!(" and {} more", all - 1),
+        all => format!(" (and {} more)", all - 1),
     };
     Some(format!("{}[{}]{others}", first.task.comm, first.task.pid))
 }

@@ -10,9 +10,9 @@ use super::{
     gauges::gauges,
     json, summary, table,
 };
-use crate::filter::AddressFilter;
 use crate::{
     event::{Comm, Endpoints, Side, State, Task},
+    filter::AddressFilter,
     owner::{Cgroups, Holder},
 };
 
@@ -236,7 +236,7 @@ fn sentences_say_who_has_to_act() {
         ),
         (
             HalfClosed { end_read: Some(false), age: Age::Exact(2_000_000), holders: shared, ..ended },
-            "the peer closed 2 ms ago; a[1] and 1 more has neither read the end nor closed",
+            "the peer closed 2 ms ago; a[1] (and 1 more) has neither read the end nor closed",
         ),
         (
             HalfClosed { holders: Vec::new(), inode: 0, age: Age::Unknown, ..leaked() },
