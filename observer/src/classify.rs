@@ -65,7 +65,7 @@ fn process(story: &Story, ruling: &Ruling) -> Option<Task> {
     // A killer from outside (`ss -K`) ends the connection too, but is no owner.
     let ender = story.end.and_then(|end| end.task).filter(|_| ruling.cause != Cause::SocketDestroyed);
     let acted = [shutter, closer, ender].into_iter().flatten().find(|task| !task.kthread);
-    acted.or(story.holder).or_else(|| story.opening.and_then(|opening| opening.task))
+    acted.or_else(|| story.anybody())
 }
 
 /// The end of a connection that the peer or a timer brought about is not our process's act, whatever it did after.

@@ -112,6 +112,8 @@ pub enum Body {
         /// Signal number.
         signal: u32,
     },
+    /// Not the kernel side's: the process that user space found to have the socket, when nobody had shown himself.
+    Owner,
     /// A reset for no live connection.
     StrayReset {
         /// None where the kernel gives none.
@@ -139,10 +141,11 @@ impl Body {
             Self::WriteError { .. } => "write_error",
             Self::StrayReset { .. } => "stray_reset",
             Self::LingerInterrupted { .. } => "linger_interrupted",
+            Self::Owner => "owner",
         }
     }
 
-    /// Every name of [`Self::name`].
+    /// Every name of [`Self::name`] that is a record of the kernel side.
     pub const NAMES: [&'static str; 9] = [
         "opened",
         "state_change",

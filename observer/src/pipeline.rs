@@ -2,41 +2,41 @@
 
 use crate::{
     event::Event,
-    owner::Owners,
     report::Report,
-    story::table::{Limits, Overflow, StoryTable, Told},
+    story::table::{Limits, Overflow, StoryTable, Told, Unowned},
 };
 
 /// The understanding half of the observer.
 pub struct Pipeline {
     table: StoryTable,
-    /// Live only: finds what the kernel side could not see. A recording has nobody to ask.
-    owners: Option<Owners>,
 }
 
 impl Pipeline {
-    /// With `owners` for a live host, without for a recording.
+    /// An empty one.
     #[must_use]
-    pub fn new(limits: Limits, owners: Option<Owners>) -> Self {
-        Self { table: StoryTable::new(limits), owners }
+    pub fn new(limits: Limits) -> Self {
+        Self { table: StoryTable::new(limits) }
     }
 
-    /// Takes one event.
+    /// Takes one event: reports what is ready by its time, then notes it.
     pub fn apply(&mut self, event: &Event, out: &mut impl FnMut(&Report)) {
-        let owners = &mut self.owners;
-        self.table.apply(event, &mut |told| publish(&told, owners.as_mut(), out));
+        self.expire(event.ns, out);
+        self.table.apply(event, &mut |told| publish(&told, out));
     }
 
     /// Reports what is ready at `now_ns` (`CLOCK_MONOTONIC`).
     pub fn expire(&mut self, now_ns: u64, out: &mut impl FnMut(&Report)) {
-        let owners = &mut self.owners;
-        self.table.expire(now_ns, &mut |told| publish(&told, owners.as_mut(), out));
+        self.table.expire(now_ns, &mut |told| publish(&told, out));
     }
 
     /// Reports every connection that has ended: nothing more will come.
     pub fn finish(&mut self, out: &mut impl FnMut(&Report)) {
-        let owners = &mut self.owners;
-        self.table.finish_all(&mut |told| publish(&told, owners.as_mut(), out));
+        self.table.finish_all(&mut |told| publish(&told, out));
+    }
+
+    /// Connections that are about to be told, at `until_ns`, without anybody having been seen with them.
+    pub fn unowned(&self, until_ns: u64) -> impl Iterator<Item = Unowned> {
+        self.table.unowned(until_ns)
     }
 
     /// Connections whose end has begun.
@@ -52,10 +52,8 @@ impl Pipeline {
     }
 }
 
-fn publish(told: &Told<'_>, owners: Option<&mut Owners>, out: &mut impl FnMut(&Report)) {
-    let Some(mut report) = Report::of(told) else { return };
-    if let (Report::Close(verdict), Some(owners)) = (&mut report, owners) {
-        owners.complete(verdict);
+fn publish(told: &Told<'_>, out: &mut impl FnMut(&Report)) {
+    if let Some(report) = Report::of(told) {
+        out(&report);
     }
-    out(&report);
 }

@@ -187,6 +187,12 @@ impl Story {
         format!("{:x}-{:04x}", self.first_ns, self.sock.0 & 0xffff)
     }
 
+    /// Whoever was seen with the socket, the beginning included.
+    #[must_use]
+    pub fn anybody(&self) -> Option<Task> {
+        self.holder.or_else(|| self.opening.and_then(|opening| opening.task))
+    }
+
     /// When a lingering `close()` gives up at the latest; None when it does not wait.
     ///
     /// `inet_release()`: an exiting process does not wait, a kernel thread that drops the last reference does.
@@ -246,6 +252,7 @@ impl Story {
             Body::LingerInterrupted { .. } => {
                 self.linger_interrupted_ns.get_or_insert(event.ns);
             }
+            Body::Owner => self.hold(event.task),
             Body::ErrorReport { err } => {
                 self.told_error = Some(*err);
             }

@@ -59,8 +59,8 @@ impl Output {
     }
 
     /// The time of day may have been set.
-    pub(crate) fn set_clock(&mut self, clock: ClockOffset) {
-        self.clock = clock;
+    pub(crate) fn refresh_clock(&mut self) {
+        self.clock = self.clock.refreshed();
     }
 
     /// Writes one report. An error is kept for [`Self::flush`].

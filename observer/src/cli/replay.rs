@@ -45,7 +45,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     // Cgroup ids are the recorded host's.
     let mut output = Output::new(args.output, recording.header.clock_offset_ns, Cgroups::none());
     output = output.filtered(args.filter.filter(), args.filter.limit());
-    let mut pipeline = Pipeline::new(Limits::default(), None);
+    let mut pipeline = Pipeline::new(Limits::default());
     let mut broken = None;
     for event in recording {
         if output.is_full() {
@@ -53,9 +53,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         }
         match event {
             Ok(event) => {
-                let mut write = |report: &Report| output.write(report);
-                pipeline.expire(event.ns, &mut write);
-                pipeline.apply(&event, &mut write);
+                pipeline.apply(&event, &mut |report: &Report| output.write(report));
             }
             // What was read up to there is told before the error is.
             Err(error) => {

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{
     output::{Format, Output},
-    session::{self, LOST_REASONS, RING_BYTES, Session, Watcher},
+    session::{LOST_REASONS, RING_BYTES, Session, Watcher},
 };
 use crate::{
     attach::plan::Mechanism,
@@ -19,6 +19,7 @@ use crate::{
         server,
     },
     report::Report,
+    source::clock::ClockOffset,
 };
 
 /// Batches between looks at the kernel side's counters: about a second.
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     for hook in &session.plan.hooks {
         metrics.hook(hook.entry.hook, hook.mechanism.map_or("none", Mechanism::word));
     }
-    let verdicts = args.verdicts.then(|| Output::new(Format::Text, session::clock(), Cgroups::none()));
+    let verdicts = args.verdicts.then(|| Output::new(Format::Text, ClockOffset::now(), Cgroups::none()));
     let registry = metrics.registry();
     let mut daemon = Daemon { metrics, verdicts, batches: 0, lost_told: 0 };
     daemon.look(&session);
@@ -127,7 +128,7 @@ impl Watcher for Daemon {
             self.look(session);
         }
         if let Some(output) = &mut self.verdicts {
-            output.set_clock(session::clock());
+            output.refresh_clock();
             output.flush().context("writing to stdout")?;
         }
         Ok(())

@@ -15,15 +15,12 @@ use crate::{
         load::{self, Attached},
         plan::{Mechanism, Plan, plan},
     },
-    event::Event,
+    event::{Body, Event},
     owner::Owners,
     pipeline::Pipeline,
     report::Report,
-    source::{
-        clock::{ClockOffset, monotonic_ns},
-        ring,
-    },
-    story::table::Limits,
+    source::{clock::monotonic_ns, ring},
+    story::table::{Limits, Unowned},
 };
 
 /// How often the ring buffer is emptied. No record wakes anybody; this and the stories' own waits are the delay of
@@ -33,6 +30,9 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 /// Records taken before timers and signals get their turn.
 const BATCH: usize = 4096;
 
+/// How long before a verdict is told its process is looked for, ns.
+const OWNER_LEAD_NS: u64 = 10_000_000;
+
 /// Ring buffer size unless said otherwise, bytes: 100 ms of records at 250,000 a second, four times what two busy
 /// cores open and close.
 pub(crate) const RING_BYTES: u32 = 8 << 20;
@@ -41,6 +41,10 @@ pub(crate) const RING_BYTES: u32 = 8 << 20;
 pub(crate) trait Watcher {
     /// One event, before it is understood.
     fn event(&mut self, event: &Event) -> anyhow::Result<()>;
+    /// A process was found for a connection; as an event, so that a recording has it too.
+    fn owner(&mut self, _event: &Event) -> anyhow::Result<()> {
+        Ok(())
+    }
     /// One report.
     fn report(&mut self, report: &Report);
     /// The end of a batch: time to flush, and to look at counters.
@@ -57,6 +61,7 @@ pub(crate) struct Session {
     pub(crate) plan: Plan,
     pub(crate) release: String,
     pub(crate) pipeline: Pipeline,
+    owners: Owners,
     /// Records that were no events.
     pub(crate) undecodable: u64,
     ring_bytes: u32,
@@ -73,7 +78,8 @@ impl Session {
             attached,
             plan,
             release: facts.release,
-            pipeline: Pipeline::new(Limits::default(), Some(Owners::default())),
+            pipeline: Pipeline::new(Limits::default()),
+            owners: Owners::default(),
             undecodable: 0,
             ring_bytes,
         })
@@ -133,16 +139,28 @@ impl Session {
         watcher.batch(self)
     }
 
+    /// Looks for the processes of connections that are about to be told and have none.
+    fn find_owners(&mut self, now: u64, watcher: &mut impl Watcher) -> anyhow::Result<()> {
+        // By the time the batch is through, some more are due.
+        let unowned: Vec<_> = self.pipeline.unowned(now + OWNER_LEAD_NS).collect();
+        for Unowned { sock, ns, inode } in unowned {
+            let Some(task) = self.owners.find(inode) else { continue };
+            let event = Event { ns, sock, task: Some(task), body: Body::Owner };
+            watcher.owner(&event)?;
+            self.pipeline.apply(&event, &mut |report| watcher.report(report));
+        }
+        Ok(())
+    }
+
     /// One batch. True when more is waiting.
     fn drain(&mut self, watcher: &mut impl Watcher) -> anyhow::Result<bool> {
-        let mut now = monotonic_ns();
+        let now = monotonic_ns();
+        self.find_owners(now, watcher)?;
         let mut failed = Ok(());
         let Attached { ring, names, .. } = &mut self.attached;
         let (pipeline, undecodable) = (&mut self.pipeline, &mut self.undecodable);
-        let mut last_ns = now;
         let taken = ring::drain(ring, names, BATCH, &mut |event| match event {
             Ok(event) => {
-                last_ns = event.ns;
                 if failed.is_ok() {
                     failed = watcher.event(&event);
                 }
@@ -155,11 +173,10 @@ impl Session {
         });
         failed?;
         let behind = taken == BATCH;
-        if behind {
-            // Time is where the records are: what settles a story may still be waiting.
-            now = now.min(last_ns);
+        if !behind {
+            // While records wait, time is where they are: what settles a story may be among them.
+            self.pipeline.expire(now, &mut |report| watcher.report(report));
         }
-        self.pipeline.expire(now, &mut |report| watcher.report(report));
         watcher.batch(self)?;
         Ok(behind)
     }
@@ -181,11 +198,6 @@ impl Session {
 /// Every reason of [`Session::lost`].
 pub(crate) const LOST_REASONS: [&str; 6] =
     ["ring_full", "read_fault", "mark_refused", "undecodable", "story_table_full", "opening_table_full"];
-
-/// The time of day of now, for what a batch writes.
-pub(crate) fn clock() -> ClockOffset {
-    ClockOffset::now()
-}
 
 /// CAP_BPF alone would do for loading, but the kernel's answer to its lack is a bare EPERM.
 fn require_root() -> anyhow::Result<()> {

@@ -10,13 +10,16 @@ use clap::Args;
 use super::{
     filter::FilterArgs,
     output::{Format, Output},
-    session::{self, RING_BYTES, Session, Watcher},
+    session::{RING_BYTES, Session, Watcher},
 };
 use crate::{
     event::Event,
     owner::Cgroups,
     report::Report,
-    source::recording::{FORMAT, Header, Recorder},
+    source::{
+        clock::ClockOffset,
+        recording::{FORMAT, Header, Recorder},
+    },
 };
 
 /// Show closes as they happen
@@ -41,8 +44,9 @@ struct Trace {
 pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
     let mut session = Session::start(RING_BYTES)?;
-    let recorder = args.record.clone().map(|path| recorder(path, &session)).transpose()?;
-    let output = Output::new(args.output, session::clock(), Cgroups::new());
+    let clock = ClockOffset::now();
+    let recorder = args.record.clone().map(|path| recorder(path, &session, clock)).transpose()?;
+    let output = Output::new(args.output, clock, Cgroups::new());
     let output = output.filtered(args.filter.filter(), args.filter.limit());
     let mut trace = Trace { output, recorder, lost_told: 0 };
     log::info!("ready: {} hooks attached by {}; Ctrl-C ends", session.hooks(), session.mechanism());
@@ -54,6 +58,7 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
 fn recorder(
     path: PathBuf,
     session: &Session,
+    clock: ClockOffset,
 ) -> anyhow::Result<(PathBuf, Recorder<BufWriter<std::fs::File>>)> {
     // Addresses and process names are in it: not for everybody.
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
@@ -63,7 +68,7 @@ fn recorder(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: session.release.clone(),
         mechanism: session.mechanism().to_owned(),
-        clock_offset_ns: session::clock(),
+        clock_offset_ns: clock,
     };
     let recorder = Recorder::new(BufWriter::new(file), &header);
     let recorder = recorder.with_context(|| format!("writing the recording {}", path.display()))?;
@@ -76,6 +81,10 @@ impl Watcher for Trace {
             recorder.write(event).with_context(|| format!("writing the recording {}", path.display()))?;
         }
         Ok(())
+    }
+
+    fn owner(&mut self, event: &Event) -> anyhow::Result<()> {
+        self.event(event)
     }
 
     fn report(&mut self, report: &Report) {
@@ -98,7 +107,7 @@ impl Watcher for Trace {
             );
             self.lost_told = lost;
         }
-        self.output.set_clock(session::clock());
+        self.output.refresh_clock();
         self.output.flush().context("writing to stdout")
     }
 }

@@ -18,6 +18,16 @@ impl ClockOffset {
         Self(of_day.cast_signed().saturating_sub(monotonic_ns().cast_signed()))
     }
 
+    /// As of now, where the time of day was set since; else as it was, so that one moment is always written the same.
+    #[must_use]
+    pub fn refreshed(self) -> Self {
+        let now = Self::now();
+        if now.0.abs_diff(self.0) < Self::SET { self } else { now }
+    }
+
+    /// A change of the time of day that somebody would see, ns; slewing by NTP adds up to it too.
+    const SET: u64 = 1_000_000;
+
     /// RFC 3339 with nanoseconds, UTC.
     #[must_use]
     pub fn rfc3339(self, monotonic_ns: u64) -> String {

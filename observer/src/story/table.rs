@@ -61,6 +61,17 @@ pub struct Overflow {
     pub openings: u64,
 }
 
+/// A connection whose process is to be found by other means; [`Body::Owner`] is the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unowned {
+    /// The socket.
+    pub sock: SockId,
+    /// The time that the answer must have.
+    pub ns: u64,
+    /// Inode of the socket's file.
+    pub inode: u64,
+}
+
 struct Entry {
     story: Story,
     told: bool,
@@ -135,7 +146,10 @@ impl StoryTable {
                 });
                 tell(Told::WriteError { story, event });
             }
-            Body::ErrorReport { .. } | Body::Destroyed { .. } | Body::LingerInterrupted { .. } => {
+            Body::ErrorReport { .. }
+            | Body::Destroyed { .. }
+            | Body::LingerInterrupted { .. }
+            | Body::Owner => {
                 // Neither begins a story: an error may pass, and a socket that never connected is destroyed too.
                 if let Some(entry) = self.stories.get_mut(&event.sock) {
                     entry.story.note(event);
@@ -170,6 +184,18 @@ impl StoryTable {
         while let Some(due) = pop_due(&mut self.waiting, now_ns) {
             self.tell_due(&due, tell);
         }
+    }
+
+    /// Stories that are due by `until_ns`, still held by somebody, and nobody was seen.
+    pub fn unowned(&self, until_ns: u64) -> impl Iterator<Item = Unowned> {
+        let due = self.waiting.iter().take_while(move |due| due.at_ns <= until_ns);
+        due.filter_map(|due| {
+            let entry = self.stories.get(&due.sock).filter(|entry| entry.story.first_ns == due.first_ns)?;
+            let wanted = !entry.told && entry.story.inode != 0 && entry.story.anybody().is_none();
+            // Before the story is told, in a recording too.
+            let ns = due.at_ns.saturating_sub(1);
+            wanted.then_some(Unowned { sock: due.sock, ns, inode: entry.story.inode })
+        })
     }
 
     /// Tells every story that has an end, ready or not: nothing more will come.

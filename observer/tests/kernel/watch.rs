@@ -4,8 +4,10 @@
 //! assertion that expects it, so what is left at the end was expected by nobody.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -23,21 +25,29 @@ const READY: Duration = Duration::from_secs(10);
 /// For what an observer said that has been interrupted.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
+/// The observer under test.
+fn observer() -> OsString {
+    std::env::var_os("OBSERVER_TEST_BIN").unwrap_or_else(|| OsString::from(env!("CARGO_BIN_EXE_observer")))
+}
+
 pub(crate) struct Watch {
     observer: RefCell<Child>,
     lines: Receiver<Value>,
     /// All that came, in order, with whether a test has taken it.
     seen: RefCell<Vec<(Value, bool)>>,
     messages: Receiver<String>,
+    /// What it recorded, which must replay to the same lines.
+    recording: PathBuf,
+    netns: u64,
 }
 
 impl Watch {
     /// Starts the observer and waits until it says that it is ready.
     pub(crate) fn start(netns: u64) -> io::Result<Self> {
-        let binary = std::env::var_os("OBSERVER_TEST_BIN");
-        let mut command =
-            Command::new(binary.unwrap_or_else(|| OsString::from(env!("CARGO_BIN_EXE_observer"))));
-        command.args(["trace", "--output", "json"]);
+        let mut command = Command::new(observer());
+        // Unique while the namespace is: one observer at a time watches it.
+        let recording = std::env::temp_dir().join(format!("observer-{}-{netns}.jsonl", std::process::id()));
+        command.args(["trace", "--output", "json", "--record"]).arg(&recording);
         let mut observer =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
 
@@ -57,7 +67,8 @@ impl Watch {
         let errors = BufReader::new(observer.stderr.take().expect("a pipe was asked for"));
         thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
 
-        let watch = Self { observer: RefCell::new(observer), lines, seen: RefCell::default(), messages };
+        let observer = RefCell::new(observer);
+        let watch = Self { observer, lines, seen: RefCell::default(), messages, recording, netns };
         watch.await_ready();
         Ok(watch)
     }
@@ -126,7 +137,24 @@ impl Watch {
         let mut seen = self.seen.borrow_mut();
         // Until the output is closed, which it is: the observer has ended.
         seen.extend(self.lines.iter().map(|line| (line, false)));
+        self.replay(seen.iter().map(|(line, _)| line.clone()));
         seen.iter().filter(|(_, taken)| !taken).map(|(line, _)| line.clone()).collect()
+    }
+
+    /// Without the kernel, the recording must give the lines that came live.
+    fn replay(&self, live: impl Iterator<Item = Value>) {
+        let mut command = Command::new(observer());
+        command.args(["replay", "--output", "json"]).arg(&self.recording);
+        let output = command.stdin(Stdio::null()).output().expect("replaying the recording");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code().is_some_and(|code| code < 2), "the replay failed: {errors}");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let replayed = lines.filter(|line| line.pointer("/connection/netns") == Some(&self.netns.into()));
+        let (live, replayed) = (comparable(live), comparable(replayed));
+        let missing: Vec<_> = live.difference(&replayed).collect();
+        let added: Vec<_> = replayed.difference(&live).collect();
+        assert!(missing.is_empty() && added.is_empty(), "live: {missing:#?}\nreplayed: {added:#?}");
     }
 
     fn interrupt(&self) -> Option<ExitStatus> {
@@ -155,8 +183,21 @@ impl Watch {
     }
 }
 
+/// Lines without what a replay cannot know: the names of another host's cgroups.
+fn comparable(lines: impl Iterator<Item = Value>) -> BTreeSet<String> {
+    let without = |mut line: Value| {
+        if let Some(process) = line.get_mut("process").and_then(Value::as_object_mut) {
+            process.retain(|key, _| !matches!(key.as_str(), "cgroup" | "unit" | "container"));
+        }
+        line.to_string()
+    };
+    lines.map(without).collect()
+}
+
 impl Drop for Watch {
     fn drop(&mut self) {
+        // Not there when it never got ready.
+        std::fs::remove_file(&self.recording).ok();
         // Fails only when it has ended and been waited for.
         let observer = self.observer.get_mut();
         if observer.kill().is_ok() {
