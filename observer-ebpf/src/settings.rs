@@ -28,6 +28,9 @@ pub(crate) static TCP_WINDOW_LEN: u32 = 0;
 pub(crate) static RESET_REASON_ARG: u32 = ABSENT;
 
 #[unsafe(no_mangle)]
+pub(crate) static TASK_BTF: u32 = 0;
+
+#[unsafe(no_mangle)]
 pub(crate) static SOCK_KEY: u64 = 0;
 
 /// The value user space set; the compiler must not take the initial one for granted.

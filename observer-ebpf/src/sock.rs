@@ -112,9 +112,10 @@ impl Sock {
     /// Writes everything a record says of a full socket, and gives its flags. None, with nothing of use written,
     /// when it is not TCP's.
     ///
-    /// `in_call` is false where a system call cannot be what runs, so that its marks are not looked for.
+    /// `in_call` is false where a system call cannot be what runs, so that its marks are not looked for. Without
+    /// `queues` all sequence numbers but `write_seq` are left zero: they matter when the connection is over.
     #[inline(always)]
-    pub(crate) fn view(self, in_call: bool, to: *mut Socket) -> Option<u32> {
+    pub(crate) fn view(self, in_call: bool, queues: bool, to: *mut Socket) -> Option<u32> {
         let mut scratch = Scratch::new();
         scratch.load(self.0, COMMON_BYTES);
         let num: u16 = scratch.get(get(&SK_NUM));
@@ -158,19 +159,27 @@ impl Sock {
             }
         }
 
-        let at = |field: &'static u32| get(field) - get(&TCP_WINDOW);
-        scratch.load(self.0 + u64::from(get(&TCP_WINDOW)), get(&TCP_WINDOW_LEN));
         // SAFETY: as above; now every field is written.
         unsafe {
             addr_of_mut!((*to).inode).write(inode);
             addr_of_mut!((*to).flags).write(flags);
-            addr_of_mut!((*to).rcv_nxt).write(scratch.get(at(&TP_RCV_NXT)));
-            addr_of_mut!((*to).copied_seq).write(scratch.get(at(&TP_COPIED_SEQ)));
-            addr_of_mut!((*to).snd_nxt).write(scratch.get(at(&TP_SND_NXT)));
-            addr_of_mut!((*to).snd_una).write(scratch.get(at(&TP_SND_UNA)));
-            let write_seq = scratch.find(self.0, &TP_WRITE_SEQ, &TCP_WINDOW, &TCP_WINDOW_LEN);
-            addr_of_mut!((*to).write_seq).write(write_seq);
             addr_of_mut!((*to).pad).write(0);
+            if queues {
+                let at = |field: &'static u32| get(field) - get(&TCP_WINDOW);
+                scratch.load(self.0 + u64::from(get(&TCP_WINDOW)), get(&TCP_WINDOW_LEN));
+                addr_of_mut!((*to).rcv_nxt).write(scratch.get(at(&TP_RCV_NXT)));
+                addr_of_mut!((*to).copied_seq).write(scratch.get(at(&TP_COPIED_SEQ)));
+                addr_of_mut!((*to).snd_nxt).write(scratch.get(at(&TP_SND_NXT)));
+                addr_of_mut!((*to).snd_una).write(scratch.get(at(&TP_SND_UNA)));
+                let write_seq = scratch.find(self.0, &TP_WRITE_SEQ, &TCP_WINDOW, &TCP_WINDOW_LEN);
+                addr_of_mut!((*to).write_seq).write(write_seq);
+            } else {
+                addr_of_mut!((*to).rcv_nxt).write(0);
+                addr_of_mut!((*to).copied_seq).write(0);
+                addr_of_mut!((*to).snd_nxt).write(0);
+                addr_of_mut!((*to).snd_una).write(0);
+                addr_of_mut!((*to).write_seq).write(read(self.0, &TP_WRITE_SEQ));
+            }
         }
         Some(flags)
     }

@@ -58,14 +58,14 @@ pub fn classify(story: &Story) -> Verdict {
     }
 }
 
-/// Who closed, else who was seen with the socket, else who connected.
+/// Who closed, else who was seen with the socket.
 fn process(story: &Story, ruling: &Ruling) -> Option<Task> {
     let closer = story.close_call.and_then(|call| call.task);
     let shutter = story.fin_sent.and_then(|fin| fin.task);
     // A killer from outside (`ss -K`) ends the connection too, but is no owner.
     let ender = story.end.and_then(|end| end.task).filter(|_| ruling.cause != Cause::SocketDestroyed);
     let acted = [shutter, closer, ender].into_iter().flatten().find(|task| !task.kthread);
-    acted.or_else(|| story.anybody())
+    acted.or(story.holder)
 }
 
 /// The end of a connection that the peer or a timer brought about is not our process's act, whatever it did after.

@@ -35,8 +35,6 @@ pub struct Opening {
     pub ns: u64,
     /// Who connected.
     pub by: Side,
-    /// The connecting process; None for an accepted connection.
-    pub task: Option<Task>,
 }
 
 /// Our FIN was queued.
@@ -185,12 +183,6 @@ impl Story {
     pub fn id(&self) -> String {
         // First sign and socket are unique together: a socket has one story at a time.
         format!("{:x}-{:04x}", self.first_ns, self.sock.0 & 0xffff)
-    }
-
-    /// Whoever was seen with the socket, the beginning included.
-    #[must_use]
-    pub fn anybody(&self) -> Option<Task> {
-        self.holder.or_else(|| self.opening.and_then(|opening| opening.task))
     }
 
     /// When a lingering `close()` gives up at the latest; None when it does not wait.

@@ -28,6 +28,9 @@ pub struct Field {
 /// The argument came with 6.10; [`ABSENT`] before.
 pub const RESET_REASON_ARG: &str = "RESET_REASON_ARG";
 
+/// Name of the global that is 1 where `bpf_get_current_task_btf` may be called (5.11 and later).
+pub const TASK_BTF: &str = "TASK_BTF";
+
 /// Name of the global that is XORed into socket pointers, so that no kernel address leaves the kernel.
 pub const SOCK_KEY: &str = "SOCK_KEY";
 
@@ -118,6 +121,12 @@ macro_rules! for_each_offset {
             TASK_EXIT_CODE: "task_struct" "exit_code" required;
             TASK_GROUP_LEADER: "task_struct" "group_leader" required;
             TASK_COMM: "task_struct" "comm" required;
+            TASK_CRED: "task_struct" "cred" required;
+            TASK_CGROUPS: "task_struct" "cgroups" optional;
+            CRED_UID: "cred" "uid" required;
+            CSS_SET_DFL_CGRP: "css_set" "dfl_cgrp" optional;
+            CGROUP_KN: "cgroup" "kn" optional;
+            KERNFS_ID: "kernfs_node" "id" optional;
         }
     };
 }

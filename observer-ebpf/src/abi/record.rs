@@ -150,8 +150,6 @@ pub mod flag {
 pub struct Opened {
     /// Common part.
     pub header: Header,
-    /// The connecting process; not set for an accepted connection.
-    pub task: Task,
     /// 1 we connected, 0 the peer did.
     pub by_us: u32,
     /// Zero.
@@ -284,7 +282,7 @@ const _: () = {
     assert!(size_of::<Task>() == 48);
     assert!(size_of::<Endpoints>() == 48);
     assert!(size_of::<Socket>() == 104);
-    assert!(size_of::<Opened>() == 80);
+    assert!(size_of::<Opened>() == 32);
     assert!(size_of::<StateChange>() == 184);
     assert!(size_of::<ResetSent>() == 40);
     assert!(size_of::<ResetReceived>() == 32);

@@ -32,7 +32,7 @@ fn on_write_error(sk: Sock, errno: i32) {
     emit_if(|record: *mut WriteError| {
         // SAFETY: the place is a WriteError's; `view` writes the socket, the rest is written here.
         unsafe {
-            if sk.view(false, addr_of_mut!((*record).socket)).is_none() {
+            if sk.view(false, true, addr_of_mut!((*record).socket)).is_none() {
                 return false;
             }
             addr_of_mut!((*record).header).write(sk.header(kind::WRITE_ERROR, true));

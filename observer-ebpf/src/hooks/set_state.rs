@@ -6,7 +6,7 @@ use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, progra
 use observer_ebpf::abi::record::{Opened, StateChange, flag, kind};
 
 use crate::{
-    emit::emit_if,
+    emit::{emit, emit_if},
     hooks::destroy,
     maps::{LINGERS, LISTENER_CLOSERS, note},
     sock::{
@@ -50,7 +50,9 @@ fn changed(sk: Sock, old: u32, new: u32) {
     emit_if(|record: *mut StateChange| {
         // SAFETY: the place is a StateChange's; `view` writes the socket, the rest is written here.
         unsafe {
-            let Some(flags) = sk.view(true, addr_of_mut!((*record).socket)) else { return false };
+            let Some(flags) = sk.view(true, new == CLOSE, addr_of_mut!((*record).socket)) else {
+                return false;
+            };
             let dead = flags & flag::DEAD != 0;
             let owned = flags & flag::OWNED != 0;
             let has_task = if owned {
@@ -95,16 +97,8 @@ fn closes_listener() -> bool {
     closed.is_some_and(|ns| now() - ns < LISTEN_STOP_NS)
 }
 
+/// Who connects shows himself at the end, or is found then by what he still holds.
 #[inline(always)]
 fn opened(sk: Sock, by_us: bool) {
-    emit_if(|record: *mut Opened| {
-        // SAFETY: the place is an Opened's; all of it is written here.
-        unsafe {
-            addr_of_mut!((*record).header).write(sk.header(kind::OPENED, by_us));
-            task::write(addr_of_mut!((*record).task), by_us);
-            addr_of_mut!((*record).by_us).write(u32::from(by_us));
-            addr_of_mut!((*record).pad).write(0);
-        }
-        true
-    });
+    emit(Opened { header: sk.header(kind::OPENED, false), by_us: u32::from(by_us), pad: 0 });
 }

@@ -5,11 +5,12 @@ use std::{hash::BuildHasher as _, hash::RandomState};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     maps::{MapData, PerCpuArray, RingBuf},
-    programs::{Program, ProgramError, RawTracePoint},
+    programs::{Program, ProgramError, ProgramType, RawTracePoint},
+    sys::{BpfHelper, is_helper_supported},
 };
 use observer_ebpf::abi::{
     counter,
-    offset::{RESET_REASON_ARG, SOCK_KEY},
+    offset::{RESET_REASON_ARG, SOCK_KEY, TASK_BTF},
     program::RING,
 };
 use thiserror::Error;
@@ -84,6 +85,9 @@ pub fn attach(plan: &Plan, btf: &KernelBtf, ring_bytes: u32) -> Result<Attached,
     let layout = btf.layout()?;
     let reason_arg = btf.tracepoint_enum_arg("tcp_send_reset", "sk_rst_reason");
     let reason_arg = reason_arg.unwrap_or(observer_ebpf::abi::offset::ABSENT);
+    let task_btf = is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf);
+    // A kernel that does not say reads the slower way.
+    let task_btf = u32::from(task_btf.unwrap_or(false));
     // Any number that user space cannot guess will do: records then tell sockets apart and not where they lie.
     let key: u64 = RandomState::new().hash_one(0u8);
 
@@ -93,6 +97,7 @@ pub fn attach(plan: &Plan, btf: &KernelBtf, ring_bytes: u32) -> Result<Attached,
         loader.override_global(global, value, false);
     }
     loader.override_global(RESET_REASON_ARG, &reason_arg, true);
+    loader.override_global(TASK_BTF, &task_btf, true);
     loader.override_global(SOCK_KEY, &key, true);
     loader.map_max_entries(RING, ring_bytes);
     // The object has no relocations against kernel types, so aya need not read the BTF a second time.

@@ -167,7 +167,8 @@ fn attempts_that_fail() {
     let connecting = || opened().with(|socket| socket.state = SynSent);
     let refused = connecting().reset_received().with(failed(111)).packet_to(Close);
     check("refused", &refused, ["refused", "refused", "none", "exact"]);
-    assert_eq!(verdict(&refused).process.map(|task| task.comm.to_string()).as_deref(), Some("opener"));
+    let closed = verdict(&refused.destroyed(0));
+    assert_eq!(closed.process.map(|task| task.comm.to_string()).as_deref(), Some("closer"));
     let silent = connecting().with(failed(110)).packet_to(Close);
     check("silence", &silent, ["timed_out", "connect_timeout", "none", "exact"]);
     let abandoned = connecting().close_to(Close);
@@ -189,8 +190,9 @@ fn resets_without_a_connection() {
 fn a_killer_is_no_owner() {
     let destroyed = opened().reset_sent(true, Some("TCP_STATE"), ABORTING).call_to(Close, false);
     let found = verdict(&destroyed);
-    assert_eq!(found.cause, Cause::SocketDestroyed);
-    assert_eq!(found.process.map(|task| task.comm.to_string()).as_deref(), Some("opener"));
+    assert_eq!((found.cause, found.process), (Cause::SocketDestroyed, None));
+    let found = verdict(&destroyed.destroyed(0));
+    assert_eq!(found.process.map(|task| task.comm.to_string()).as_deref(), Some("closer"));
     let disconnected = opened().call_to(Close, false).reset_sent(true, Some("TCP_STATE"), ABORTING);
     let found = verdict(&disconnected);
     assert_eq!(found.cause, Cause::Disconnect);
@@ -229,7 +231,7 @@ fn a_lost_record_leaves_an_inferred_verdict_or_none() {
     );
     let torn = opened().packet_to(Close);
     check("an end for no reason", &torn, ["unknown", "unknown", "none", "inferred"]);
-    assert_eq!(verdict(&torn).missing, [Missing::Trigger]);
+    assert_eq!(verdict(&torn).missing, [Missing::Trigger, Missing::Process]);
     let cut = opened().close_to(FinWait1);
     check("no end", &cut, ["unknown", "unknown", "local", "inferred"]);
     assert_eq!(verdict(&cut).missing, [Missing::End]);

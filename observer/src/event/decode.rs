@@ -80,7 +80,7 @@ pub fn decode(bytes: &[u8], names: &KernelNames) -> Result<Event, DecodeError> {
         kind::OPENED => {
             let r: record::Opened = view(kind, bytes)?;
             let by = if r.by_us == 1 { Side::Local } else { Side::Remote };
-            Ok(event(&r.header, Some(&r.task), Body::Opened { by }))
+            Ok(event(&r.header, None, Body::Opened { by }))
         }
         kind::STATE_CHANGE => {
             let r: record::StateChange = view(kind, bytes)?;

@@ -135,7 +135,7 @@ impl StoryTable {
         match &event.body {
             Body::Opened { by } => {
                 self.finish(event.sock, tell);
-                self.open(event.sock, Opening { ns: event.ns, by: *by, task: event.task });
+                self.open(event.sock, Opening { ns: event.ns, by: *by });
             }
             Body::StrayReset { .. } => tell(Told::StrayReset(event)),
             Body::WriteError { .. } => {
@@ -191,7 +191,7 @@ impl StoryTable {
         let due = self.waiting.iter().take_while(move |due| due.at_ns <= until_ns);
         due.filter_map(|due| {
             let entry = self.stories.get(&due.sock).filter(|entry| entry.story.first_ns == due.first_ns)?;
-            let wanted = !entry.told && entry.story.inode != 0 && entry.story.anybody().is_none();
+            let wanted = !entry.told && entry.story.inode != 0 && entry.story.holder.is_none();
             // Before the story is told, in a recording too.
             let ns = due.at_ns.saturating_sub(1);
             wanted.then_some(Unowned { sock: due.sock, ns, inode: entry.story.inode })

@@ -32,7 +32,7 @@ impl Script {
     /// Opened by us, at 1 ms.
     pub(crate) fn opened() -> Self {
         let mut script = Self::unseen();
-        script.push(Some(task("opener")), Body::Opened { by: Side::Local });
+        script.push(None, Body::Opened { by: Side::Local });
         script
     }
 
@@ -145,7 +145,7 @@ impl Script {
     pub(crate) fn story(&self) -> Story {
         let mut events = self.events.iter();
         let opening = events.clone().find_map(|event| match event.body {
-            Body::Opened { by } => Some(Opening { ns: event.ns, by, task: event.task }),
+            Body::Opened { by } => Some(Opening { ns: event.ns, by }),
             _ => None,
         });
         let first =

@@ -76,10 +76,7 @@ fn socket() -> record::Socket {
 fn every_kind() -> Vec<(Vec<u8>, &'static str)> {
     let header_of = header;
     vec![
-        (
-            bytes(&record::Opened { header: header_of(kind::OPENED, 1), task: task(), by_us: 1, pad: 0 }),
-            "opened",
-        ),
+        (bytes(&record::Opened { header: header_of(kind::OPENED, 0), by_us: 1, pad: 0 }), "opened"),
         (
             bytes(&record::StateChange {
                 header: header_of(kind::STATE_CHANGE, 1),
@@ -209,9 +206,14 @@ fn an_ipv6_socket_that_talks_ipv4_is_ipv4() {
 
 #[test]
 fn a_task_that_was_not_filled_in_is_no_task() {
-    let opened = record::Opened { header: header(kind::OPENED, 0), task: task(), by_us: 0, pad: 0 };
-    let event = decode(&bytes(&opened), &names()).unwrap();
-    assert_eq!((event.task, event.body), (None, Body::Opened { by: Side::Remote }));
+    let change = record::StateChange {
+        header: header(kind::STATE_CHANGE, 0),
+        task: task(),
+        socket: socket(),
+        old: 1,
+        new: 8,
+    };
+    assert_eq!(decode(&bytes(&change), &names()).unwrap().task, None);
 }
 
 #[test]
