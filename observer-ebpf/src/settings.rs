@@ -14,15 +14,15 @@ macro_rules! globals {
 
 for_each_offset!(globals);
 
-// The windows of `abi::offset::WINDOWS`.
+// BTF type ids, of `abi::offset::TYPES`, and whether they are of use.
 #[unsafe(no_mangle)]
-pub(crate) static SOCK_WINDOW: u32 = 0;
+pub(crate) static TYPED: u32 = 0;
 #[unsafe(no_mangle)]
-pub(crate) static SOCK_WINDOW_LEN: u32 = 0;
+pub(crate) static TYPE_TCP_SOCK: u32 = 0;
 #[unsafe(no_mangle)]
-pub(crate) static TCP_WINDOW: u32 = 0;
+pub(crate) static TYPE_SOCKET_ALLOC: u32 = 0;
 #[unsafe(no_mangle)]
-pub(crate) static TCP_WINDOW_LEN: u32 = 0;
+pub(crate) static TYPE_SK_BUFF: u32 = 0;
 
 #[unsafe(no_mangle)]
 pub(crate) static RESET_REASON_ARG: u32 = ABSENT;

@@ -2,19 +2,16 @@
 
 use core::ptr::addr_of_mut;
 
-use observer_ebpf::abi::{
-    offset::COMMON_BYTES,
-    record::{AF_INET, AF_INET6, Endpoints, Header, Socket, flag},
-};
+use observer_ebpf::abi::record::{AF_INET, AF_INET6, Endpoints, Header, Socket, flag};
 
 use crate::{
-    read::{Scratch, read, read_at},
+    read::{cast, read, read_at},
     settings::{
         DEV_NET, FILE_COUNT, FILE_REF, INET_SPORT, NET_INUM, SK_DADDR, SK_DPORT, SK_ERR, SK_FAMILY, SK_FLAGS,
         SK_LINGERTIME, SK_NET, SK_NUM, SK_OWNED, SK_PROTOCOL, SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET, SK_STATE,
         SK_V6_DADDR, SK_V6_RCV_SADDR, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER, SOCK_KEY,
-        SOCK_WINDOW, SOCK_WINDOW_LEN, SOCKET_FILE, SOCKET_INO, TCP_WINDOW, TCP_WINDOW_LEN, TP_COPIED_SEQ,
-        TP_IS_MPTCP, TP_RCV_NXT, TP_SND_NXT, TP_SND_UNA, TP_WRITE_SEQ, get, has,
+        SOCKET_FILE, SOCKET_INO, TP_COPIED_SEQ, TP_IS_MPTCP, TP_RCV_NXT, TP_SND_NXT, TP_SND_UNA,
+        TP_WRITE_SEQ, TYPE_SK_BUFF, TYPE_SOCKET_ALLOC, TYPE_TCP_SOCK, get, has,
     },
 };
 
@@ -36,42 +33,57 @@ pub(crate) mod state {
     pub(crate) const NEW_SYN_RECV: u32 = 12;
 }
 
-/// A `struct sock *`.
+/// A `struct sock *` of TCP: the common part of any kind of socket, the whole of a full one.
 #[derive(Clone, Copy)]
-pub(crate) struct Sock(pub(crate) u64);
+pub(crate) struct Sock {
+    /// As the kernel has it.
+    address: u64,
+    /// With its type, for reading.
+    typed: u64,
+}
 
 impl Sock {
     #[inline(always)]
+    pub(crate) fn new(address: u64) -> Self {
+        Self { address, typed: cast(address, &TYPE_TCP_SOCK) }
+    }
+
+    #[inline(always)]
+    fn get<T: Copy>(self, member: &'static u32) -> T {
+        read(self.typed, member)
+    }
+
+    #[inline(always)]
     pub(crate) fn is_tcp(self) -> bool {
-        read::<u16>(self.0, &SK_PROTOCOL) == IPPROTO_TCP
+        self.get::<u16>(&SK_PROTOCOL) == IPPROTO_TCP
     }
 
     #[inline(always)]
     pub(crate) fn state(self) -> u32 {
-        u32::from(read::<u8>(self.0, &SK_STATE))
+        u32::from(self.get::<u8>(&SK_STATE))
     }
 
     /// `sock_flag()` bits.
     #[inline(always)]
     pub(crate) fn kernel_flags(self) -> u32 {
-        read::<u64>(self.0, &SK_FLAGS) as u32 & flag::KERNEL_MASK
+        self.get::<u64>(&SK_FLAGS) as u32 & flag::KERNEL_MASK
     }
 
     /// Whether a system call holds the socket. Packets and timers run with the lock free, or wait in the backlog.
     #[inline(always)]
     pub(crate) fn is_owned(self) -> bool {
-        read::<u32>(self.0, &SK_OWNED) != 0
+        self.get::<u32>(&SK_OWNED) != 0
     }
 
     /// `inet_sport`: unlike `skc_num` it survives the unhashing before a CLOSE event.
     #[inline(always)]
     pub(crate) fn local_port(self) -> u16 {
-        u16::from_be(read(self.0, &INET_SPORT))
+        u16::from_be(self.get(&INET_SPORT))
     }
 
     #[inline(always)]
     pub(crate) fn remote_port(self) -> u16 {
-        u16::from_be(read(self.0, &SK_DPORT))
+        u16::from_be(self.get(&SK_DPORT))
     }
 
     /// Bits of [`flag`], but for CLOSING.
@@ -81,10 +93,10 @@ impl Sock {
         if self.is_owned() {
             flags |= flag::OWNED;
         }
-        if read::<u64>(self.0, &SK_SOCKET) != 0 {
+        if self.get::<u64>(&SK_SOCKET) != 0 {
             flags |= flag::HAS_SOCKET;
         }
-        if has(&TP_IS_MPTCP) && read::<u8>(self.0, &TP_IS_MPTCP) != 0 {
+        if has(&TP_IS_MPTCP) && self.get::<u8>(&TP_IS_MPTCP) != 0 {
             flags |= flag::MPTCP;
         }
         flags
@@ -93,7 +105,7 @@ impl Sock {
     /// What records call the socket: no kernel address leaves the kernel.
     #[inline(always)]
     pub(crate) fn name(self) -> u64 {
-        self.0 ^ get(&SOCK_KEY)
+        self.address ^ get(&SOCK_KEY)
     }
 
     #[inline(always)]
@@ -101,119 +113,114 @@ impl Sock {
         Header { kind, has_task: u32::from(has_task), ns: now(), sock: self.name() }
     }
 
-    /// Both ends of a TIME_WAIT socket, which shares only the common part with others.
+    /// Both ends; of a TIME_WAIT socket, which shares only the common part, with `local_port` from there.
     #[inline(always)]
-    pub(crate) fn endpoints_of_time_wait(self) -> Endpoints {
-        let mut scratch = Scratch::new();
-        scratch.load(self.0, COMMON_BYTES);
-        endpoints(&scratch, scratch.get(get(&SK_NUM)))
+    pub(crate) fn endpoints(self, local_port: u16) -> Endpoints {
+        let family: u16 = self.get(&SK_FAMILY);
+        let net: u64 = self.get(&SK_NET);
+        let (local, remote) = if family == AF_INET6 && has(&SK_V6_DADDR) {
+            (self.v6(&SK_V6_RCV_SADDR), self.v6(&SK_V6_DADDR))
+        } else {
+            (v4(self.get(&SK_RCV_SADDR)), v4(self.get(&SK_DADDR)))
+        };
+        Endpoints {
+            local,
+            remote,
+            local_port,
+            remote_port: self.remote_port(),
+            family,
+            pad: 0,
+            netns: read(net, &NET_INUM),
+            pad2: 0,
+        }
     }
 
-    /// Writes everything a record says of a full socket, and gives its flags. None, with nothing of use written,
-    /// when it is not TCP's.
-    ///
-    /// `in_call` is false where a system call cannot be what runs, so that its marks are not looked for. Without
-    /// `queues` all sequence numbers but `write_seq` are left zero: they matter when the connection is over.
+    /// `skc_num`: of every kind of socket, but cleared when one unhashes.
     #[inline(always)]
-    pub(crate) fn view(self, in_call: bool, queues: bool, to: *mut Socket) -> Option<u32> {
-        let mut scratch = Scratch::new();
-        scratch.load(self.0, COMMON_BYTES);
-        let num: u16 = scratch.get(get(&SK_NUM));
-        let local_port = if num == 0 { self.local_port() } else { num };
-        // SAFETY: the caller's place is a Socket's. What is written at once need not wait on the small stack.
-        unsafe {
-            addr_of_mut!((*to).endpoints).write(endpoints(&scratch, local_port));
-            addr_of_mut!((*to).state).write(u32::from(scratch.get::<u8>(get(&SK_STATE))));
-        }
-        let mut flags = scratch.get::<u64>(get(&SK_FLAGS)) as u32 & flag::KERNEL_MASK;
+    pub(crate) fn num(self) -> u16 {
+        self.get(&SK_NUM)
+    }
 
-        let at = |field: &'static u32| get(field) - get(&SOCK_WINDOW);
-        scratch.load(self.0 + u64::from(get(&SOCK_WINDOW)), get(&SOCK_WINDOW_LEN));
-        if scratch.get::<u16>(at(&SK_PROTOCOL)) != IPPROTO_TCP {
+    #[inline(always)]
+    fn v6(self, address: &'static u32) -> [u8; 16] {
+        let words: [u32; 4] = self.get(address);
+        // SAFETY: both are 16 bytes without padding.
+        unsafe { core::mem::transmute(words) }
+    }
+
+    /// Writes everything a record says of a full socket, and gives its flags. None, with nothing written, when it is
+    /// not TCP's.
+    ///
+    /// `in_call` is false where a system call cannot be what runs, so that its marks are not looked for.
+    #[inline(always)]
+    pub(crate) fn view(self, in_call: bool, to: *mut Socket) -> Option<u32> {
+        if !self.is_tcp() {
             return None;
         }
-        let owned = in_call && scratch.find::<u32>(self.0, &SK_OWNED, &SOCK_WINDOW, &SOCK_WINDOW_LEN) != 0;
-        let socket: u64 = scratch.get(at(&SK_SOCKET));
-        // SAFETY: as above.
-        unsafe {
-            addr_of_mut!((*to).lingertime).write(scratch.get(at(&SK_LINGERTIME)));
-            addr_of_mut!((*to).shutdown).write(u32::from(scratch.get::<u8>(at(&SK_SHUTDOWN))));
-            addr_of_mut!((*to).err).write(scratch.get(at(&SK_ERR)));
-        }
-
+        let mut flags = self.kernel_flags();
         let mut inode = 0;
+        let owned = in_call && self.is_owned();
         if owned {
             flags |= flag::OWNED;
         }
+        let socket: u64 = self.get(&SK_SOCKET);
         if socket != 0 {
             flags |= flag::HAS_SOCKET;
+            let socket = cast(socket, &TYPE_SOCKET_ALLOC);
             if owned {
-                let file = read::<u64>(socket, &SOCKET_FILE);
+                // `struct socket` is the first member of `struct socket_alloc` (include/net/sock.h, SOCK_INODE).
+                let file: u64 = read(socket, &SOCKET_FILE);
                 if file != 0 && is_last_reference(file) {
                     flags |= flag::CLOSING;
                 }
             }
             if flags & flag::CLOSING == 0 {
-                // `struct socket` is the first member of `struct socket_alloc` (include/net/sock.h, SOCK_INODE).
-                inode = read::<u64>(socket, &SOCKET_INO);
+                inode = read(socket, &SOCKET_INO);
             }
         }
-
-        // SAFETY: as above; now every field is written.
+        // SAFETY: the caller's place is a Socket's; every field is written.
         unsafe {
+            addr_of_mut!((*to).endpoints).write(self.endpoints(self.local_port()));
             addr_of_mut!((*to).inode).write(inode);
+            addr_of_mut!((*to).lingertime).write(self.get(&SK_LINGERTIME));
+            addr_of_mut!((*to).shutdown).write(u32::from(self.get::<u8>(&SK_SHUTDOWN)));
             addr_of_mut!((*to).flags).write(flags);
+            addr_of_mut!((*to).err).write(self.get(&SK_ERR));
+            addr_of_mut!((*to).state).write(self.state());
+            addr_of_mut!((*to).rcv_nxt).write(self.get(&TP_RCV_NXT));
+            addr_of_mut!((*to).copied_seq).write(self.get(&TP_COPIED_SEQ));
+            addr_of_mut!((*to).write_seq).write(self.get(&TP_WRITE_SEQ));
+            addr_of_mut!((*to).snd_nxt).write(self.get(&TP_SND_NXT));
+            addr_of_mut!((*to).snd_una).write(self.get(&TP_SND_UNA));
             addr_of_mut!((*to).pad).write(0);
-            if queues {
-                let at = |field: &'static u32| get(field) - get(&TCP_WINDOW);
-                scratch.load(self.0 + u64::from(get(&TCP_WINDOW)), get(&TCP_WINDOW_LEN));
-                addr_of_mut!((*to).rcv_nxt).write(scratch.get(at(&TP_RCV_NXT)));
-                addr_of_mut!((*to).copied_seq).write(scratch.get(at(&TP_COPIED_SEQ)));
-                addr_of_mut!((*to).snd_nxt).write(scratch.get(at(&TP_SND_NXT)));
-                addr_of_mut!((*to).snd_una).write(scratch.get(at(&TP_SND_UNA)));
-                let write_seq = scratch.find(self.0, &TP_WRITE_SEQ, &TCP_WINDOW, &TCP_WINDOW_LEN);
-                addr_of_mut!((*to).write_seq).write(write_seq);
-            } else {
-                addr_of_mut!((*to).rcv_nxt).write(0);
-                addr_of_mut!((*to).copied_seq).write(0);
-                addr_of_mut!((*to).snd_nxt).write(0);
-                addr_of_mut!((*to).snd_una).write(0);
-                addr_of_mut!((*to).write_seq).write(read(self.0, &TP_WRITE_SEQ));
-            }
         }
         Some(flags)
     }
-}
 
-/// Both ends from a loaded `sock_common`.
-#[inline(always)]
-fn endpoints(common: &Scratch, local_port: u16) -> Endpoints {
-    let family: u16 = common.get(get(&SK_FAMILY));
-    let v6 = family == AF_INET6 && has(&SK_V6_DADDR);
-    let net: u64 = common.get(get(&SK_NET));
-    let (local, remote) = if v6 {
-        (address(common, get(&SK_V6_RCV_SADDR)), address(common, get(&SK_V6_DADDR)))
-    } else {
-        (v4(common.get(get(&SK_RCV_SADDR))), v4(common.get(get(&SK_DADDR))))
-    };
-    Endpoints {
-        local,
-        remote,
-        local_port,
-        remote_port: u16::from_be(common.get(get(&SK_DPORT))),
-        family,
-        pad: 0,
-        netns: read(net, &NET_INUM),
-        pad2: 0,
+    /// `sk_err`.
+    #[inline(always)]
+    pub(crate) fn err(self) -> u32 {
+        self.get(&SK_ERR)
     }
-}
 
-/// An IPv6 address, word by word: the stack is read with the alignment of what is read.
-#[inline(always)]
-fn address(common: &Scratch, position: u32) -> [u8; 16] {
-    let words: [u64; 2] = [common.get(position), common.get(position + 8)];
-    // SAFETY: both are 16 bytes without padding.
-    unsafe { core::mem::transmute(words) }
+    /// `rcv_nxt` and `copied_seq`.
+    #[inline(always)]
+    pub(crate) fn receive_queue(self) -> (u32, u32) {
+        (self.get(&TP_RCV_NXT), self.get(&TP_COPIED_SEQ))
+    }
+
+    /// IPv4 or IPv6, whatever the protocol.
+    #[inline(always)]
+    pub(crate) fn is_internet(self) -> bool {
+        let family: u16 = self.get(&SK_FAMILY);
+        family == AF_INET || family == AF_INET6
+    }
+
+    /// Inode of the network namespace.
+    #[inline(always)]
+    pub(crate) fn netns(self) -> u32 {
+        read(self.get(&SK_NET), &NET_INUM)
+    }
 }
 
 /// An IPv4 address in network byte order, in its place in a record.
@@ -247,13 +254,21 @@ fn is_last_reference(file: u64) -> bool {
 }
 
 /// Both ends from the headers of a received segment: its destination is us. The payload is never read.
+///
+/// `listener` is the socket that the segment found, where there is one: `tcp_v4_rcv` has taken the segment from its
+/// device by then.
 #[inline(always)]
-pub(crate) fn endpoints_of_segment(skb: u64) -> Endpoints {
-    let head = read::<u64>(skb, &SKB_HEAD);
+pub(crate) fn endpoints_of_segment(skb: u64, listener: Option<Sock>) -> Endpoints {
+    let skb = cast(skb, &TYPE_SK_BUFF);
+    let head: u64 = read(skb, &SKB_HEAD);
     let ip = head + u64::from(read::<u16>(skb, &SKB_NETWORK_HEADER));
     let tcp = head + u64::from(read::<u16>(skb, &SKB_TRANSPORT_HEADER));
-    let dev = read::<u64>(skb, &SKB_DEV);
-    let netns = if dev == 0 { 0 } else { read(read::<u64>(dev, &DEV_NET), &NET_INUM) };
+    let netns = if let Some(listener) = listener {
+        listener.netns()
+    } else {
+        let dev: u64 = read(skb, &SKB_DEV);
+        if dev == 0 { 0 } else { read(read(dev, &DEV_NET), &NET_INUM) }
+    };
     // RFC 9293 section 3.1: source port, destination port. RFC 791 section 3.1 and RFC 8200 section 3: addresses.
     let v6 = read_at::<u8>(ip) >> 4 == 6;
     Endpoints {

@@ -3,9 +3,6 @@
 //! The list is written once, in [`for_each_offset!`](crate::for_each_offset): the BPF side turns each line into a
 //! global, user space into a BTF look-up. `required` fields must exist; an `optional` one that a kernel does not
 //! have stays [`ABSENT`] and the program does without.
-//!
-//! A read of kernel memory is a helper call, and calls are what the program's time goes into. So fields that lie
-//! together are read at once, a [`Window`] each, and cut out afterwards.
 
 /// Value of a global whose field this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
@@ -34,50 +31,19 @@ pub const TASK_BTF: &str = "TASK_BTF";
 /// Name of the global that is XORed into socket pointers, so that no kernel address leaves the kernel.
 pub const SOCK_KEY: &str = "SOCK_KEY";
 
-/// A stretch of a struct that is read in one go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// Name of the global that holds its first byte, a multiple of 8.
-    pub base: &'static str,
-    /// Name of the global that holds its length in bytes.
-    pub len: &'static str,
-    /// Globals of the fields in it; each is at most 8 bytes long, but for IPv6 addresses.
-    pub fields: &'static [&'static str],
-}
+/// Name of the global that is 1 where [`CAST_CALL`] has become a call of `bpf_rdonly_cast` (6.2 and later).
+pub const TYPED: &str = "TYPED";
 
-/// The scratch space into which a window is read, in 8-byte words; a kernel whose fields lie wider apart is refused.
-pub const WINDOW_WORDS: usize = 40;
+/// The helper number that stands for the kernel function `bpf_rdonly_cast` in the object: no helper has it. User space
+/// turns the calls into what they mean, since aya does not know kernel functions. Can go when it does.
+pub const CAST_CALL: u32 = 0x7fff_0001;
 
-/// Bytes of `struct sock_common` that are read: to the end of `skc_flags`, the last field in use.
-pub const COMMON_BYTES: u32 = 112;
+/// Name of the kernel function of [`CAST_CALL`].
+pub const CAST_FUNCTION: &str = "bpf_rdonly_cast";
 
-/// Every window beside the one of `sock_common`, which begins at 0 and has [`COMMON_BYTES`].
-pub const WINDOWS: [Window; 2] = [
-    Window {
-        base: "SOCK_WINDOW",
-        len: "SOCK_WINDOW_LEN",
-        fields: &["SK_ERR", "SK_SOCKET", "SK_PROTOCOL", "SK_SHUTDOWN", "SK_LINGERTIME"],
-    },
-    Window {
-        base: "TCP_WINDOW",
-        len: "TCP_WINDOW_LEN",
-        fields: &["TP_RCV_NXT", "TP_COPIED_SEQ", "TP_SND_NXT", "TP_SND_UNA"],
-    },
-];
-
-/// Fields that must lie within [`COMMON_BYTES`].
-pub const COMMON_FIELDS: [&str; 10] = [
-    "SK_FAMILY",
-    "SK_STATE",
-    "SK_FLAGS",
-    "SK_NET",
-    "SK_NUM",
-    "SK_DPORT",
-    "SK_DADDR",
-    "SK_RCV_SADDR",
-    "SK_V6_DADDR",
-    "SK_V6_RCV_SADDR",
-];
+/// Structs whose BTF type ids the program needs for casting: global, struct.
+pub const TYPES: [(&str, &str); 3] =
+    [("TYPE_TCP_SOCK", "tcp_sock"), ("TYPE_SOCKET_ALLOC", "socket_alloc"), ("TYPE_SK_BUFF", "sk_buff")];
 
 /// Calls `$m!` with every field: `GLOBAL: "struct" "path" required|optional;`.
 #[macro_export]

@@ -7,18 +7,11 @@
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use observer_ebpf::abi::record::{Destroyed, flag, kind};
 
-use crate::{
-    emit::emit,
-    maps::LAST_TOLD,
-    read::read,
-    settings::{TP_COPIED_SEQ, TP_RCV_NXT},
-    sock::Sock,
-    task,
-};
+use crate::{emit::emit, maps::LAST_TOLD, sock::Sock, task};
 
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 pub(crate) fn rt_destroy(ctx: RawTracePointContext) -> i32 {
-    on_destroy(Sock(ctx.arg(0)));
+    on_destroy(Sock::new(ctx.arg(0)));
     0
 }
 
@@ -29,7 +22,7 @@ fn on_destroy(sk: Sock) {
     }
     if sk.is_owned() {
         let done = sk.kernel_flags() & flag::DONE != 0;
-        let (rcv_nxt, copied_seq) = (read(sk.0, &TP_RCV_NXT), read(sk.0, &TP_COPIED_SEQ));
+        let (rcv_nxt, copied_seq) = sk.receive_queue();
         let header = sk.header(kind::DESTROYED, true);
         emit(Destroyed { header, task: task::current(), rcv_nxt, copied_seq, done: u32::from(done), pad: 0 });
     }
@@ -41,7 +34,7 @@ pub(crate) fn told(sk: Sock) {
     if let Some(last) = LAST_TOLD.get_ptr_mut(0) {
         // SAFETY: the map returned this CPU's slot. A packet's hook that comes in between overwrites it, and then
         // the socket is told twice, which does no harm.
-        unsafe { *last = sk.0 };
+        unsafe { *last = sk.name() };
     }
 }
 
@@ -51,7 +44,7 @@ fn was_told(sk: Sock) -> bool {
     let Some(last) = LAST_TOLD.get_ptr_mut(0) else { return false };
     // SAFETY: as above.
     unsafe {
-        let same = *last == sk.0;
+        let same = *last == sk.name();
         if same {
             *last = 0;
         }

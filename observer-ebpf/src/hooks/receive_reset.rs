@@ -10,7 +10,7 @@ use crate::{emit::emit, sock::Sock};
 
 #[raw_tracepoint(tracepoint = "tcp_receive_reset")]
 pub(crate) fn rt_recv_reset(ctx: RawTracePointContext) -> i32 {
-    on_receive_reset(Sock(ctx.arg(0)));
+    on_receive_reset(Sock::new(ctx.arg(0)));
     0
 }
 

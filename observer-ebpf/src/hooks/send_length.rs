@@ -5,9 +5,9 @@
 use core::ptr::addr_of_mut;
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
-use observer_ebpf::abi::record::{AF_INET, AF_INET6, WriteError, kind};
+use observer_ebpf::abi::record::{WriteError, kind};
 
-use crate::{emit::emit_if, hooks::signal::took_sigpipe, read::read, settings::SK_FAMILY, sock::Sock, task};
+use crate::{emit::emit_if, hooks::signal::took_sigpipe, sock::Sock, task};
 
 const EAGAIN: i32 = 11;
 const EPIPE: i32 = 32;
@@ -17,22 +17,21 @@ pub(crate) fn rt_send_length(ctx: RawTracePointContext) -> i32 {
     let ret: i32 = ctx.arg(1);
     // A full buffer of a non-blocking socket is not an error, and by far the most frequent refusal.
     if ret < 0 && ret != -EAGAIN {
-        on_write_error(Sock(ctx.arg(0)), -ret);
+        on_write_error(Sock::new(ctx.arg(0)), -ret);
     }
     0
 }
 
 #[inline(always)]
 fn on_write_error(sk: Sock, errno: i32) {
-    let family = read::<u16>(sk.0, &SK_FAMILY);
-    if family != AF_INET && family != AF_INET6 {
+    if !sk.is_internet() {
         return;
     }
     let sigpipe = errno == EPIPE && took_sigpipe();
     emit_if(|record: *mut WriteError| {
         // SAFETY: the place is a WriteError's; `view` writes the socket, the rest is written here.
         unsafe {
-            if sk.view(false, true, addr_of_mut!((*record).socket)).is_none() {
+            if sk.view(false, addr_of_mut!((*record).socket)).is_none() {
                 return false;
             }
             addr_of_mut!((*record).header).write(sk.header(kind::WRITE_ERROR, true));

@@ -22,7 +22,7 @@ pub(crate) fn rt_send_reset(ctx: RawTracePointContext) -> i32 {
     // The verifier takes a context argument only at a constant position: where BTF says another one than this,
     // the reason stays unknown and the socket's fields decide.
     let reason = if get(&RESET_REASON_ARG) == 2 { ctx.arg(2) } else { NO_REASON };
-    if !on_send_reset(Sock(ctx.arg(0)), ctx.arg(1), reason) {
+    if !on_send_reset(ctx.arg(0), ctx.arg(1), reason) {
         error!(&ctx, "tcp_send_reset: a socket that is not TCP's");
     }
     0
@@ -30,12 +30,19 @@ pub(crate) fn rt_send_reset(ctx: RawTracePointContext) -> i32 {
 
 /// False when the socket cannot be: only TCP sends these resets.
 #[inline(always)]
-fn on_send_reset(sk: Sock, skb: u64, reason: u32) -> bool {
-    let state = if sk.0 == 0 { 0 } else { sk.state() };
+fn on_send_reset(address: u64, skb: u64, reason: u32) -> bool {
+    if address == 0 {
+        if skb != 0 {
+            stray(endpoints_of_segment(skb, None), reason, 0);
+        }
+        return true;
+    }
+    let sk = Sock::new(address);
+    let state = sk.state();
     match state {
-        0 | LISTEN | NEW_SYN_RECV if skb != 0 => stray(endpoints_of_segment(skb), reason, state),
-        TIME_WAIT => stray(sk.endpoints_of_time_wait(), reason, state),
-        _ if sk.0 != 0 && sk.is_tcp() => {
+        LISTEN | NEW_SYN_RECV if skb != 0 => stray(endpoints_of_segment(skb, Some(sk)), reason, state),
+        TIME_WAIT => stray(sk.endpoints(sk.num()), reason, state),
+        _ if sk.is_tcp() => {
             let header = sk.header(kind::RESET_SENT, false);
             emit(ResetSent { header, reason, active: u32::from(skb == 0), state, flags: sk.flags() });
         }

@@ -21,7 +21,7 @@ const LISTEN_STOP_NS: u64 = 1_000_000_000;
 
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub(crate) fn rt_set_state(ctx: RawTracePointContext) -> i32 {
-    on_set_state(Sock(ctx.arg(0)), ctx.arg(1), ctx.arg(2));
+    on_set_state(Sock::new(ctx.arg(0)), ctx.arg(1), ctx.arg(2));
     0
 }
 
@@ -50,7 +50,7 @@ fn changed(sk: Sock, old: u32, new: u32) {
     emit_if(|record: *mut StateChange| {
         // SAFETY: the place is a StateChange's; `view` writes the socket, the rest is written here.
         unsafe {
-            let Some(flags) = sk.view(true, new == CLOSE, addr_of_mut!((*record).socket)) else {
+            let Some(flags) = sk.view(true, addr_of_mut!((*record).socket)) else {
                 return false;
             };
             let dead = flags & flag::DEAD != 0;

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path};
 
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
-use observer_ebpf::abi::offset::{ABSENT, COMMON_BYTES, COMMON_FIELDS, FIELDS, WINDOW_WORDS, WINDOWS};
+use observer_ebpf::abi::offset::{ABSENT, FIELDS, TYPES};
 use thiserror::Error;
 
 use crate::event::Reason;
@@ -37,12 +37,6 @@ pub enum BtfError {
         container: &'static str,
         /// Member path.
         path: &'static str,
-    },
-    /// Fields that the observer reads together lie too far apart.
-    #[error("this kernel's fields {fields:?} lie further apart than this observer was built for")]
-    Layout {
-        /// Globals of the fields.
-        fields: &'static [&'static str],
     },
 }
 
@@ -96,7 +90,7 @@ impl KernelBtf {
         }
     }
 
-    /// Every global of `abi::offset`: the fields' offsets and the windows they are read in.
+    /// Every field's offset, by its global.
     pub fn layout(&self) -> Result<Globals, BtfError> {
         let mut globals = Globals::new();
         for field in FIELDS {
@@ -109,29 +103,20 @@ impl KernelBtf {
             };
             globals.push((field.global, offset));
         }
-        let offset_of = |name: &str| {
-            let found = globals.iter().find(|(global, _)| *global == name);
-            found.map_or(ABSENT, |(_, offset)| *offset)
-        };
-        let fits_common = |name: &&str| {
-            let len = if name.starts_with("SK_V6") { 16 } else { 8 };
-            offset_of(name) == ABSENT || offset_of(name) <= COMMON_BYTES - len
-        };
-        if !COMMON_FIELDS.iter().all(fits_common) {
-            return Err(BtfError::Layout { fields: &COMMON_FIELDS });
-        }
-        let mut windows = Globals::new();
-        for window in WINDOWS {
-            let offsets = window.fields.iter().map(|name| offset_of(name));
-            let base = offsets.clone().min().unwrap_or(0) & !7;
-            let len = offsets.max().unwrap_or(0) + 8 - base;
-            if usize::try_from(len).map_or(true, |len| len > WINDOW_WORDS * 8) {
-                return Err(BtfError::Layout { fields: window.fields });
-            }
-            windows.extend([(window.base, base), (window.len, len)]);
-        }
-        globals.extend(windows);
         Ok(globals)
+    }
+
+    /// BTF type id of a kernel function.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<u32> {
+        let id = self.types.id_of(name)?;
+        matches!(self.types.from_id(id), Some(TypeVariant::Func(_))).then_some(id)
+    }
+
+    /// Type ids of the structs that are cast to, by their globals; None when one is not there.
+    #[must_use]
+    pub fn type_ids(&self) -> Option<Globals> {
+        TYPES.iter().map(|(global, name)| Some((*global, *self.structs.get(*name)?))).collect()
     }
 
     /// Names of an enum's values by number, with the common prefix cut. Empty when there is no such enum.

@@ -10,19 +10,20 @@ use aya::{
 };
 use observer_ebpf::abi::{
     counter,
-    offset::{RESET_REASON_ARG, SOCK_KEY, TASK_BTF},
+    offset::{ABSENT, CAST_FUNCTION, RESET_REASON_ARG, SOCK_KEY, TASK_BTF, TYPED},
     program::RING,
 };
 use thiserror::Error;
 
 use super::{
-    btf::{BtfError, KernelBtf},
+    btf::{BtfError, Globals, KernelBtf},
+    cast,
     plan::Plan,
 };
 use crate::{event::decode::KernelNames, source::clock};
 
 /// The BPF object, built by build.rs.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf"));
 
 /// Why the kernel did not take it.
 #[derive(Debug, Error)]
@@ -78,30 +79,54 @@ pub struct Attached {
 }
 
 /// Loads the object with this kernel's offsets and attaches what the plan says.
+///
+/// Where the kernel has `bpf_rdonly_cast`, programs that read by it are tried first, since they take a fraction of the
+/// time; a kernel that refuses them gets those that read by helper calls.
 pub fn attach(plan: &Plan, btf: &KernelBtf, ring_bytes: u32) -> Result<Attached, LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
+    let typed = btf.function(CAST_FUNCTION).and_then(|function| cast::with_casts(OBJECT, function));
+    if let Some((object, types)) = typed.zip(btf.type_ids()) {
+        match attach_object(plan, btf, ring_bytes, &object, &types) {
+            Err(error @ LoadError::Program { .. }) => {
+                log::warn!("reading kernel structs the slower way, since the kernel refuses {CAST_FUNCTION}");
+                eprintln!("{:#}", anyhow::Error::new(error));
+            }
+            attached => return attached,
+        }
+    }
+    attach_object(plan, btf, ring_bytes, OBJECT, &Globals::new())
+}
+
+fn attach_object(
+    plan: &Plan,
+    btf: &KernelBtf,
+    ring_bytes: u32,
+    object: &[u8],
+    types: &Globals,
+) -> Result<Attached, LoadError> {
     let layout = btf.layout()?;
-    let reason_arg = btf.tracepoint_enum_arg("tcp_send_reset", "sk_rst_reason");
-    let reason_arg = reason_arg.unwrap_or(observer_ebpf::abi::offset::ABSENT);
+    let reason_arg = btf.tracepoint_enum_arg("tcp_send_reset", "sk_rst_reason").unwrap_or(ABSENT);
     let task_btf = is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf);
     // A kernel that does not say reads the slower way.
     let task_btf = u32::from(task_btf.unwrap_or(false));
+    let typed = u32::from(!types.is_empty());
     // Any number that user space cannot guess will do: records then tell sockets apart and not where they lie.
     let key: u64 = RandomState::new().hash_one(0u8);
 
     let mut loader = EbpfLoader::new();
-    for (global, value) in &layout {
+    for (global, value) in layout.iter().chain(types) {
         // A field that no program reads is not in the object.
         loader.override_global(global, value, false);
     }
     loader.override_global(RESET_REASON_ARG, &reason_arg, true);
     loader.override_global(TASK_BTF, &task_btf, true);
+    loader.override_global(TYPED, &typed, true);
     loader.override_global(SOCK_KEY, &key, true);
     loader.map_max_entries(RING, ring_bytes);
     // The object has no relocations against kernel types, so aya need not read the BTF a second time.
-    let mut ebpf = loader.btf(None).load(OBJECT).map_err(object_error)?;
+    let mut ebpf = loader.btf(None).load(object).map_err(object_error)?;
 
     let mut programs = Vec::new();
     for hook in &plan.hooks {
