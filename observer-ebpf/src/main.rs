@@ -22,6 +22,8 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod again;
+#[cfg(target_arch = "bpf")]
 mod emit;
 #[cfg(target_arch = "bpf")]
 mod hooks;

@@ -41,6 +41,22 @@ pub(crate) fn note(map: &LruHashMap<u64, u64>, thread: u64, value: u64) {
 #[map]
 pub(crate) static LAST_TOLD: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
+/// Keys of the events that a hook's first program handled last, on one CPU (see `again.rs`).
+#[repr(C)]
+pub(crate) struct Ran {
+    pub(crate) next: u64,
+    pub(crate) keys: [u64; Self::KEYS],
+}
+
+impl Ran {
+    /// A power of two, more than the packets that can come between a hook's two programs.
+    pub(crate) const KEYS: usize = 4;
+}
+
+/// By `again::Hook`.
+#[map]
+pub(crate) static RAN: PerCpuArray<Ran> = PerCpuArray::with_max_entries(3, 0);
+
 /// Adds one to a counter of `abi::counter`.
 #[inline(always)]
 pub(crate) fn count(index: u32) {

@@ -6,11 +6,24 @@
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use observer_ebpf::abi::record::{ResetReceived, kind};
 
-use crate::{emit::emit, sock::Sock};
+use crate::{
+    again::{Hook, has_run, runs},
+    emit::emit,
+    sock::Sock,
+};
 
 #[raw_tracepoint(tracepoint = "tcp_receive_reset")]
 pub(crate) fn rt_recv_reset(ctx: RawTracePointContext) -> i32 {
+    runs(Hook::ReceiveReset, ctx.arg(0));
     on_receive_reset(Sock::new(ctx.arg(0)));
+    0
+}
+
+#[raw_tracepoint(tracepoint = "tcp_receive_reset")]
+pub(crate) fn rt_recv_reset2(ctx: RawTracePointContext) -> i32 {
+    if !has_run(Hook::ReceiveReset, ctx.arg(0)) {
+        on_receive_reset(Sock::new(ctx.arg(0)));
+    }
     0
 }
 

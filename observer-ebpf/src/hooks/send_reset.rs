@@ -9,6 +9,7 @@ use aya_log_ebpf::error;
 use observer_ebpf::abi::record::{Endpoints, Header, NO_REASON, ResetSent, StrayReset, kind};
 
 use crate::{
+    again::{Hook, has_run, runs},
     emit::emit,
     settings::{RESET_REASON_ARG, get},
     sock::{
@@ -19,13 +20,33 @@ use crate::{
 
 #[raw_tracepoint(tracepoint = "tcp_send_reset")]
 pub(crate) fn rt_send_reset(ctx: RawTracePointContext) -> i32 {
+    runs(Hook::SendReset, key(&ctx));
+    handle(&ctx);
+    0
+}
+
+#[raw_tracepoint(tracepoint = "tcp_send_reset")]
+pub(crate) fn rt_send_reset2(ctx: RawTracePointContext) -> i32 {
+    if !has_run(Hook::SendReset, key(&ctx)) {
+        handle(&ctx);
+    }
+    0
+}
+
+/// Either may be NULL, not both; turned, so that they do not cancel out.
+#[inline(always)]
+fn key(ctx: &RawTracePointContext) -> u64 {
+    ctx.arg::<u64>(0) ^ ctx.arg::<u64>(1).rotate_left(8)
+}
+
+#[inline(always)]
+fn handle(ctx: &RawTracePointContext) {
     // The verifier takes a context argument only at a constant position: where BTF says another one than this,
     // the reason stays unknown and the socket's fields decide.
     let reason = if get(&RESET_REASON_ARG) == 2 { ctx.arg(2) } else { NO_REASON };
     if !on_send_reset(ctx.arg(0), ctx.arg(1), reason) {
-        error!(&ctx, "tcp_send_reset: a socket that is not TCP's");
+        error!(ctx, "tcp_send_reset: a socket that is not TCP's");
     }
-    0
 }
 
 /// False when the socket cannot be: only TCP sends these resets.

@@ -6,6 +6,7 @@ use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, progra
 use observer_ebpf::abi::record::{Opened, StateChange, flag, kind};
 
 use crate::{
+    again::{Hook, has_run, runs},
     emit::{emit, emit_if},
     hooks::destroy,
     maps::{LINGERS, LISTENER_CLOSERS, note},
@@ -21,12 +22,28 @@ const LISTEN_STOP_NS: u64 = 1_000_000_000;
 
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub(crate) fn rt_set_state(ctx: RawTracePointContext) -> i32 {
-    on_set_state(Sock::new(ctx.arg(0)), ctx.arg(1), ctx.arg(2));
+    runs(Hook::SetState, key(&ctx));
+    on_set_state(ctx.arg(0), ctx.arg(1), ctx.arg(2));
     0
 }
 
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+pub(crate) fn rt_set_state2(ctx: RawTracePointContext) -> i32 {
+    if !has_run(Hook::SetState, key(&ctx)) {
+        on_set_state(ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    }
+    0
+}
+
+/// The socket and the change: the upper bits of a kernel address are all the same, so the states find room there.
 #[inline(always)]
-fn on_set_state(sk: Sock, old: u32, new: u32) {
+fn key(ctx: &RawTracePointContext) -> u64 {
+    ctx.arg::<u64>(0) ^ (ctx.arg::<u64>(1) << 52) ^ (ctx.arg::<u64>(2) << 48)
+}
+
+#[inline(always)]
+fn on_set_state(address: u64, old: u32, new: u32) {
+    let sk = Sock::new(address);
     match (old, new) {
         // connect(): the caller holds the socket.
         (_, SYN_SENT) if sk.is_tcp() => opened(sk, true),

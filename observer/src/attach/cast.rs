@@ -15,7 +15,7 @@ const KERNEL_FUNCTION: u8 = 2 << 4;
 /// The object with every cast a call of the kernel function with this BTF id. None when there is none to make, or the
 /// object cannot be read, which its loader then says better.
 #[must_use]
-pub fn with_casts(object: &[u8], function: u32) -> Option<Vec<u8>> {
+pub(super) fn with_casts(object: &[u8], function: u32) -> Option<Vec<u8>> {
     let mut patched = object.to_vec();
     let mut casts = 0;
     let parsed = object::File::parse(object).ok()?;
@@ -53,7 +53,10 @@ mod tests {
         assert!(!changed.is_empty());
         for (before, after) in changed {
             assert_eq!((before[0], &before[4..]), (CALL, CAST_CALL.to_ne_bytes().as_slice()));
-            assert_eq!((after[0], after[1] >> 4, &after[4..]), (CALL, 2, 0x0102_0304_u32.to_ne_bytes().as_slice()));
+            assert_eq!(
+                (after[0], after[1] >> 4, &after[4..]),
+                (CALL, 2, 0x0102_0304_u32.to_ne_bytes().as_slice())
+            );
         }
         assert_eq!(with_casts(&patched, 1), None, "none is left");
         assert_eq!(with_casts(b"no object", 1), None);

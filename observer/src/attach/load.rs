@@ -1,6 +1,9 @@
 //! The plan carried out: the only caller of aya's load and attach.
 
-use std::{hash::BuildHasher as _, hash::RandomState};
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    os::fd::{AsFd as _, AsRawFd as _},
+};
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
@@ -75,6 +78,8 @@ pub struct Attached {
     /// What the kernel calls its numbers.
     pub names: KernelNames,
     programs: Vec<&'static str>,
+    /// Programs whose skipped runs nobody makes up for.
+    unguarded: Vec<&'static str>,
     counters: PerCpuArray<MapData, u64>,
 }
 
@@ -91,7 +96,7 @@ pub fn attach(plan: &Plan, btf: &KernelBtf, ring_bytes: u32) -> Result<Attached,
         match attach_object(plan, btf, ring_bytes, &object, &types) {
             Err(error @ LoadError::Program { .. }) => {
                 log::warn!("reading kernel structs the slower way, since the kernel refuses {CAST_FUNCTION}");
-                eprintln!("{:#}", anyhow::Error::new(error));
+                log::debug!("{:#}", anyhow::Error::new(error));
             }
             attached => return attached,
         }
@@ -111,7 +116,7 @@ fn attach_object(
     let task_btf = is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf);
     // A kernel that does not say reads the slower way.
     let task_btf = u32::from(task_btf.unwrap_or(false));
-    let typed = u32::from(!types.is_empty());
+    let can_cast = u32::from(!types.is_empty());
     // Any number that user space cannot guess will do: records then tell sockets apart and not where they lie.
     let key: u64 = RandomState::new().hash_one(0u8);
 
@@ -122,24 +127,30 @@ fn attach_object(
     }
     loader.override_global(RESET_REASON_ARG, &reason_arg, true);
     loader.override_global(TASK_BTF, &task_btf, true);
-    loader.override_global(TYPED, &typed, true);
+    loader.override_global(TYPED, &can_cast, true);
     loader.override_global(SOCK_KEY, &key, true);
     loader.map_max_entries(RING, ring_bytes);
     // The object has no relocations against kernel types, so aya need not read the BTF a second time.
     let mut ebpf = loader.btf(None).load(object).map_err(object_error)?;
 
-    let mut programs = Vec::new();
+    let (mut programs, mut unguarded) = (Vec::new(), Vec::new());
     for hook in &plan.hooks {
         if hook.mechanism.is_none() {
             continue;
         }
         let entry = hook.entry;
-        let failed = |source| LoadError::Program { program: entry.program, hook: entry.hook, source };
-        let program = ebpf.program_mut(entry.program).ok_or(LoadError::Absent(entry.program))?;
-        let program: &mut RawTracePoint = program.try_into().map_err(failed)?;
-        program.load().map_err(failed)?;
-        program.attach(entry.hook).map_err(failed)?;
-        programs.push(entry.program);
+        // In this order: the second does what the first was kept from.
+        for name in [Some(entry.program), entry.again].into_iter().flatten() {
+            let failed = |source| LoadError::Program { program: name, hook: entry.hook, source };
+            let program = ebpf.program_mut(name).ok_or(LoadError::Absent(name))?;
+            let program: &mut RawTracePoint = program.try_into().map_err(failed)?;
+            program.load().map_err(failed)?;
+            program.attach(entry.hook).map_err(failed)?;
+            programs.push(name);
+        }
+        if entry.again.is_none() {
+            unguarded.push(entry.program);
+        }
     }
 
     let map = |ebpf: &mut Ebpf, name| ebpf.take_map(name).ok_or(LoadError::Absent(name));
@@ -151,7 +162,7 @@ fn attach_object(
         reset_reasons: btf.enum_names("sk_rst_reason", "SK_RST_REASON_"),
         tick_ns: clock::tick_ns(),
     };
-    Ok(Attached { ebpf, ring, names, programs, counters })
+    Ok(Attached { ebpf, ring, names, programs, unguarded, counters })
 }
 
 impl Attached {
@@ -170,6 +181,19 @@ impl Attached {
             }
         }
         lost
+    }
+
+    /// How often the kernel left out a program because it was running on that CPU already, where no second program
+    /// made up for it; 0 before 5.12, which does not count.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        let misses = |name: &&'static str| -> Option<u64> {
+            let program: &RawTracePoint = self.ebpf.program(name)?.try_into().ok()?;
+            let path = format!("/proc/self/fdinfo/{}", program.fd().ok()?.as_fd().as_raw_fd());
+            let info = std::fs::read_to_string(path).ok()?;
+            info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
+        };
+        self.unguarded.iter().filter_map(misses).sum()
     }
 
     /// Run time (ns) and runs of each attached program, as far as the kernel counts them

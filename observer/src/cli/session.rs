@@ -187,6 +187,7 @@ impl Session {
         let mut lost: Vec<_> = names.into_iter().zip(self.attached.lost()).collect();
         let overflow = self.pipeline.overflow();
         lost.extend([
+            ("program_busy", self.attached.left_out()),
             ("undecodable", self.undecodable),
             ("story_table_full", overflow.stories),
             ("opening_table_full", overflow.openings),
@@ -196,8 +197,15 @@ impl Session {
 }
 
 /// Every reason of [`Session::lost`].
-pub(crate) const LOST_REASONS: [&str; 6] =
-    ["ring_full", "read_fault", "mark_refused", "undecodable", "story_table_full", "opening_table_full"];
+pub(crate) const LOST_REASONS: [&str; 7] = [
+    "ring_full",
+    "read_fault",
+    "mark_refused",
+    "program_busy",
+    "undecodable",
+    "story_table_full",
+    "opening_table_full",
+];
 
 /// CAP_BPF alone would do for loading, but the kernel's answer to its lack is a bare EPERM.
 fn require_root() -> anyhow::Result<()> {

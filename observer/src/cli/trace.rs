@@ -1,7 +1,12 @@
 //! `observer trace`: closes as they happen, without a daemon.
 
 use std::{
-    fs::OpenOptions, io::BufWriter, os::unix::fs::OpenOptionsExt as _, path::PathBuf, process::ExitCode,
+    fs::OpenOptions,
+    io::BufWriter,
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -39,6 +44,21 @@ struct Trace {
     output: Output,
     recorder: Option<(PathBuf, Recorder<BufWriter<std::fs::File>>)>,
     lost_told: u64,
+    lost_asked: Instant,
+}
+
+/// How often to ask what was lost; asking costs some system calls.
+const LOST_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Trace {
+    fn tell_lost(&mut self, session: &Session) {
+        let lost: u64 = session.lost().iter().map(|(_, lost)| lost).sum();
+        if lost > self.lost_told {
+            let new = lost - self.lost_told;
+            log::warn!("{new} records were lost (all together {lost}); some closes have no verdict");
+            self.lost_told = lost;
+        }
+    }
 }
 
 pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
@@ -48,10 +68,11 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     let recorder = args.record.clone().map(|path| recorder(path, &session, clock)).transpose()?;
     let output = Output::new(args.output, clock, Cgroups::new());
     let output = output.filtered(args.filter.filter(), args.filter.limit());
-    let mut trace = Trace { output, recorder, lost_told: 0 };
+    let mut trace = Trace { output, recorder, lost_told: 0, lost_asked: Instant::now() };
     log::info!("ready: {} hooks attached by {}; Ctrl-C ends", session.hooks(), session.mechanism());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(session.watch(&mut trace))?;
+    trace.tell_lost(&session);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -99,13 +120,9 @@ impl Watcher for Trace {
         if let Some((path, recorder)) = &mut self.recorder {
             recorder.flush().with_context(|| format!("writing the recording {}", path.display()))?;
         }
-        let lost: u64 = session.lost().iter().map(|(_, lost)| lost).sum();
-        if lost > self.lost_told {
-            log::warn!(
-                "{} records were lost (all together {lost}); some closes have no verdict",
-                lost - self.lost_told
-            );
-            self.lost_told = lost;
+        if self.lost_asked.elapsed() >= LOST_INTERVAL {
+            self.lost_asked = Instant::now();
+            self.tell_lost(session);
         }
         self.output.refresh_clock();
         self.output.flush().context("writing to stdout")

@@ -112,19 +112,6 @@ impl Watch {
         });
     }
 
-    /// How often the kernel has left out a program because it was running on that CPU already, by program. Nobody but
-    /// the kernel counts these events. Asked while the observer runs; it must be root's own.
-    pub(crate) fn left_out(&self) -> u64 {
-        let directory = format!("/proc/{}/fdinfo", self.observer.borrow().id());
-        let descriptors = std::fs::read_dir(directory).expect("the observer runs").flatten();
-        let texts = descriptors.filter_map(|descriptor| std::fs::read_to_string(descriptor.path()).ok());
-        let counts = texts.filter_map(|text| {
-            let count = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
-            count.trim().parse::<u64>().ok()
-        });
-        counts.sum()
-    }
-
     /// What it has said on standard error since it was ready.
     pub(crate) fn messages(&self) -> Vec<String> {
         self.messages.try_iter().collect()
