@@ -23,6 +23,13 @@ pub(crate) fn runs(hook: Hook, key: u64) {
     // SAFETY: the map returned this CPU's slot, and only the first program of the hook adds to it, which does not run
     // inside itself.
     unsafe {
+        for place in 0..Ran::KEYS {
+            if (*ran).keys[place] == 0 {
+                (*ran).keys[place] = key;
+                return;
+            }
+        }
+        // Full of notes that nobody took, since a packet came while the second program ran: the oldest goes.
         let place = ((*ran).next & (Ran::KEYS as u64 - 1)) as usize;
         (*ran).keys[place] = key;
         (*ran).next = (*ran).next.wrapping_add(1);
@@ -30,8 +37,6 @@ pub(crate) fn runs(hook: Hook, key: u64) {
 }
 
 /// The second program: whether the first has handled the event. Takes the note, since sockets come again.
-///
-/// The events in between, of packets that came between the two programs, are at most a few.
 #[inline(always)]
 pub(crate) fn has_run(hook: Hook, key: u64) -> bool {
     let Some(ran) = RAN.get_ptr_mut(hook as u32) else { return true };

@@ -49,7 +49,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// A power of two, more than the packets that can come between a hook's two programs.
+    /// A power of two. One is in use, and one more for each note that nobody took.
     pub(crate) const KEYS: usize = 4;
 }
 

@@ -167,7 +167,14 @@ fn of_one(expected: &Expected, reported: &mut Reported) -> Vec<String> {
         }
         line
     };
-    let close = expected.close.as_ref().and_then(|shows| one("close", shows, reported.closes.pop()));
+    let close = expected.close.as_ref().and_then(|shows| {
+        let (mut shows, line) = (shows.clone(), reported.closes.pop());
+        let orderly = line.as_ref().is_some_and(|line| line["cause"] == "orderly");
+        if expected.may_be_orderly && orderly {
+            shows["cause"] = "orderly".into();
+        }
+        one("close", &shows, line)
+    });
     let id = close.map(|line| line["id"].clone());
     for shows in &expected.errors {
         let mut shows = shows.clone();

@@ -24,6 +24,8 @@ pub(crate) struct Expected {
     pub(crate) remote: u16,
     /// None where there was never a socket.
     pub(crate) close: Option<Value>,
+    /// The peer's FIN may have brought the acknowledgement of ours: then it is `orderly` and not `peer_still_open`.
+    pub(crate) may_be_orderly: bool,
     /// Its failing writes, in order.
     pub(crate) errors: Vec<Value>,
     /// Resets sent from here for no live connection.
@@ -211,12 +213,17 @@ impl Side {
     /// There was no connection to say anything of.
     pub(crate) fn ends_nothing(self) -> Expected {
         let Self { local, remote, errors, resets, .. } = self;
-        Expected { local, remote, close: None, errors, resets }
+        Expected { local, remote, close: None, may_be_orderly: false, errors, resets }
     }
 }
 
 impl Expected {
     /// Adds to what must be said of the close.
+    /// Where the two sides close one right after the other.
+    pub(crate) fn or_orderly(self) -> Self {
+        Self { may_be_orderly: true, ..self }
+    }
+
     pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
         self.close.as_mut().expect("a close")[name] = value;
         self
