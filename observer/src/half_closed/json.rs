@@ -1,14 +1,12 @@
 //! Half-closed connections → JSON lines, in the words of the promised schema.
 
-use std::net::SocketAddr;
-
 use serde::Serialize;
 
 use super::{HalfClosed, summary};
 use crate::{
-    event::{Endpoints, Family, Side, Task},
+    event::Side,
     owner::Cgroups,
-    publish::json::SCHEMA,
+    publish::json::{Connection, Process, SCHEMA, connection, milliseconds, process},
     source::clock::ClockOffset,
 };
 
@@ -35,31 +33,6 @@ struct Line {
 }
 
 #[derive(Serialize)]
-struct Connection {
-    family: Family,
-    local: Address,
-    remote: Address,
-    netns: u32,
-    opened_by: &'static str,
-}
-
-#[derive(Serialize)]
-struct Address {
-    addr: String,
-    port: u16,
-}
-
-#[derive(Serialize)]
-struct Process {
-    pid: u32,
-    comm: String,
-    uid: u32,
-    cgroup: Option<String>,
-    unit: Option<String>,
-    container: Option<String>,
-}
-
-#[derive(Serialize)]
 struct Queued {
     unread: u32,
     unacked: u32,
@@ -75,7 +48,8 @@ pub fn line(socket: &HalfClosed, time: &str, cgroups: &mut Cgroups) -> String {
         time: time.to_owned(),
         side: socket.side,
         state: socket.state.name(),
-        connection: connection(&socket.endpoints),
+        // The kernel's table does not say who opened it.
+        connection: connection(&socket.endpoints, None),
         process: socket.holders.first().map(|holder| process(&holder.task, cgroups)),
         fd: socket.holders.first().map(|holder| holder.fd),
         holders: socket.holders.len(),
@@ -97,35 +71,4 @@ pub fn line(socket: &HalfClosed, time: &str, cgroups: &mut Cgroups) -> String {
 #[must_use]
 pub fn time(ns: u64) -> String {
     ClockOffset::now().rfc3339(ns)
-}
-
-fn connection(endpoints: &Endpoints) -> Connection {
-    let address = |end: SocketAddr| Address { addr: end.ip().to_string(), port: end.port() };
-    Connection {
-        family: endpoints.family(),
-        local: address(endpoints.local),
-        remote: address(endpoints.remote),
-        netns: endpoints.netns,
-        // The kernel's table does not say.
-        opened_by: "unknown",
-    }
-}
-
-fn process(task: &Task, cgroups: &mut Cgroups) -> Process {
-    let cgroup = cgroups.get(task.cgroup);
-    let cgroup = cgroup.as_deref();
-    Process {
-        pid: task.pid,
-        comm: task.comm.to_string(),
-        uid: task.uid,
-        cgroup: cgroup.map(|cgroup| cgroup.path.clone()),
-        unit: cgroup.and_then(|cgroup| cgroup.unit.clone()),
-        container: cgroup.and_then(|cgroup| cgroup.container.clone()),
-    }
-}
-
-/// Milliseconds with microsecond digits, as in every other line.
-#[expect(clippy::cast_precision_loss, reason = "microseconds of any age fit in 52 bits")]
-fn milliseconds(ns: u64) -> f64 {
-    (ns / 1000) as f64 / 1000.0
 }

@@ -3,7 +3,7 @@
 use super::{Age, HalfClosed};
 use crate::{
     event::{Side, State},
-    publish::sentence::span,
+    publish::sentence::{bytes, span},
 };
 
 /// The sentence, without a full stop.
@@ -30,7 +30,7 @@ fn not_closed(socket: &HalfClosed) -> String {
     match (socket.end_read, socket.queued.unread) {
         (Some(true), _) => format!("{who} has read to the end and not closed"),
         (_, 0) => format!("{who} has neither read the end nor closed"),
-        (_, unread) => format!("{who} has not, and left {} unread", bytes(unread.into())),
+        (_, unread) => format!("{who} has not, and left {} unread", bytes(unread)),
     }
 }
 
@@ -66,8 +66,4 @@ fn ago(age: Age) -> String {
         Age::AtLeast(ns) => format!(" at least {} ago", span(ns)),
         Age::Unknown => String::new(),
     }
-}
-
-fn bytes(count: u64) -> String {
-    if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
 }

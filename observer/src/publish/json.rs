@@ -86,8 +86,9 @@ struct LingerExpiredLine<'a> {
     configured_ms: u64,
 }
 
+/// Both ends, as in every line.
 #[derive(Serialize)]
-struct Connection {
+pub(crate) struct Connection {
     family: Family,
     local: Address,
     remote: Address,
@@ -101,8 +102,9 @@ struct Address {
     port: u16,
 }
 
+/// A process, as in every line.
 #[derive(Serialize)]
-struct Process {
+pub(crate) struct Process {
     pid: u32,
     comm: String,
     uid: u32,
@@ -223,7 +225,7 @@ fn stray(reset: &StrayReset, clock: ClockOffset) -> ResetLine<'_> {
     }
 }
 
-fn connection(endpoints: &Endpoints, opened_by: Option<Side>) -> Connection {
+pub(crate) fn connection(endpoints: &Endpoints, opened_by: Option<Side>) -> Connection {
     let address = |end: std::net::SocketAddr| Address { addr: end.ip().to_string(), port: end.port() };
     Connection {
         family: endpoints.family(),
@@ -238,7 +240,7 @@ fn connection(endpoints: &Endpoints, opened_by: Option<Side>) -> Connection {
     }
 }
 
-fn process(task: &Task, cgroups: &mut Cgroups) -> Process {
+pub(crate) fn process(task: &Task, cgroups: &mut Cgroups) -> Process {
     let cgroup = cgroups.get(task.cgroup);
     Process {
         pid: task.pid,
@@ -269,6 +271,6 @@ fn errors_by_name(errors: &BTreeMap<u32, u32>) -> BTreeMap<&'static str, u32> {
 
 /// Milliseconds with microsecond digits: more would be noise.
 #[expect(clippy::cast_precision_loss, reason = "microseconds of any duration here fit in 52 bits")]
-fn milliseconds(ns: u64) -> f64 {
+pub(crate) fn milliseconds(ns: u64) -> f64 {
     (ns / 1000) as f64 / 1000.0
 }

@@ -209,7 +209,8 @@ fn not_delivered(v: &Verdict) -> String {
     }
 }
 
-fn bytes(count: u32) -> String {
+pub(crate) fn bytes(count: impl Into<u64>) -> String {
+    let count = count.into();
     if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
 }
 
