@@ -11,6 +11,7 @@ mod diag;
 pub mod filter;
 pub mod gauges;
 pub mod json;
+pub mod lookout;
 mod namespace;
 mod summary;
 pub mod table;
@@ -88,8 +89,8 @@ pub enum Error {
     /// /proc cannot be read.
     #[error("looking through /proc for network namespaces")]
     Proc(#[source] ProcError),
-    /// No thread to enter namespaces with.
-    #[error("starting a thread to visit network namespaces")]
+    /// No thread to look from, or to enter namespaces with.
+    #[error("starting a thread to look at sockets")]
     Thread(#[source] io::Error),
     /// Neither built in nor to be loaded.
     #[error("this kernel cannot list its TCP sockets: the modules inet_diag and tcp_diag are missing")]

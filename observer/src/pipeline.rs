@@ -1,7 +1,7 @@
 //! event → story → verdict, joined: events in, [`Report`]s out. Used by every command, live or replayed.
 
 use crate::{
-    event::Event,
+    event::{Endpoints, Event, Side},
     report::Report,
     story::table::{Limits, Overflow, StoryTable, Told, Unowned},
 };
@@ -37,6 +37,11 @@ impl Pipeline {
     /// Connections that are about to be told, at `until_ns`, without anybody having been seen with them.
     pub fn unowned(&self, until_ns: u64) -> impl Iterator<Item = Unowned> {
         self.table.unowned(until_ns)
+    }
+
+    /// Connections that are half-closed now: which side has sent its FIN, and when (`CLOCK_MONOTONIC`, ns).
+    pub fn half_closed(&self) -> impl Iterator<Item = (Endpoints, Side, u64)> {
+        self.table.half_closed()
     }
 
     /// Connections whose end has begun.

@@ -185,6 +185,17 @@ impl Story {
         format!("{:x}-{:04x}", self.first_ns, self.sock.0 & 0xffff)
     }
 
+    /// Which side has sent its FIN while the other has not, and since when; None where neither or both have, or the
+    /// connection is over.
+    #[must_use]
+    pub const fn half_closed(&self) -> Option<(Side, u64)> {
+        match (self.end, self.fin_sent, self.peer_fin) {
+            (None, Some(fin), None) => Some((Side::Local, fin.ns)),
+            (None, None, Some(fin)) => Some((Side::Remote, fin.ns)),
+            _ => None,
+        }
+    }
+
     /// When a lingering `close()` gives up at the latest; None when it does not wait.
     ///
     /// `inet_release()`: an exiting process does not wait, a kernel thread that drops the last reference does.

@@ -1,6 +1,6 @@
 //! `observer run`: the daemon, in the foreground. Scrapes are served on the thread that drains the kernel.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{collections::HashMap, net::SocketAddr, process::ExitCode, time::Instant};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -13,7 +13,14 @@ use super::{
 use crate::{
     attach::plan::Mechanism,
     event::Event,
+    half_closed::{
+        Unseen,
+        gauges::{Gauges, gauges},
+        lookout::Lookout,
+        snapshot,
+    },
     owner::Cgroups,
+    pipeline::Pipeline,
     publish::{
         metrics::{Metrics, OwnerBy},
         server,
@@ -45,6 +52,11 @@ pub(crate) struct RunArgs {
 struct Daemon {
     metrics: Metrics,
     verdicts: Option<Output>,
+    lookout: Lookout<(Gauges, Unseen)>,
+    /// That looking fails was told, and it still does.
+    blind: bool,
+    /// That looking cannot see everything was told; once is enough.
+    unseen_told: bool,
     batches: u32,
     lost_told: u64,
 }
@@ -63,7 +75,9 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     let verdicts = args.verdicts.then(|| Output::new(Format::Text, ClockOffset::now(), Cgroups::none()));
     let registry = metrics.registry();
-    let mut daemon = Daemon { metrics, verdicts, batches: 0, lost_told: 0 };
+    let lookout = Lookout::new(Instant::now());
+    let mut daemon =
+        Daemon { metrics, verdicts, lookout, blind: false, unseen_told: false, batches: 0, lost_told: 0 };
     daemon.look(&session);
     runtime.block_on(async {
         let (stop, stopped) = oneshot::channel::<()>();
@@ -106,6 +120,42 @@ impl Daemon {
             self.lost_told = lost;
         }
     }
+
+    /// Half-closed connections: as the kernel's table has them, for how long as the stories know.
+    fn half_closed(&mut self, pipeline: &Pipeline) {
+        let look = || {
+            let seen: HashMap<_, _> =
+                pipeline.half_closed().map(|(ends, side, since_ns)| (ends, (side, since_ns))).collect();
+            move || {
+                let snapshot = snapshot(|ends, side| {
+                    let (closed, since_ns) = *seen.get(ends)?;
+                    (closed == side).then_some(since_ns)
+                })?;
+                Ok((gauges(&snapshot.sockets), snapshot.unseen))
+            }
+        };
+        let Some(found) = self.lookout.poll(Instant::now(), look) else { return };
+        self.metrics.half_closed(found.as_ref().ok().map(|(gauges, _)| gauges));
+        // Told when it begins, not every time.
+        match found {
+            Err(error) => {
+                if !std::mem::replace(&mut self.blind, true) {
+                    log::warn!("half-closed connections are not counted: {:#}", anyhow::Error::from(error));
+                }
+            }
+            Ok((_, unseen)) => {
+                self.blind = false;
+                if unseen != Unseen::default() && !std::mem::replace(&mut self.unseen_told, true) {
+                    let Unseen { namespaces, elsewhere, processes } = unseen;
+                    log::warn!(
+                        "not all half-closed connections are counted, or have an owner: {namespaces} network \
+                         namespaces, the namespaces of {elsewhere} processes and the descriptors of {processes} may \
+                         not be looked at"
+                    );
+                }
+            }
+        }
+    }
 }
 
 impl Watcher for Daemon {
@@ -127,6 +177,7 @@ impl Watcher for Daemon {
         if self.batches == 0 {
             self.look(session);
         }
+        self.half_closed(&session.pipeline);
         if let Some(output) = &mut self.verdicts {
             output.refresh_clock();
             output.flush().context("writing to stdout")?;

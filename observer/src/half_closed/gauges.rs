@@ -1,4 +1,4 @@
-//! Half-closed connections as gauges: how many each owner has, and for how long the oldest has been.
+//! Half-closed connections as gauges: how many each process has, and for how long the oldest has been.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,19 @@ use crate::event::{Side, Task};
 /// What one side left open.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SideGauges {
-    /// Connections by what their owner is called.
-    pub connections: BTreeMap<String, u64>,
+    /// How many each process holds, by process id; None are those that nobody was found to hold.
+    pub held: BTreeMap<Option<u32>, Held>,
     /// Age of the oldest, ns, or a lower bound of it; None without any of which something is known.
     pub oldest_ns: Option<u64>,
+}
+
+/// What one process holds.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The process; None for nobody.
+    pub task: Option<Task>,
+    /// Half-closed connections.
+    pub connections: u64,
 }
 
 /// Both sides.
@@ -23,16 +32,18 @@ pub struct Gauges {
     pub remote: SideGauges,
 }
 
-/// Counts. `owner` names the process that holds a connection; the first, where several do.
-pub fn gauges(sockets: &[HalfClosed], mut owner: impl FnMut(Option<&Task>) -> String) -> Gauges {
+/// Counts. A connection that several processes hold is the first one's.
+#[must_use]
+pub fn gauges(sockets: &[HalfClosed]) -> Gauges {
     let mut gauges = Gauges::default();
     for socket in sockets {
         let side = match socket.side {
             Side::Local => &mut gauges.local,
             Side::Remote => &mut gauges.remote,
         };
-        let owner = owner(socket.holders.first().map(|holder| &holder.task));
-        *side.connections.entry(owner).or_default() += 1;
+        let task = socket.holders.first().map(|holder| holder.task);
+        let held = side.held.entry(task.map(|task| task.pid)).or_insert(Held { task, connections: 0 });
+        held.connections += 1;
         side.oldest_ns = side.oldest_ns.max(socket.age.ns());
     }
     gauges

@@ -7,7 +7,7 @@ use super::{
     Age, HalfClosed, Queued,
     diag::{self, Info, Listed},
     filter::Filter,
-    gauges::gauges,
+    gauges::{SideGauges, gauges},
     json, summary, table,
 };
 use crate::{
@@ -213,13 +213,17 @@ fn the_holder_that_was_asked_for_is_the_one_that_is_shown() {
 }
 
 #[test]
-fn gauges_count_by_side_and_owner() {
-    let name = |task: Option<&Task>| task.map_or("none".to_owned(), |task| task.comm.to_string());
+fn gauges_count_by_side_and_process() {
     let older = HalfClosed { age: Age::Exact(100_000_000_000), ..leaked() };
-    let found = gauges(&[leaked(), older, orphan()], name);
-    assert_eq!(found.remote.connections.into_iter().collect::<Vec<_>>(), [("nginx".to_owned(), 2)]);
+    let other = HalfClosed { holders: vec![holder(13, "redis", 4), holder(12, "nginx", 4)], ..leaked() };
+    let found = gauges(&[leaked(), older, other, orphan()]);
+    let held = |side: &SideGauges| -> Vec<_> {
+        let held = side.held.values();
+        held.map(|held| (held.task.map(|task| task.comm.to_string()), held.connections)).collect()
+    };
+    assert_eq!(held(&found.remote), [(Some("nginx".to_owned()), 2), (Some("redis".to_owned()), 1)]);
     assert_eq!(found.remote.oldest_ns, Some(100_000_000_000));
-    assert_eq!(found.local.connections.into_iter().collect::<Vec<_>>(), [("none".to_owned(), 1)]);
+    assert_eq!(held(&found.local), [(None, 1)]);
     assert_eq!(found.local.oldest_ns, None);
 }
 

@@ -6,6 +6,7 @@
 
 mod connections;
 mod family;
+mod half_closed;
 mod own;
 mod owner;
 mod process;
@@ -13,14 +14,18 @@ mod process;
 use prometheus::{IntGauge, Registry};
 
 pub use self::owner::OwnerBy;
-use self::{connections::Connections, family::register, own::Own, owner::Owners, process::Process};
-use crate::{event::Event, report::Report};
+use self::{
+    connections::Connections, family::register, half_closed::HalfClosed, own::Own, owner::Owners,
+    process::Process,
+};
+use crate::{event::Event, half_closed::gauges::Gauges, report::Report};
 
 /// Everything that is exported.
 pub struct Metrics {
     registry: Registry,
     owners: Owners,
     connections: Connections,
+    half_closed: HalfClosed,
     own: Own,
 }
 
@@ -34,9 +39,10 @@ impl Metrics {
         );
         let owners = Owners::new(by, owner_limit, register(&registry, folded)?);
         let connections = Connections::new(&registry)?;
+        let half_closed = HalfClosed::new(&registry)?;
         let own = Own::new(&registry, lost_reasons)?;
         registry.register(Box::new(Process::new()?))?;
-        Ok(Self { registry, owners, connections, own })
+        Ok(Self { registry, owners, connections, half_closed, own })
     }
 
     /// What a scrape reads; it may do so at any time.
@@ -58,6 +64,14 @@ impl Metrics {
             Report::WriteError(failure) => self.connections.write_error(failure, owner),
             Report::StrayReset(reset) => self.connections.stray_reset(reset),
             Report::LingerExpired(_) => self.connections.linger_expired(owner),
+        }
+    }
+
+    /// Shows which connections are half-closed now; None hides them all, when that could not be told.
+    pub fn half_closed(&mut self, found: Option<&Gauges>) {
+        match found {
+            Some(found) => self.half_closed.show(found, &mut self.owners),
+            None => self.half_closed.hide(),
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{Opening, Story};
-use crate::event::{Body, Event, SockId, State};
+use crate::event::{Body, Endpoints, Event, Side, SockId, State};
 
 /// How long an ended connection that nobody holds waits for its last signs: a reset that late data provokes is
 /// traced after the socket's end, and records of two CPUs may overtake each other.
@@ -122,6 +122,14 @@ impl StoryTable {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.stories.is_empty()
+    }
+
+    /// Connections that are half-closed now: which side has sent its FIN, and when.
+    pub fn half_closed(&self) -> impl Iterator<Item = (Endpoints, Side, u64)> {
+        self.stories.values().filter_map(|Entry { story, .. }| {
+            let (side, since_ns) = story.half_closed()?;
+            Some((story.endpoints?, side, since_ns))
+        })
     }
 
     /// What did not fit so far.

@@ -32,7 +32,8 @@ pub(super) struct Connections {
     lost_bytes: Counters<2>,
 }
 
-const SIDES: [&str; 2] = ["local", "remote"];
+/// Local: this host has sent its FIN, the peer has not.
+pub(super) const SIDES: [&str; 2] = ["local", "remote"];
 const QUEUES: [&str; 3] = ["unread", "unacked", "unsent"];
 const SO_LINGER: &str = "so_linger";
 const FIN_WAIT2: &str = "fin_wait2";

@@ -9,6 +9,7 @@ use crate::{
         verdict::{Bytes, FirstClose, HalfClosed, Linger, LingerMode, LingerResult, Reset, Verdict},
     },
     event::{Body, Comm, Endpoints, Side, SockId, State, Task},
+    half_closed::gauges::{Gauges, Held, SideGauges},
     report::{LingerExpired, StrayReset, WriteFailure},
     story::LocalAction,
 };
@@ -83,6 +84,8 @@ fn every_metric_is_there_from_the_start_with_its_type_and_labels() {
         ("observer_tcp_fins_sent_total", "counter", &["action", "owner"]),
         ("observer_tcp_resets_sent_total", "counter", &["cause", "owner"]),
         ("observer_tcp_resets_received_total", "counter", &["cause", "owner"]),
+        ("observer_tcp_half_closed_connections", "gauge", &["owner", "side"]),
+        ("observer_tcp_half_closed_oldest_seconds", "gauge", &["side"]),
         ("observer_tcp_half_closed_seconds", "histogram", &["side"]),
         ("observer_tcp_linger_timeouts_total", "counter", &["kind", "owner"]),
         ("observer_tcp_linger_wait_seconds", "histogram", &["result"]),
@@ -156,6 +159,8 @@ fn other_closed_sets_are_there_as_zero() {
     assert_eq!(count("observer_tcp_linger_timeouts_total"), 2);
     assert_eq!(count("observer_tcp_linger_wait_seconds_count"), 3);
     assert_eq!(count("observer_tcp_half_closed_seconds_count"), 2);
+    assert_eq!(count("observer_tcp_half_closed_connections"), 2);
+    assert_eq!(count("observer_tcp_half_closed_oldest_seconds"), 2);
     // EPIPE with all 8 causes, four errnos with 7, nine with one.
     assert_eq!(count("observer_tcp_write_errors_total"), 45);
     assert_eq!(count("observer_tcp_lost_bytes_total"), 3);
@@ -336,6 +341,67 @@ fn totals_that_are_kept_elsewhere_are_followed() {
     assert_eq!(counted(&metrics, "observer_program_run_seconds_total"), [r#"{program="set_state"} 8"#]);
     assert_eq!(counted(&metrics, "observer_program_runs_total"), [r#"{program="set_state"} 8"#]);
     assert_eq!(counted(&metrics, "observer_tracked_connections"), [" 12"]);
+}
+
+fn held(side: &mut SideGauges, pid: u32, comm: Option<&str>, connections: u64) {
+    let task = comm.map(|comm| Task { pid, ..task(comm) });
+    side.held.insert(task.map(|task| task.pid), Held { task, connections });
+}
+
+#[test]
+fn half_closed_connections_are_shown_by_owner_and_leave_a_zero() {
+    let mut metrics = metrics();
+    let mut found = Gauges::default();
+    found.remote.oldest_ns = Some(90_500_000_000);
+    held(&mut found.remote, 1, Some("nginx"), 2);
+    held(&mut found.remote, 2, Some("nginx"), 3);
+    held(&mut found.remote, 3, Some("redis"), 1);
+    held(&mut found.local, 0, None, 4);
+    metrics.half_closed(Some(&found));
+    let connections = "observer_tcp_half_closed_connections";
+    assert_eq!(
+        counted(&metrics, connections),
+        [
+            r#"{owner="nginx",side="remote"} 5"#,
+            r#"{owner="none",side="local"} 4"#,
+            r#"{owner="redis",side="remote"} 1"#
+        ]
+    );
+    let oldest = "observer_tcp_half_closed_oldest_seconds";
+    assert_eq!(counted(&metrics, oldest), [r#"{side="remote"} 90.5"#]);
+
+    metrics.half_closed(Some(&Gauges::default()));
+    assert!(counted(&metrics, connections).is_empty() && counted(&metrics, oldest).is_empty());
+    let left = text(&metrics);
+    assert!(left.contains(&format!("{connections}{{owner=\"nginx\",side=\"remote\"}} 0\n")), "{left}");
+}
+
+#[test]
+fn what_could_not_be_told_is_not_shown_until_it_can_be() {
+    let mut metrics = metrics();
+    metrics.half_closed(None);
+    assert!(!text(&metrics).contains("\nobserver_tcp_half_closed_connections{"));
+    assert!(!text(&metrics).contains("\nobserver_tcp_half_closed_oldest_seconds{"));
+    metrics.half_closed(Some(&Gauges::default()));
+    for side in ["local", "remote"] {
+        let text = text(&metrics);
+        let zero = format!("\nobserver_tcp_half_closed_connections{{owner=\"none\",side=\"{side}\"}} 0\n");
+        assert!(text.contains(&zero), "{text}");
+    }
+}
+
+#[test]
+fn owners_of_half_closed_connections_are_bounded_too() {
+    let mut metrics = Metrics::new(OwnerBy::Comm, 1, &REASONS).unwrap();
+    let mut found = Gauges::default();
+    for (pid, comm) in [(1, "a"), (2, "b"), (3, "c")] {
+        held(&mut found.remote, pid, Some(comm), 1);
+    }
+    metrics.half_closed(Some(&found));
+    assert_eq!(
+        counted(&metrics, "observer_tcp_half_closed_connections"),
+        [r#"{owner="a",side="remote"} 1"#, r#"{owner="other",side="remote"} 2"#]
+    );
 }
 
 /// The prometheus crate (0.14) hashes label values one after the other with nothing between: two sets of values that

@@ -149,3 +149,22 @@ fn a_lingering_close_has_its_deadline_told_once() {
     assert_eq!(run.told, ["linger deadline"]);
     assert_eq!(run.table.stories.get(&SOCK).map(|entry| entry.told), Some(false));
 }
+
+#[test]
+fn a_connection_is_half_closed_from_one_fin_to_the_other() {
+    let half_closed = |script: &Script| -> Vec<_> {
+        let mut run = Run::new(Limits::default());
+        run.apply(&script.events);
+        run.table.half_closed().map(|(_, side, since_ns)| (side, since_ns)).collect()
+    };
+    let last = |script: &Script| script.events.last().unwrap().ns;
+    assert_eq!(half_closed(&Script::opened()), []);
+    let by_peer = Script::opened().packet_to(State::CloseWait);
+    assert_eq!(half_closed(&by_peer), [(Side::Remote, last(&by_peer))]);
+    assert_eq!(half_closed(&by_peer.close_to(State::LastAck)), []);
+    let by_us = Script::opened().close_to(State::FinWait1);
+    let since_ns = last(&by_us);
+    let by_us = by_us.orphan_to(State::FinWait2);
+    assert_eq!(half_closed(&by_us), [(Side::Local, since_ns)]);
+    assert_eq!(half_closed(&by_us.orphan_to(State::Close)), []);
+}

@@ -1,0 +1,72 @@
+//! Connections that are half-closed now, as the last look at the host found them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
+
+use super::{
+    connections::SIDES,
+    family::register,
+    owner::{NONE, Owners},
+};
+use crate::half_closed::gauges::Gauges;
+
+pub(super) struct HalfClosed {
+    connections: IntGaugeVec,
+    oldest: GaugeVec,
+    /// Connections by owner, for each of `SIDES`. An owner that has none left stays, with zero: a series that is
+    /// gone means that nobody could look. They are as few as there are owners with a name.
+    counts: [BTreeMap<Box<str>, u64>; 2],
+}
+
+impl HalfClosed {
+    /// Registers the families, with zeros for both sides and no owner.
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let connections = Opts::new(
+            "observer_tcp_half_closed_connections",
+            "Connections that one side (the label) has closed and the other has not, as of the last look.",
+        );
+        let oldest = Opts::new(
+            "observer_tcp_half_closed_oldest_seconds",
+            "For how long the oldest of them has been so; at least, where nobody saw its FIN. 0 without any.",
+        );
+        let families = Self {
+            connections: register(registry, IntGaugeVec::new(connections, &["side", "owner"]))?,
+            oldest: register(registry, GaugeVec::new(oldest, &["side"]))?,
+            counts: [const { BTreeMap::new() }; 2],
+        };
+        for side in SIDES {
+            families.connections.with_label_values(&[side, NONE]);
+            families.oldest.with_label_values(&[side]);
+        }
+        Ok(families)
+    }
+
+    /// Shows what was found.
+    pub(super) fn show(&mut self, found: &Gauges, owners: &mut Owners) {
+        for ((side, counts), found) in
+            SIDES.into_iter().zip(&mut self.counts).zip([&found.local, &found.remote])
+        {
+            for count in counts.values_mut() {
+                *count = 0;
+            }
+            // There also when it is zero, as from the start.
+            counts.entry(NONE.into()).or_default();
+            for held in found.held.values() {
+                *counts.entry(owners.label(held.task.as_ref()).into()).or_default() += held.connections;
+            }
+            for (owner, count) in counts {
+                let gauge = self.connections.with_label_values(&[side, owner]);
+                gauge.set(i64::try_from(*count).unwrap_or(i64::MAX));
+            }
+            let oldest = Duration::from_nanos(found.oldest_ns.unwrap_or_default());
+            self.oldest.with_label_values(&[side]).set(oldest.as_secs_f64());
+        }
+    }
+
+    /// Shows nothing, until something is found again: old numbers would pass for new ones.
+    pub(super) fn hide(&self) {
+        self.connections.reset();
+        self.oldest.reset();
+    }
+}
