@@ -27,6 +27,7 @@ use crate::row::Row;
 mod actor;
 mod counters;
 mod end;
+mod gauges;
 mod lab;
 mod netns;
 mod random;
@@ -102,7 +103,8 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(THREADS);
 
     let rows = ROWS.iter().flat_map(Row::trials);
-    let trials = rows.chain(who::ROWS.iter().map(Row::ipv4_trial)).chain([random::trial()]).collect();
+    let trials =
+        rows.chain(who::ROWS.iter().map(Row::ipv4_trial)).chain([random::trial(), gauges::trial()]).collect();
     row::note_panics();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -26,7 +26,7 @@ const READY: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// The observer under test.
-fn observer() -> OsString {
+pub(crate) fn observer() -> OsString {
     std::env::var_os("OBSERVER_TEST_BIN").unwrap_or_else(|| OsString::from(env!("CARGO_BIN_EXE_observer")))
 }
 
