@@ -130,4 +130,6 @@ pub(crate) enum SocketOption {
     UserTimeout(u64),
     /// TCP_LINGER2 in seconds.
     Linger2(i32),
+    /// TCP_REPAIR on.
+    Repair,
 }

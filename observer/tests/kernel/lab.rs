@@ -143,6 +143,16 @@ impl Lab {
         port
     }
 
+    /// Something of the client's that connects to the server's listener by hand, and hears nothing of what comes back.
+    #[track_caller]
+    pub(crate) fn deaf(&self) -> End<'_> {
+        let mut end = self.unconnected(self.listener());
+        let port = end.call(Act::Listen(self.address())).expect("listening");
+        end.local.set_port(u16::try_from(port).expect("a port"));
+        end.silence();
+        end
+    }
+
     #[track_caller]
     pub(crate) fn close_listener(&self) {
         self.srv.call(LISTENER, Act::Close).expect("closing the listener");

@@ -26,11 +26,13 @@ use crate::row::Row;
 
 mod actor;
 mod counters;
+mod destroy;
 mod end;
 mod gauges;
 mod lab;
 mod netns;
 mod random;
+mod raw;
 mod report;
 mod row;
 mod rows;
@@ -80,6 +82,11 @@ const ROWS: &[Row] = &[
     Row { name: "f1", run: rows::f::f1 },
     Row { name: "f2", run: rows::f::f2 },
     Row { name: "f3", run: rows::f::f3 },
+    Row { name: "f4", run: rows::f::f4 },
+    Row { name: "f5", run: rows::f::f5 },
+    Row { name: "f6", run: rows::f::f6 },
+    Row { name: "f7_listener", run: rows::f::f7_listener },
+    Row { name: "f7_embryonic", run: rows::f::f7_embryonic },
 ];
 
 fn main() -> ExitCode {

@@ -130,17 +130,19 @@ fn configure(socket: &Socket, act: &Act) -> io::Result<()> {
         Act::Set(SocketOption::UserTimeout(ms)) => {
             socket.set_tcp_user_timeout(Some(Duration::from_millis(ms)))
         }
-        Act::Set(SocketOption::Linger2(seconds)) => {
-            // SAFETY: the value is an int that outlives the call, and the length is that of an int.
-            let set = unsafe {
-                let value = (&raw const seconds).cast();
-                let length = length_of::<libc::c_int>();
-                libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_LINGER2, value, length)
-            };
-            Errno::result(set).map(drop).map_err(io::Error::from)
-        }
+        Act::Set(SocketOption::Linger2(seconds)) => set_tcp_option(socket, libc::TCP_LINGER2, seconds),
+        Act::Set(SocketOption::Repair) => set_tcp_option(socket, libc::TCP_REPAIR, 1),
         ref other => unreachable!("{other:?} is no change to a socket"),
     }
+}
+
+fn set_tcp_option(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the value is an int that outlives the call, and the length is that of an int.
+    let set = unsafe {
+        let (pointer, length) = ((&raw const value).cast(), length_of::<libc::c_int>());
+        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, option, pointer, length)
+    };
+    Errno::result(set).map(drop).map_err(io::Error::from)
 }
 
 /// Sends until the socket takes no more although nothing is in flight: the peer's window is closed, and how the rest

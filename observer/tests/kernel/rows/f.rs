@@ -1,11 +1,14 @@
 //! Ends by reset that no other row has.
 
+use nix::errno::Errno;
 use serde_json::json;
 
 use crate::actor::{Act, How, SocketOption};
 use crate::counters::Counters;
+use crate::destroy::destroy;
 use crate::lab::Lab;
 use crate::netns::State;
+use crate::raw;
 use crate::report::{Bytes, reset_received_in, reset_sent_in};
 
 /// connect(AF_UNSPEC) on a connection: a reset, and the socket lives on without it.
@@ -62,4 +65,85 @@ pub(crate) fn f3(lab: &Lab) -> Counters {
     }));
     us.close();
     Counters { resets_sent: 1, established_reset: 2, ..Counters::NONE }
+}
+
+/// `ss -K`: another process has the kernel end the connection, and it is the owner who is named and told.
+pub(crate) fn f4(lab: &Lab) -> Counters {
+    let (us, peer) = lab.pair();
+    lab.netns.run(|| destroy(us.local, us.remote)).expect("destroying a socket");
+    peer.await_gone();
+    let verdict = lab.close_of(&us);
+    verdict.shows(&json!({
+        "outcome": "reset_sent", "cause": "socket_destroyed", "first_close": "local", "local_action": "none",
+        "bytes": Bytes::NONE, "reset": reset_sent_in("ESTABLISHED"), "evidence": "exact",
+    }));
+    us.send_fails(Errno::ECONNABORTED);
+    lab.write_error_of(&us).shows(&json!({
+        "close_id": verdict.value("/id"), "errno": "ECONNABORTED", "sigpipe": false, "cause": "destroyed",
+    }));
+    lab.close_of(&peer).shows(&json!({
+        "outcome": "reset_received", "cause": "peer_reset", "first_close": "remote", "local_action": "none",
+        "reset": reset_received_in("ESTABLISHED"),
+    }));
+    us.close();
+    peer.close();
+    Counters { resets_sent: 1, established_reset: 2, ..Counters::NONE }
+}
+
+/// The time for an orphan to get the peer's FIN runs out: only when it became shorter meanwhile does the kernel send a
+/// reset, since what is left of a minute it waits in a minisocket.
+pub(crate) fn f5(lab: &Lab) -> Counters {
+    lab.netns.set("ipv4/tcp_fin_timeout", "61");
+    let (us, peer) = lab.pair();
+    us.close();
+    lab.await_state(&us, State::FinWait2);
+    lab.netns.set("ipv4/tcp_fin_timeout", "60");
+    peer.await_gone();
+    lab.close_of(&us).lasted("/half_closed/local_ms", 900.0, 2500.0).shows(&json!({
+        "outcome": "reset_sent", "cause": "fin_wait2_timeout", "first_close": "local", "local_action": "close",
+        "bytes": Bytes::NONE, "reset": reset_sent_in("FIN_WAIT2"), "write_errors": {}, "evidence": "exact",
+    }));
+    lab.close_of(&peer).lasted("/half_closed/remote_ms", 900.0, 2500.0).shows(&json!({
+        "outcome": "reset_received", "cause": "reset_after_peer_fin", "first_close": "remote",
+        "local_action": "none", "reset": reset_received_in("CLOSE_WAIT"),
+    }));
+    peer.close();
+    Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// Closed in repair mode, as when a connection moves to another host: nothing is sent, and the peer learns of it only
+/// when it sends something itself.
+pub(crate) fn f6(lab: &Lab) -> Counters {
+    let (us, peer) = lab.pair();
+    us.set(SocketOption::Repair);
+    us.close();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "aborted", "cause": "repair", "local_action": "close", "bytes": Bytes::NONE, "reset": null,
+        "write_errors": {}, "evidence": "inferred",
+    }));
+    peer.close();
+    lab.reset_of(&us).shows(&json!({"cause": "closed_port"}));
+    lab.close_of(&peer).shows(&json!({
+        "outcome": "reset_received", "cause": "peer_reset", "first_close": "local", "local_action": "close",
+        "bytes": Bytes::NONE, "reset": reset_received_in("FIN_WAIT1"), "write_errors": {},
+    }));
+    Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// An acknowledgement out of nowhere reaches a listener.
+pub(crate) fn f7_listener(lab: &Lab) -> Counters {
+    let us = lab.deaf();
+    lab.netns.run(|| raw::send(us.local, us.remote, raw::Flag::Ack, 1000)).expect("sending a segment");
+    lab.reset_of(&us.other()).shows(&json!({"cause": "other"}));
+    Counters { resets_sent: 1, ..Counters::NONE }
+}
+
+/// A second SYN, in the window of the first, whose connection the client has not acknowledged yet.
+pub(crate) fn f7_embryonic(lab: &Lab) -> Counters {
+    let us = lab.deaf();
+    let send = |sequence| lab.netns.run(|| raw::send(us.local, us.remote, raw::Flag::Syn, sequence));
+    send(1000).expect("sending a SYN");
+    send(1010).expect("sending another");
+    lab.reset_of(&us.other()).shows(&json!({"cause": "embryonic"}));
+    Counters { resets_sent: 1, attempts_failed: 1, ..Counters::NONE }
 }

@@ -1,0 +1,55 @@
+//! TCP segments made by hand, for what no socket would send.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// The flags of a segment, as the TCP header has them.
+#[derive(Clone, Copy)]
+pub(crate) enum Flag {
+    Syn = 0x02,
+    Ack = 0x10,
+}
+
+/// Offset of the checksum in the TCP header.
+const CHECKSUM: usize = 16;
+
+/// Sends one segment without data in the calling thread's namespace.
+pub(crate) fn send(from: SocketAddr, to: SocketAddr, flag: Flag, sequence: u32) -> io::Result<()> {
+    let mut segment = Vec::with_capacity(20);
+    segment.extend(from.port().to_be_bytes());
+    segment.extend(to.port().to_be_bytes());
+    segment.extend(sequence.to_be_bytes());
+    // The acknowledgement number, then the header's length in words (without options) and the flag, a window, and
+    // two zeroes: the checksum to be and the urgent pointer.
+    segment.extend([0; 4]);
+    segment.extend([5 << 4, flag as u8]);
+    segment.extend(u16::MAX.to_be_bytes());
+    segment.extend([0; 4]);
+    let checksum = checksum(from.ip(), to.ip(), &segment);
+    segment[CHECKSUM..][..2].copy_from_slice(&checksum.to_be_bytes());
+
+    let socket = Socket::new(Domain::for_address(to), Type::RAW, Some(Protocol::TCP))?;
+    socket.bind(&SocketAddr::new(from.ip(), 0).into())?;
+    // The port of a raw socket's address is a protocol number, or nothing.
+    socket.send_to(&segment, &SocketAddr::new(to.ip(), 0).into())?;
+    Ok(())
+}
+
+/// RFC 9293, 3.1: over the addresses, the protocol and the length, and the segment.
+fn checksum(from: IpAddr, to: IpAddr, segment: &[u8]) -> u16 {
+    let octets = |address| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let length = u16::try_from(segment.len()).expect("a short segment");
+    let bytes =
+        [octets(from), octets(to), vec![0, 6], length.to_be_bytes().to_vec(), segment.to_vec()].concat();
+    let words = bytes.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+    let mut sum: u32 = words.sum();
+    while sum > 0xFFFF {
+        sum = (sum & 0xFFFF) + (sum >> 16);
+    }
+    !u16::try_from(sum).expect("folded")
+}
