@@ -23,16 +23,18 @@ pub(crate) fn runs(hook: Hook, key: u64) {
     // SAFETY: the map returned this CPU's slot, and only the first program of the hook adds to it, which does not run
     // inside itself.
     unsafe {
-        for place in 0..Ran::KEYS {
-            if (*ran).keys[place] == 0 {
-                (*ran).keys[place] = key;
-                return;
+        let count = (*ran).count.wrapping_add(1);
+        (*ran).count = count;
+        // A free place, else the oldest.
+        let (mut place, mut oldest) = (0, u64::MAX);
+        for candidate in 0..Ran::KEYS {
+            let at = if (*ran).keys[candidate] == 0 { 0 } else { (*ran).at[candidate] };
+            if at < oldest {
+                (place, oldest) = (candidate, at);
             }
         }
-        // Full of notes that nobody took, since a packet came while the second program ran: the oldest goes.
-        let place = ((*ran).next & (Ran::KEYS as u64 - 1)) as usize;
-        (*ran).keys[place] = key;
-        (*ran).next = (*ran).next.wrapping_add(1);
+        (*ran).at[place & (Ran::KEYS - 1)] = count;
+        (*ran).keys[place & (Ran::KEYS - 1)] = key;
     }
 }
 
@@ -45,7 +47,9 @@ pub(crate) fn has_run(hook: Hook, key: u64) -> bool {
         unsafe {
             if (*ran).keys[place] == key {
                 (*ran).keys[place] = 0;
-                return true;
+                if (*ran).count.wrapping_sub((*ran).at[place]) < Ran::LIFE {
+                    return true;
+                }
             }
         }
     }

@@ -44,13 +44,20 @@ pub(crate) static LAST_TOLD: PerCpuArray<u64> = PerCpuArray::with_max_entries(1,
 /// Keys of the events that a hook's first program handled last, on one CPU (see `again.rs`).
 #[repr(C)]
 pub(crate) struct Ran {
-    pub(crate) next: u64,
+    /// Events it has handled.
+    pub(crate) count: u64,
+    /// 0 where there is none.
     pub(crate) keys: [u64; Self::KEYS],
+    /// `count` at each key's event.
+    pub(crate) at: [u64; Self::KEYS],
 }
 
 impl Ran {
-    /// A power of two. One is in use, and one more for each note that nobody took.
+    /// One is in use, and one more for each note that nobody took, since a packet came while the second program ran.
     pub(crate) const KEYS: usize = 4;
+    /// A note is of another event, of a socket that came again, when so many were handled since. More than a softirq
+    /// handles between a hook's two programs (its budget is 300 packets, `net.core.netdev_budget`).
+    pub(crate) const LIFE: u64 = 512;
 }
 
 /// By `again::Hook`.

@@ -18,7 +18,7 @@ pub use self::{
     write_error::{WriteCause, WriteVerdict, write_error},
 };
 use crate::{
-    event::{Endpoints, Side, Task},
+    event::{Endpoints, Side, State, Task},
     story::Story,
 };
 
@@ -94,6 +94,11 @@ fn first_close(story: &Story, ruling: &Ruling) -> FirstClose {
     }
 }
 
+/// States that are only left for CLOSE when our FIN is acknowledged, but for a reset or an error.
+const fn ends_acknowledged(old: State) -> bool {
+    matches!(old, State::FinWait2 | State::LastAck | State::Closing)
+}
+
 /// Whether a lingering `close()` has just given up, at its deadline.
 #[must_use]
 pub fn linger_expired(story: &Story) -> bool {
@@ -129,8 +134,12 @@ fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
     if let Some(ns) = story.linger_interrupted_ns.filter(|ns| *ns < deadline_ns) {
         return Some((LingerResult::Interrupted, ns));
     }
-    let over = story.end.is_none_or(|end| end.ns >= deadline_ns);
-    over.then_some((LingerResult::Expired, deadline_ns))
+    match story.end.filter(|end| end.ns < deadline_ns) {
+        // The acknowledgement that let it end so was in the backlog when the wait was over, at this moment.
+        Some(end) if end.socket.err == 0 && ends_acknowledged(end.old) => Some((LingerResult::Acked, end.ns)),
+        Some(_) => None,
+        None => Some((LingerResult::Expired, deadline_ns)),
+    }
 }
 
 fn half_closed(story: &Story, end_ns: u64) -> HalfClosed {

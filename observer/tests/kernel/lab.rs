@@ -206,8 +206,14 @@ impl Lab {
     /// The first failing write of this end that no one has asked for before.
     #[track_caller]
     pub(crate) fn write_error_of(&self, end: &End<'_>) -> Report {
+        self.write_error_by(end, end.actor.name(), end.actor.pid())
+    }
+
+    /// As [`Lab::write_error_of`], where another process than its actor wrote.
+    #[track_caller]
+    pub(crate) fn write_error_by(&self, end: &End<'_>, comm: &str, pid: u32) -> Report {
         let report = self.line("write_error", end);
-        report.shows(&json!({"process": {"pid": end.actor.pid(), "comm": end.actor.name(), "uid": 0}}));
+        report.shows(&json!({"process": {"pid": pid, "comm": comm, "uid": 0}}));
         report
     }
 

@@ -33,6 +33,7 @@ mod lab;
 mod netns;
 mod random;
 mod raw;
+mod real;
 mod report;
 mod row;
 mod rows;
@@ -110,8 +111,10 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(THREADS);
 
     let rows = ROWS.iter().flat_map(Row::trials);
-    let trials =
-        rows.chain(who::ROWS.iter().map(Row::ipv4_trial)).chain([random::trial(), gauges::trial()]).collect();
+    let trials = rows
+        .chain(who::ROWS.iter().chain(real::ROWS).map(Row::ipv4_trial))
+        .chain([random::trial(), gauges::trial()])
+        .collect();
     row::note_panics();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -30,6 +30,7 @@ pub(crate) enum State {
     Established = 1,
     FinWait2 = 5,
     CloseWait = 8,
+    Listen = 10,
 }
 
 impl Netns {

@@ -1,0 +1,256 @@
+//! Programs that nobody wrote for these tests: servers and clients as Debian has them.
+//!
+//! The address family does not matter here, so these rows run on IPv4 alone. A program that is missing fails its row.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::errno::Errno;
+use serde_json::json;
+
+use crate::actor::Act;
+use crate::counters::Counters;
+use crate::end::End;
+use crate::lab::Lab;
+use crate::netns::State;
+use crate::report::{Bytes, reset_received_in};
+use crate::row::Row;
+use crate::wait::{DEADLINE, eventually};
+
+pub(crate) const ROWS: &[Row] = &[
+    Row { name: "real_nginx", run: nginx },
+    Row { name: "real_http_server", run: http_server },
+    Row { name: "real_redis_killed", run: redis_killed },
+];
+
+/// Where the servers listen, each in a namespace of its own.
+const PORT: u16 = 8080;
+
+/// One process, so that its process id is known.
+const NGINX_CONF: &str = r#"
+daemon off;
+master_process off;
+pid nginx.pid;
+events {}
+http {
+    access_log off;
+    keepalive_timeout 1s;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    server {
+        listen 127.0.0.1:8080;
+        location / { return 200 "hello\n"; }
+    }
+}
+"#;
+
+/// A pooled connection that is used again after the server's keepalive has run out, without a look at it; twice,
+/// since the first write succeeds.
+const POOLED_CLIENT: &str = r#"
+import socket, time
+pooled = socket.create_connection(("127.0.0.1", 8080))
+request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+pooled.sendall(request)
+assert pooled.recv(4096).startswith(b"HTTP/1.1 200 ")
+time.sleep(1.5)
+pooled.sendall(request)
+time.sleep(0.1)
+try:
+    pooled.sendall(request)
+except BrokenPipeError:
+    pooled.close()
+else:
+    raise SystemExit("the write succeeded")
+"#;
+
+/// Length of the request above.
+const REQUEST_BYTES: u64 = 35;
+
+/// nginx closes an idle connection, and the client that has it in its pool does not see it.
+fn nginx(lab: &Lab) -> Counters {
+    let dir = Dir::new(lab, "nginx");
+    fs::write(dir.0.join("nginx.conf"), NGINX_CONF).expect("writing a configuration");
+    let server = Program::start(lab, &NGINX, ["-p", ".", "-c", "nginx.conf", "-e", "error.log"], &dir);
+    server.await_listener(lab);
+    let client = Program::start(lab, &PYTHON, ["-c", POOLED_CLIENT], &dir);
+    let (at_client, at_server) = ends(lab);
+
+    lab.close_by(&at_server, "nginx", server.pid()).shows(&json!({
+        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "close",
+        "bytes": Bytes::NONE, "reset": null, "write_errors": {}, "evidence": "exact",
+    }));
+    lab.reset_of(&at_server).shows(&json!({"cause": "time_wait_data"}));
+    let verdict = lab.close_by(&at_client, "python3", client.pid());
+    verdict.lasted("/half_closed/remote_ms", 300.0, 1500.0).shows(&json!({
+        "outcome": "reset_received", "cause": "write_after_peer_fin", "first_close": "remote",
+        "bytes": {"unread": 0, "unsent": 0, "after_peer_fin": REQUEST_BYTES},
+        "reset": reset_received_in("CLOSE_WAIT"), "evidence": "exact",
+    }));
+    lab.write_error_by(&at_client, "python3", client.pid()).shows(&json!({
+        "close_id": verdict.value("/id"), "errno": "EPIPE", "cause": "write_after_peer_fin",
+    }));
+    client.succeeds();
+    Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// One request to Python's http.server, which closes after its answer; curl has all of it and closes at about the
+/// same time.
+fn http_server(lab: &Lab) -> Counters {
+    let dir = Dir::new(lab, "http-server");
+    fs::write(dir.0.join("page"), vec![b'x'; 100_000]).expect("writing a page");
+    let server =
+        Program::start(lab, &PYTHON, ["-m", "http.server", &PORT.to_string(), "--bind", "127.0.0.1"], &dir);
+    server.await_listener(lab);
+    let url = format!("http://127.0.0.1:{PORT}/page");
+    let client =
+        Program::start(lab, &CURL, ["--silent", "--fail", "--noproxy", "*", "-o", "got", &url], &dir);
+    let (at_client, at_server) = ends(lab);
+
+    let graceful = json!({
+        "outcome": "graceful", "bytes": Bytes::NONE, "reset": null, "write_errors": {}, "evidence": "exact",
+    });
+    lab.close_by(&at_client, "curl", client.pid()).shows(&graceful);
+    lab.close_by(&at_server, "python3", server.pid()).shows(&graceful);
+    client.succeeds();
+    Counters::NONE
+}
+
+/// redis-server is killed with clients connected: one that then closes, and one that writes.
+fn redis_killed(lab: &Lab) -> Counters {
+    let dir = Dir::new(lab, "redis");
+    let port = PORT.to_string();
+    let server = Program::start(lab, &REDIS, ["--port", &port, "--bind", "127.0.0.1", "--save", ""], &dir);
+    server.await_listener(lab);
+    let before = server.descriptors();
+    let [closes, writes] = [connected(lab), connected(lab)];
+    let accepted = eventually(DEADLINE, || (server.descriptors() == before + 2).then_some(()));
+    assert!(accepted.is_some(), "redis-server does not accept its clients");
+    let pid = server.pid();
+    // SIGKILL.
+    drop(server);
+
+    for client in [&closes, &writes] {
+        client.await_peer_fin();
+        lab.close_by(&from_server(client), "redis-server", pid).shows(&json!({
+            "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "killed",
+            "bytes": Bytes::NONE, "reset": null, "write_errors": {}, "evidence": "exact",
+        }));
+    }
+    closes.close();
+    lab.close_of(&closes).shows(&json!({
+        "outcome": "graceful", "cause": "orderly", "first_close": "remote", "local_action": "close",
+        "bytes": Bytes::NONE, "write_errors": {},
+    }));
+    writes.send(10);
+    writes.await_gone();
+    lab.reset_of(&from_server(&writes)).shows(&json!({"cause": "time_wait_data"}));
+    writes.send_fails(Errno::EPIPE);
+    writes.close();
+    let verdict = lab.close_of(&writes);
+    verdict.shows(&json!({
+        "outcome": "reset_received", "cause": "write_after_peer_fin", "first_close": "remote",
+        "bytes": {"unread": 0, "unsent": 0, "after_peer_fin": 10}, "reset": reset_received_in("CLOSE_WAIT"),
+    }));
+    lab.write_error_of(&writes).shows(&json!({
+        "close_id": verdict.value("/id"), "errno": "EPIPE", "cause": "write_after_peer_fin",
+    }));
+    Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// The ends of the only connection there is, whose client has a port that cannot be asked for.
+fn ends(lab: &Lab) -> (End<'_>, End<'_>) {
+    let client = lab.unconnected(PORT);
+    let server = from_server(&client);
+    (client, server)
+}
+
+fn from_server<'lab>(client: &End<'lab>) -> End<'lab> {
+    End { opened_by: "remote", ..client.other() }
+}
+
+fn connected(lab: &Lab) -> End<'_> {
+    let mut client = lab.unconnected(PORT);
+    let port = client.call(Act::Connect(client.remote)).expect("connecting");
+    client.local.set_port(u16::try_from(port).expect("a port"));
+    client
+}
+
+/// What Debian calls it.
+struct Installed {
+    path: &'static str,
+    package: &'static str,
+}
+
+const NGINX: Installed = Installed { path: "/usr/sbin/nginx", package: "nginx" };
+const REDIS: Installed = Installed { path: "/usr/bin/redis-server", package: "redis-server" };
+const PYTHON: Installed = Installed { path: "/usr/bin/python3", package: "python3" };
+const CURL: Installed = Installed { path: "/usr/bin/curl", package: "curl" };
+
+/// A program that runs in the test's namespace, and is killed with this.
+struct Program(Child);
+
+impl Program {
+    #[track_caller]
+    fn start<const N: usize>(lab: &Lab, what: &Installed, arguments: [&str; N], dir: &Dir) -> Self {
+        let Installed { path, package } = what;
+        assert!(Path::new(path).exists(), "{path} is missing: it is in the Debian package {package}");
+        let mut command = Command::new(path);
+        command.args(arguments).current_dir(&dir.0);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(lab.netns.run(|| command.spawn()).expect("starting a program that is there"))
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    #[track_caller]
+    fn await_listener(&self, lab: &Lab) {
+        let (client, server) = ends(lab);
+        let listens = || lab.netns.has(server.local, client.local, State::Listen).then_some(());
+        assert!(eventually(DEADLINE, listens).is_some(), "the server does not listen");
+    }
+
+    fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("a process that runs").count()
+    }
+
+    /// Waits until it has ended, which must be well.
+    #[track_caller]
+    fn succeeds(mut self) {
+        let ended = eventually(DEADLINE, || self.0.try_wait().expect("waiting for a child"));
+        assert!(ended.is_some_and(|status| status.success()), "the client ended with {ended:?}");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Either fails only when it has ended and been waited for.
+        if self.0.kill().is_ok() {
+            self.0.wait().ok();
+        }
+    }
+}
+
+/// A directory that goes with the test.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(lab: &Lab, name: &str) -> Self {
+        // Unique while the namespace is.
+        let path = std::env::temp_dir().join(format!("observer-{name}-{}", lab.netns.inode()));
+        fs::create_dir(&path).expect("making a directory");
+        Self(path)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        // What is left is in a directory for such things.
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
