@@ -75,7 +75,7 @@ fn nginx(lab: &Lab) -> Counters {
     let dir = Dir::new(lab, "nginx");
     fs::write(dir.0.join("nginx.conf"), NGINX_CONF).expect("writing a configuration");
     let server = Program::start(lab, &NGINX, ["-p", ".", "-c", "nginx.conf", "-e", "error.log"], &dir);
-    server.await_listener(lab);
+    await_listener(lab);
     let client = Program::start(lab, &PYTHON, ["-c", POOLED_CLIENT], &dir);
     let (at_client, at_server) = ends(lab);
 
@@ -104,7 +104,7 @@ fn http_server(lab: &Lab) -> Counters {
     fs::write(dir.0.join("page"), vec![b'x'; 100_000]).expect("writing a page");
     let server =
         Program::start(lab, &PYTHON, ["-m", "http.server", &PORT.to_string(), "--bind", "127.0.0.1"], &dir);
-    server.await_listener(lab);
+    await_listener(lab);
     let url = format!("http://127.0.0.1:{PORT}/page");
     let client =
         Program::start(lab, &CURL, ["--silent", "--fail", "--noproxy", "*", "-o", "got", &url], &dir);
@@ -124,7 +124,7 @@ fn redis_killed(lab: &Lab) -> Counters {
     let dir = Dir::new(lab, "redis");
     let port = PORT.to_string();
     let server = Program::start(lab, &REDIS, ["--port", &port, "--bind", "127.0.0.1", "--save", ""], &dir);
-    server.await_listener(lab);
+    await_listener(lab);
     let before = server.descriptors();
     let [closes, writes] = [connected(lab), connected(lab)];
     let accepted = eventually(DEADLINE, || (server.descriptors() == before + 2).then_some(()));
@@ -168,6 +168,13 @@ fn ends(lab: &Lab) -> (End<'_>, End<'_>) {
     (client, server)
 }
 
+#[track_caller]
+fn await_listener(lab: &Lab) {
+    let (client, server) = ends(lab);
+    let listens = || lab.netns.has(server.local, client.local, State::Listen).then_some(());
+    assert!(eventually(DEADLINE, listens).is_some(), "the server does not listen");
+}
+
 fn from_server<'lab>(client: &End<'lab>) -> End<'lab> {
     End { opened_by: "remote", ..client.other() }
 }
@@ -206,13 +213,6 @@ impl Program {
 
     fn pid(&self) -> u32 {
         self.0.id()
-    }
-
-    #[track_caller]
-    fn await_listener(&self, lab: &Lab) {
-        let (client, server) = ends(lab);
-        let listens = || lab.netns.has(server.local, client.local, State::Listen).then_some(());
-        assert!(eventually(DEADLINE, listens).is_some(), "the server does not listen");
     }
 
     fn descriptors(&self) -> usize {
