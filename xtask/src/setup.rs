@@ -5,6 +5,7 @@
 mod compiler;
 mod debian;
 mod linker;
+pub(crate) mod servers;
 
 use anyhow::{Result, bail};
 

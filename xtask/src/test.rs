@@ -15,6 +15,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     exec::run(exec::in_root("cargo", WORKSPACE).args(args))?;
 
     eprintln!("test: against the running kernel");
+    setup::servers::provide()?;
     let mut kernel = exec::in_root("cargo", KERNEL);
     if !exec::is_root() {
         // Only the test program runs as root: what cargo writes stays the user's.

@@ -29,7 +29,10 @@ pub(crate) fn install(packages: &[&str], purpose: &str, duration: &str) -> Resul
 /// Its hundreds of lines are of interest only where it fails, and then one of them is in the error.
 fn apt_get(arguments: &[&str]) -> Result<()> {
     let mut command = exec::as_root("env");
-    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]).args(arguments);
+    // A package of a server starts it, which nobody asked for: both ways of starting it are told that the system is not
+    // up (systemctl(1), invoke-rc.d(8)).
+    command.args(["DEBIAN_FRONTEND=noninteractive", "SYSTEMD_OFFLINE=1", "RUNLEVEL=1"]);
+    command.args(["apt-get", "-q"]).args(arguments);
     exec::capture(&mut command)?;
     Ok(())
 }
