@@ -32,6 +32,8 @@ pub(crate) type Answer = Result<u64, i32>;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Act {
+    /// Sockets made from now on are of MPTCP.
+    Mptcp,
     /// A socket that is not connected.
     Open {
         ipv6: bool,

@@ -88,6 +88,7 @@ const ROWS: &[Row] = &[
     Row { name: "f6", run: rows::f::f6 },
     Row { name: "f7_listener", run: rows::f::f7_listener },
     Row { name: "f7_embryonic", run: rows::f::f7_embryonic },
+    Row { name: "f8", run: rows::f::f8 },
 ];
 
 fn main() -> ExitCode {

@@ -22,7 +22,10 @@ nix::ioctl_read_bad!(unsent, 0x894B /* SIOCOUTQNSD, linux/sockios.h */, libc::c_
 const CHUNK: usize = 64 * 1024;
 
 #[derive(Default)]
-pub(crate) struct Sockets(HashMap<String, Socket>);
+pub(crate) struct Sockets {
+    named: HashMap<String, Socket>,
+    mptcp: bool,
+}
 
 impl Sockets {
     pub(crate) fn obey(&mut self, name: String, act: Act) -> Result<u64, Errno> {
@@ -31,6 +34,10 @@ impl Sockets {
 
     fn try_to(&mut self, name: String, act: Act) -> io::Result<u64> {
         match act {
+            Act::Mptcp => {
+                self.mptcp = true;
+                Ok(0)
+            }
             Act::Open { ipv6 } => {
                 let any = if ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
                 self.open(name, SocketAddr::new(any, 0))?;
@@ -44,7 +51,7 @@ impl Sockets {
             }
             Act::Accept { listener } => {
                 let (socket, _) = self.get(&listener).accept()?;
-                self.0.insert(name, socket);
+                self.named.insert(name, socket);
                 Ok(0)
             }
             Act::Connect(address) => {
@@ -64,7 +71,7 @@ impl Sockets {
             Act::CloseThenSend => close_then_send(self.take(&name)),
             Act::UringClose { in_worker } => uring::close(self.take(&name), in_worker),
             Act::TakeDescriptor => {
-                self.0.insert(name, descriptor::take()?.into());
+                self.named.insert(name, descriptor::take()?.into());
                 Ok(0)
             }
             act => on_socket(self.get(&name), act),
@@ -72,16 +79,17 @@ impl Sockets {
     }
 
     fn open(&mut self, name: String, address: SocketAddr) -> io::Result<&Socket> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        Ok(self.0.entry(name).insert_entry(socket).into_mut())
+        let protocol = if self.mptcp { Protocol::MPTCP } else { Protocol::TCP };
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(protocol))?;
+        Ok(self.named.entry(name).insert_entry(socket).into_mut())
     }
 
     fn get(&self, name: &str) -> &Socket {
-        self.0.get(name).expect("a socket of this name")
+        self.named.get(name).expect("a socket of this name")
     }
 
     fn take(&mut self, name: &str) -> OwnedFd {
-        self.0.remove(name).expect("a socket of this name").into()
+        self.named.remove(name).expect("a socket of this name").into()
     }
 }
 

@@ -147,3 +147,29 @@ pub(crate) fn f7_embryonic(lab: &Lab) -> Counters {
     lab.reset_of(&us.other()).shows(&json!({"cause": "embryonic"}));
     Counters { resets_sent: 1, attempts_failed: 1, ..Counters::NONE }
 }
+
+/// SO_LINGER zero on an MPTCP connection: MPTCP tells the peer by its own option (MP_FASTCLOSE), on a reset of the
+/// only subflow.
+pub(crate) fn f8(lab: &Lab) -> Counters {
+    for actor in [&lab.cli, &lab.srv] {
+        actor.call("", Act::Mptcp).expect("choosing a protocol");
+    }
+    let (us, peer) = lab.pair();
+    us.send(10);
+    peer.receive(10);
+    peer.send(10);
+    us.receive(10);
+    us.linger(0);
+    us.close();
+    peer.await_gone();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "mptcp", "first_close": "local", "bytes": Bytes::NONE,
+        "reset": reset_sent_in("ESTABLISHED"), "write_errors": {}, "evidence": "exact",
+    }));
+    lab.close_of(&peer).shows(&json!({
+        "outcome": "reset_received", "cause": "peer_reset", "first_close": "remote", "local_action": "none",
+        "bytes": Bytes::NONE, "reset": reset_received_in("ESTABLISHED"),
+    }));
+    peer.close();
+    Counters { resets_sent: 1, established_reset: 2, ..Counters::NONE }
+}
