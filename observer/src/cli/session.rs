@@ -135,6 +135,7 @@ impl Session {
         while batches > 0 && self.drain(watcher)? {
             batches -= 1;
         }
+        self.find_owners(u64::MAX - OWNER_LEAD_NS, watcher)?;
         self.pipeline.finish(&mut |report| watcher.report(report));
         watcher.batch(self)
     }
@@ -174,7 +175,9 @@ impl Session {
         failed?;
         let behind = taken == BATCH;
         if !behind {
-            // While records wait, time is where they are: what settles a story may be among them.
+            // While records wait, time is where they are: what settles a story may be among them. What came late may
+            // be due at once.
+            self.find_owners(now, watcher)?;
             self.pipeline.expire(now, &mut |report| watcher.report(report));
         }
         watcher.batch(self)?;
