@@ -69,7 +69,6 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let address = listener.local_addr().context("asking for the port")?;
     let metrics = Metrics::new(args.owner, args.owner_limit, &LOST_REASONS).context("preparing metrics")?;
     let mut session = Session::start(RING_BYTES)?;
-    return_memory();
     for hook in &session.plan.hooks {
         metrics.hook(hook.entry.hook, hook.mechanism.map_or("none", Mechanism::word));
     }
@@ -92,16 +91,6 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         watched
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Gives back what reading the kernel's types took: some 80 MB, which glibc would keep for as long as the daemon runs.
-fn return_memory() {
-    // Other C libraries return what is freed unasked.
-    #[cfg(target_env = "gnu")]
-    // SAFETY: it touches nothing but the allocator's own free memory.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 impl Daemon {
