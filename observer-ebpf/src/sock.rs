@@ -75,6 +75,12 @@ impl Sock {
         self.get::<u32>(&SK_OWNED) != 0
     }
 
+    /// Whether a file of some process is, or was, this socket's.
+    #[inline(always)]
+    pub(crate) fn has_socket(self) -> bool {
+        self.get::<u64>(&SK_SOCKET) != 0
+    }
+
     /// `inet_sport`: unlike `skc_num` it survives the unhashing before a CLOSE event.
     #[inline(always)]
     pub(crate) fn local_port(self) -> u16 {
@@ -93,7 +99,7 @@ impl Sock {
         if self.is_owned() {
             flags |= flag::OWNED;
         }
-        if self.get::<u64>(&SK_SOCKET) != 0 {
+        if self.has_socket() {
             flags |= flag::HAS_SOCKET;
         }
         if has(&TP_IS_MPTCP) && self.get::<u8>(&TP_IS_MPTCP) != 0 {

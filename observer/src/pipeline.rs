@@ -3,7 +3,7 @@
 use crate::{
     event::{Endpoints, Event, Side},
     report::Report,
-    story::table::{Limits, Overflow, StoryTable, Told, Unowned},
+    story::table::{Limits, Lost, StoryTable, Told, Unowned},
 };
 
 /// The understanding half of the observer.
@@ -50,10 +50,10 @@ impl Pipeline {
         self.table.len()
     }
 
-    /// What the table could not keep.
+    /// What the table could not keep, or missed.
     #[must_use]
-    pub const fn overflow(&self) -> Overflow {
-        self.table.overflow()
+    pub const fn lost(&self) -> Lost {
+        self.table.lost()
     }
 }
 

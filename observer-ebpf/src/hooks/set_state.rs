@@ -47,8 +47,9 @@ fn on_set_state(address: u64, old: u32, new: u32) {
     match (old, new) {
         // connect(): the caller holds the socket.
         (_, SYN_SENT) if sk.is_tcp() => opened(sk, true),
-        // The handshake of an accepted connection is complete; `current` is whoever the packet interrupted.
-        (SYN_RECV, ESTABLISHED) if sk.is_tcp() => opened(sk, false),
+        // The handshake of an accepted connection is complete; `current` is whoever the packet interrupted. A socket
+        // that has a file here has called connect() and been called (RFC 9293, simultaneous open): told before.
+        (SYN_RECV, ESTABLISHED) if sk.is_tcp() && !sk.has_socket() => opened(sk, false),
         // close() of a listener goes on to reset what it had not accepted.
         (LISTEN, CLOSE) => note(&LISTENER_CLOSERS, bpf_get_current_pid_tgid(), now()),
         // Not an end: the rest of a handshake, and a listener's own life.

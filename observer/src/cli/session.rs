@@ -190,19 +190,20 @@ impl Session {
     pub(crate) fn lost(&self) -> Vec<(&'static str, u64)> {
         let names = observer_ebpf::abi::counter::NAMES;
         let mut lost: Vec<_> = names.into_iter().zip(self.attached.lost()).collect();
-        let overflow = self.pipeline.overflow();
+        let table = self.pipeline.lost();
         lost.extend([
             ("program_busy", self.attached.left_out()),
             ("undecodable", self.undecodable),
-            ("story_table_full", overflow.stories),
-            ("opening_table_full", overflow.openings),
+            ("story_table_full", table.stories),
+            ("opening_table_full", table.openings),
+            ("end_not_seen", table.unseen_ends),
         ]);
         lost
     }
 }
 
 /// Every reason of [`Session::lost`].
-pub(crate) const LOST_REASONS: [&str; 7] = [
+pub(crate) const LOST_REASONS: [&str; 8] = [
     "ring_full",
     "read_fault",
     "mark_refused",
@@ -210,6 +211,7 @@ pub(crate) const LOST_REASONS: [&str; 7] = [
     "undecodable",
     "story_table_full",
     "opening_table_full",
+    "end_not_seen",
 ];
 
 /// Gives back what reading the kernel's types took: some 80 MB, which glibc would keep for as long as we run.

@@ -52,13 +52,16 @@ pub enum Told<'a> {
     LingerDeadline(&'a Story),
 }
 
-/// What the table could not keep.
+/// What the table could not keep, or missed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Overflow {
+pub struct Lost {
     /// Events of connections that did not fit.
     pub stories: u64,
     /// Beginnings that did not fit; the verdict then does not know the duration.
     pub openings: u64,
+    /// Connections whose socket is another's already, though nothing told of their end. The kernel runs no program in
+    /// a process that it shields, nor for what packets do while that one is on the CPU; or a record was lost.
+    pub unseen_ends: u64,
 }
 
 /// A connection whose process is to be found by other means; [`Body::Owner`] is the answer.
@@ -94,7 +97,7 @@ pub struct StoryTable {
     waiting: VecDeque<Due>,
     /// By deadline: sockets linger as long as each was told to.
     lingering: BinaryHeap<Reverse<(u64, SockId, u64)>>,
-    overflow: Overflow,
+    lost: Lost,
 }
 
 impl StoryTable {
@@ -108,7 +111,7 @@ impl StoryTable {
             settling: VecDeque::new(),
             waiting: VecDeque::new(),
             lingering: BinaryHeap::new(),
-            overflow: Overflow::default(),
+            lost: Lost::default(),
         }
     }
 
@@ -132,10 +135,10 @@ impl StoryTable {
         })
     }
 
-    /// What did not fit so far.
+    /// What did not fit or was missed so far.
     #[must_use]
-    pub const fn overflow(&self) -> Overflow {
-        self.overflow
+    pub const fn lost(&self) -> Lost {
+        self.lost
     }
 
     /// Takes one event.
@@ -219,10 +222,13 @@ impl StoryTable {
     }
 
     fn open(&mut self, sock: SockId, opening: Opening) {
-        if self.openings.len() < self.limits.openings || self.openings.contains_key(&sock) {
+        if let Some(opened) = self.openings.get_mut(&sock) {
+            self.lost.unseen_ends += 1;
+            *opened = opening;
+        } else if self.openings.len() < self.limits.openings {
             self.openings.insert(sock, opening);
         } else {
-            self.overflow.openings += 1;
+            self.lost.openings += 1;
         }
     }
 
@@ -230,7 +236,7 @@ impl StoryTable {
         if !self.stories.contains_key(&event.sock) {
             let opening = self.openings.remove(&event.sock);
             if self.stories.len() >= self.limits.stories {
-                self.overflow.stories += 1;
+                self.lost.stories += 1;
                 return;
             }
             let story = Story::new(event.sock, event.ns, opening);
@@ -283,6 +289,7 @@ impl StoryTable {
         if let Some(entry) = self.stories.remove(&sock)
             && !entry.told
         {
+            self.lost.unseen_ends += u64::from(entry.story.end.is_none());
             tell(Told::Close(&entry.story));
         }
     }

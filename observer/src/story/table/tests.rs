@@ -118,6 +118,15 @@ fn a_story_without_its_end_is_told_as_unknown_when_the_socket_is_reused() {
     let mut run = Run::new(Limits::default());
     run.apply(&Script::opened().close_to(State::FinWait1).events).apply(&Script::opened().events);
     assert_eq!(run.told, [format!("close {}", Cause::Unknown.word())]);
+    assert_eq!(run.table.lost().unseen_ends, 1);
+}
+
+#[test]
+fn a_connection_of_which_only_the_beginning_was_seen_is_counted() {
+    let mut run = Run::new(Limits::default());
+    run.apply(&Script::opened().events).apply(&closed_by_us().events).expire(u64::MAX);
+    assert_eq!(run.told, ["close peer_still_open"]);
+    assert_eq!(run.table.lost().unseen_ends, 1);
 }
 
 #[test]
@@ -125,8 +134,7 @@ fn what_does_not_fit_is_counted() {
     let mut run = Run::new(Limits { stories: 0, openings: 0 });
     run.apply(&closed_by_us().events).expire(u64::MAX);
     assert!(run.told.is_empty());
-    let overflow = run.table.overflow();
-    assert_eq!((overflow.openings, overflow.stories), (1, 3));
+    assert_eq!(run.table.lost(), Lost { openings: 1, stories: 3, unseen_ends: 0 });
 }
 
 #[test]

@@ -39,10 +39,8 @@ pub(crate) const ALL: &[Behaviour] = &[
     Behaviour { name: "refused", weight: 10, act: refused },
     Behaviour { name: "abandoned", weight: 5, act: abandoned },
     Behaviour { name: "never_accepted", weight: 5, act: never_accepted },
-    // Not drawn: now and then one of their ends, which a timer brings about, is not seen, by two observers at once and
-    // without anything counted as lost. To be drawn again when it is known why.
-    Behaviour { name: "crossing_fins", weight: 0, act: crossing_fins },
-    Behaviour { name: "timeout", weight: 0, act: timeout },
+    Behaviour { name: "crossing_fins", weight: 5, act: crossing_fins },
+    Behaviour { name: "timeout", weight: 5, act: timeout },
 ];
 
 const ORDERLY: (&str, &str) = ("graceful", "orderly");
