@@ -24,6 +24,8 @@
 #[cfg(target_arch = "bpf")]
 mod again;
 #[cfg(target_arch = "bpf")]
+mod args;
+#[cfg(target_arch = "bpf")]
 mod emit;
 #[cfg(target_arch = "bpf")]
 mod hooks;

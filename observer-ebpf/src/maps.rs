@@ -17,7 +17,7 @@ pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(cou
 /// Thread → time (ns) at which SIGPIPE was last generated for it.
 ///
 /// `sk_stream_error` sends the signal just before `sock_send_length` reports the failed send of the same thread.
-/// This and the next two are LRU: a note that nobody collects must not stay.
+/// This and the next three are LRU: a note that nobody collects must not stay.
 #[map]
 pub(crate) static SIGPIPES: LruHashMap<u64, u64> = LruHashMap::with_max_entries(1024, 0);
 
@@ -28,6 +28,10 @@ pub(crate) static LINGERS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(1
 /// Thread → time (ns) at which it last closed a listener, whose queued connections it resets next.
 #[map]
 pub(crate) static LISTENER_CLOSERS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(256, 0);
+
+/// Thread → the socket without a file (as records name it) that it closes.
+#[map]
+pub(crate) static CLOSERS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(256, 0);
 
 /// Makes a note about a thread; a refusal is counted.
 #[inline(always)]

@@ -28,6 +28,9 @@ pub(crate) static TYPE_SK_BUFF: u32 = 0;
 pub(crate) static RESET_REASON_ARG: u32 = ABSENT;
 
 #[unsafe(no_mangle)]
+pub(crate) static ACTIVE_REASON_ARG: u32 = ABSENT;
+
+#[unsafe(no_mangle)]
 pub(crate) static TASK_BTF: u32 = 0;
 
 #[unsafe(no_mangle)]

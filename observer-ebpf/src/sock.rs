@@ -5,6 +5,7 @@ use core::ptr::addr_of_mut;
 use observer_ebpf::abi::record::{AF_INET, AF_INET6, Endpoints, Header, Socket, flag};
 
 use crate::{
+    hooks::close,
     read::{cast, read, read_at},
     settings::{
         DEV_NET, FILE_COUNT, FILE_REF, INET_SPORT, NET_INUM, SK_DADDR, SK_DPORT, SK_ERR, SK_FAMILY, SK_FLAGS,
@@ -79,6 +80,13 @@ impl Sock {
     #[inline(always)]
     pub(crate) fn has_socket(self) -> bool {
         self.get::<u64>(&SK_SOCKET) != 0
+    }
+
+    /// Whether the file is there by which a process has the socket.
+    #[inline(always)]
+    pub(crate) fn has_file(self) -> bool {
+        let socket: u64 = self.get(&SK_SOCKET);
+        socket != 0 && read::<u64>(cast(socket, &TYPE_SOCKET_ALLOC), &SOCKET_FILE) != 0
     }
 
     /// `inet_sport`: unlike `skc_num` it survives the unhashing before a CLOSE event.
@@ -176,7 +184,7 @@ impl Sock {
             if owned {
                 // `struct socket` is the first member of `struct socket_alloc` (include/net/sock.h, SOCK_INODE).
                 let file: u64 = read(socket, &SOCKET_FILE);
-                if file != 0 && is_last_reference(file) {
+                if if file == 0 { close::is_closing(self) } else { is_last_reference(file) } {
                     flags |= flag::CLOSING;
                 }
             }
@@ -257,6 +265,16 @@ fn is_last_reference(file: u64) -> bool {
     } else {
         false
     }
+}
+
+/// Whether a received segment is a reset itself.
+#[inline(always)]
+pub(crate) fn is_reset(skb: u64) -> bool {
+    const RST: u8 = 1 << 2;
+    let skb = cast(skb, &TYPE_SK_BUFF);
+    let tcp = read::<u64>(skb, &SKB_HEAD) + u64::from(read::<u16>(skb, &SKB_TRANSPORT_HEADER));
+    // RFC 9293 section 3.1: the control bits are the 14th byte.
+    read_at::<u8>(tcp + 13) & RST != 0
 }
 
 /// Both ends from the headers of a received segment: its destination is us. The payload is never read.

@@ -7,3 +7,55 @@ mod cast;
 pub mod facts;
 pub mod load;
 pub mod plan;
+
+use thiserror::Error;
+
+use self::{
+    btf::{BtfError, KernelBtf},
+    facts::{Answer, Facts, Roots},
+    load::{Attached, LoadError},
+    plan::{Mechanism, Plan, PlanError, Wishes},
+};
+
+/// Why nothing is attached.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// The kernel's types.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// No plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The plan failed.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+/// Everything that was found, chosen and done.
+pub struct Entered {
+    /// What the kernel offers.
+    pub facts: Facts,
+    /// What was chosen.
+    pub plan: Plan,
+    /// It, carried out.
+    pub attached: Attached,
+}
+
+/// Looks at the kernel, plans and attaches. A way into a hook that turns out to be closed is a new fact, and the plan
+/// is made again: what a kernel accepts is known for sure only by trying.
+pub fn enter(wishes: &Wishes, ring_bytes: u32) -> Result<Entered, AttachError> {
+    let (mut facts, btf): (Facts, KernelBtf) = facts::gather(Roots::default())?;
+    loop {
+        let plan = plan::plan(&facts, wishes)?;
+        match load::attach(&plan, &btf, ring_bytes) {
+            Ok(attached) => return Ok(Entered { facts, plan, attached }),
+            Err(LoadError::Program { hook, mechanism, source, .. })
+                if mechanism != Mechanism::RawTracepoint =>
+            {
+                let reason = format!("{:#}", anyhow::Error::new(source));
+                facts.tried.push((hook, mechanism, Answer::Refused(reason)));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

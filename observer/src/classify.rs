@@ -128,6 +128,10 @@ fn linger(story: &Story) -> Option<Linger> {
 /// How a lingering `close()` ended, and when. None when it did not wait, or the connection was reset meanwhile.
 fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
     let deadline_ns = story.linger_deadline_ns()?;
+    if let Some((ns, _)) = story.linger_over.filter(|(_, state)| state.fin_outstanding()) {
+        let result = if ns < deadline_ns { LingerResult::Interrupted } else { LingerResult::Expired };
+        return Some((result, ns));
+    }
     if let Some(acked_ns) = story.linger_acked_ns() {
         return Some((LingerResult::Acked, acked_ns));
     }

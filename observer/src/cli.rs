@@ -3,6 +3,7 @@
 mod check;
 mod filter;
 mod half_closed;
+mod kernel;
 mod log;
 mod output;
 mod replay;

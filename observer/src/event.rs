@@ -112,6 +112,16 @@ pub enum Body {
         /// Signal number.
         signal: u32,
     },
+    /// `tcp_send_fin`: our FIN is queued.
+    FinQueued {
+        /// State then: the new one.
+        state: State,
+    },
+    /// Return of `sk_stream_wait_close`: the wait of a lingering `close()` is over.
+    LingerOver {
+        /// State then.
+        state: State,
+    },
     /// Not the kernel side's: the process that user space found to have the socket, when nobody had shown himself.
     Owner,
     /// A reset for no live connection.
@@ -141,12 +151,14 @@ impl Body {
             Self::WriteError { .. } => "write_error",
             Self::StrayReset { .. } => "stray_reset",
             Self::LingerInterrupted { .. } => "linger_interrupted",
+            Self::FinQueued { .. } => "fin_queued",
+            Self::LingerOver { .. } => "linger_over",
             Self::Owner => "owner",
         }
     }
 
     /// Every name of [`Self::name`] that is a record of the kernel side.
-    pub const NAMES: [&'static str; 9] = [
+    pub const NAMES: [&'static str; 11] = [
         "opened",
         "state_change",
         "reset_sent",
@@ -156,5 +168,7 @@ impl Body {
         "write_error",
         "stray_reset",
         "linger_interrupted",
+        "fin_queued",
+        "linger_over",
     ];
 }

@@ -132,6 +132,8 @@ pub struct Story {
     pub simultaneous: bool,
     /// Our `close()`.
     pub close_call: Option<CloseCall>,
+    /// The wait of a lingering `close()` was seen to end: when, and in which state.
+    pub linger_over: Option<(u64, State)>,
     /// A signal was delivered to the thread that called `close()`, while it may have lingered.
     pub linger_interrupted_ns: Option<u64>,
     /// Our reset.
@@ -146,8 +148,6 @@ pub struct Story {
     pub holder: Option<Task>,
     /// Inode of the socket's file while it had one; 0 when never seen.
     pub inode: u64,
-    /// The error that the kernel told the socket's process, a positive errno; on read, write or poll.
-    pub told_error: Option<u32>,
     /// Failed sends so far, by errno.
     pub write_errors: BTreeMap<u32, u32>,
 }
@@ -166,6 +166,7 @@ impl Story {
             peer_fin: None,
             simultaneous: false,
             close_call: None,
+            linger_over: None,
             linger_interrupted_ns: None,
             reset_sent: None,
             reset_received: None,
@@ -173,7 +174,6 @@ impl Story {
             gone_ns: None,
             holder: None,
             inode: 0,
-            told_error: None,
             write_errors: BTreeMap::new(),
         }
     }
@@ -229,13 +229,17 @@ impl Story {
                 self.note_state(event, *old, *new, socket);
             }
             Body::ResetSent { reason, active, state, flags } => {
-                self.reset_sent = Some(ResetSent {
-                    ns: event.ns,
-                    reason: reason.clone(),
-                    active: *active,
-                    state: *state,
-                    flags: *flags,
-                });
+                let told = self.reset_sent.as_ref().is_some_and(|sent| sent.active && *active);
+                // The function and the tracepoint tell of the same one, the function first.
+                if !told {
+                    self.reset_sent = Some(ResetSent {
+                        ns: event.ns,
+                        reason: reason.clone(),
+                        active: *active,
+                        state: *state,
+                        flags: *flags,
+                    });
+                }
             }
             Body::ResetReceived { state } => {
                 self.reset_received = Some(ResetReceived { ns: event.ns, state: *state });
@@ -256,14 +260,18 @@ impl Story {
                 self.linger_interrupted_ns.get_or_insert(event.ns);
             }
             Body::Owner => self.hold(event.task),
-            Body::ErrorReport { err } => {
-                self.told_error = Some(*err);
+            Body::LingerOver { state } => {
+                self.linger_over.get_or_insert((event.ns, *state));
             }
             Body::WriteError { errno, socket, .. } => {
                 self.see(socket, event.task);
                 *self.write_errors.entry(*errno).or_default() += 1;
             }
-            Body::Opened { .. } | Body::StrayReset { .. } => {}
+            // The state says who sent it; an error shows again where it fails a call.
+            Body::FinQueued { .. }
+            | Body::ErrorReport { .. }
+            | Body::Opened { .. }
+            | Body::StrayReset { .. } => {}
         }
     }
 

@@ -25,6 +25,11 @@ pub struct Field {
 /// The argument came with 6.10; [`ABSENT`] before.
 pub const RESET_REASON_ARG: &str = "RESET_REASON_ARG";
 
+/// Name of the global that holds the position of `reason` among the arguments of `tcp_send_active_reset`.
+///
+/// 2 from 6.10, 1 in 7.2; [`ABSENT`] before.
+pub const ACTIVE_REASON_ARG: &str = "ACTIVE_REASON_ARG";
+
 /// Name of the global that is 1 where `bpf_get_current_task_btf` may be called (5.11 and later).
 pub const TASK_BTF: &str = "TASK_BTF";
 

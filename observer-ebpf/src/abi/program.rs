@@ -6,37 +6,143 @@
 /// Ring buffer that carries every record.
 pub const RING: &str = "RECORDS";
 
-/// One way into one hook.
+/// Where a program is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    /// The kernel event, named as the kernel names it.
-    pub hook: &'static str,
-    /// Program in the BPF object.
-    pub program: &'static str,
-    /// Attached after it, where there is one: does what the first was kept from (see `observer-ebpf/src/again.rs`).
-    pub again: Option<&'static str>,
-    /// Whether verdicts can still be told when this hook is absent.
-    pub required: bool,
+pub enum Point {
+    /// Entry of a kernel function, by trampoline.
+    Fentry,
+    /// Return of a kernel function, by trampoline.
+    Fexit,
+    /// Entry of a kernel function, by breakpoint or ftrace.
+    Kprobe,
+    /// A tracepoint, without its formatting.
+    RawTracepoint,
 }
 
-const fn entry(hook: &'static str, program: &'static str, required: bool) -> Entry {
-    Entry { hook, program, again: None, required }
+/// One program of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Program {
+    /// Name in the BPF object.
+    pub name: &'static str,
+    /// Where it is attached.
+    pub point: Point,
 }
 
-const fn guarded(hook: &'static str, program: &'static str, again: &'static str) -> Entry {
-    Entry { hook, program, again: Some(again), required: true }
+/// When a hook is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// No verdict can be told without it.
+    Required,
+    /// Where the kernel has it.
+    Optional,
+    /// Stands in for another hook where that one is not to be had.
+    InsteadOf(&'static str),
+    /// Where the kernel gives no reasons for resets (before 6.10): its tracepoint leaves out some resets too.
+    WithoutReasons,
 }
 
-/// Every hook with its raw tracepoint entry.
+/// A kernel event, and each way into it. A way is a list of programs, attached in its order; empty where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hook {
+    /// The tracepoint or function, as the kernel names it.
+    pub name: &'static str,
+    /// When it is wanted.
+    pub want: Want,
+    /// By BTF trampolines.
+    pub fentry: &'static [Program],
+    /// By kprobes.
+    pub kprobe: &'static [Program],
+    /// By raw tracepoints. A second program does what the first was kept from (see `observer-ebpf/src/again.rs`).
+    pub raw_tracepoint: &'static [Program],
+    /// The event that tells the same, less directly, where this hook has no way in; empty where nothing does.
+    pub else_by: &'static str,
+}
+
+const fn fentry(name: &'static str) -> Program {
+    Program { name, point: Point::Fentry }
+}
+
+const fn fexit(name: &'static str) -> Program {
+    Program { name, point: Point::Fexit }
+}
+
+const fn kprobe(name: &'static str) -> Program {
+    Program { name, point: Point::Kprobe }
+}
+
+const fn raw(name: &'static str) -> Program {
+    Program { name, point: Point::RawTracepoint }
+}
+
+const fn tracepoint(name: &'static str, want: Want, raw_tracepoint: &'static [Program]) -> Hook {
+    Hook { name, want, fentry: &[], kprobe: &[], raw_tracepoint, else_by: "" }
+}
+
+const fn function(
+    name: &'static str,
+    want: Want,
+    fentry: &'static [Program],
+    kprobe: &'static [Program],
+    else_by: &'static str,
+) -> Hook {
+    Hook { name, want, fentry, kprobe, raw_tracepoint: &[], else_by }
+}
+
+/// Every hook.
 ///
-/// `inet_sk_error_report` exists since 5.14, `sock_send_length` since 6.3; the others since 4.16.
-pub const RAW_TRACEPOINTS: [Entry; 8] = [
-    guarded("inet_sock_set_state", "rt_set_state", "rt_set_state2"),
-    guarded("tcp_send_reset", "rt_send_reset", "rt_send_reset2"),
-    guarded("tcp_receive_reset", "rt_recv_reset", "rt_recv_reset2"),
-    entry("tcp_destroy_sock", "rt_destroy", true),
-    entry("inet_sk_error_report", "rt_error_report", false),
-    entry("sock_send_length", "rt_send_length", false),
-    entry("signal_generate", "rt_sig_generate", false),
-    entry("signal_deliver", "rt_sig_deliver", false),
+/// Of the tracepoints `inet_sk_error_report` exists since 5.14 and `sock_send_length` since 6.3, the others since 4.16;
+/// the functions exist in 5.10 to 7.2. A function that may block has no kretprobe: each sleeping caller would hold one
+/// of a fixed number of places.
+pub const HOOKS: &[Hook] = &[
+    tracepoint("inet_sock_set_state", Want::Required, &[raw("rt_set_state"), raw("rt_set_state2")]),
+    tracepoint("tcp_send_reset", Want::Required, &[raw("rt_send_reset"), raw("rt_send_reset2")]),
+    tracepoint("tcp_receive_reset", Want::Required, &[raw("rt_recv_reset"), raw("rt_recv_reset2")]),
+    tracepoint("tcp_destroy_sock", Want::Required, &[raw("rt_destroy")]),
+    tracepoint("inet_sk_error_report", Want::Optional, &[raw("rt_error_report")]),
+    function(
+        "tcp_send_fin",
+        Want::Optional,
+        &[fentry("fe_send_fin")],
+        &[kprobe("kp_send_fin")],
+        "inet_sock_set_state",
+    ),
+    function(
+        "tcp_send_active_reset",
+        Want::Optional,
+        &[fentry("fe_active_reset")],
+        &[kprobe("kp_active_reset")],
+        "tcp_send_reset",
+    ),
+    function(
+        "tcp_v4_send_reset",
+        Want::WithoutReasons,
+        &[fentry("fe_v4_reset")],
+        &[kprobe("kp_v4_reset")],
+        "",
+    ),
+    function(
+        "tcp_v6_send_reset",
+        Want::WithoutReasons,
+        &[fentry("fe_v6_reset")],
+        &[kprobe("kp_v6_reset")],
+        "",
+    ),
+    function(
+        "__tcp_close",
+        Want::Optional,
+        &[fentry("fe_close"), fexit("fx_close")],
+        &[kprobe("kp_close")],
+        "",
+    ),
+    function("sk_stream_wait_close", Want::Optional, &[fexit("fx_wait_close")], &[], "signal_deliver"),
+    tracepoint("signal_deliver", Want::InsteadOf("sk_stream_wait_close"), &[raw("rt_sig_deliver")]),
+    function(
+        "sk_stream_error",
+        Want::Optional,
+        &[fentry("fe_stream_error")],
+        &[kprobe("kp_stream_error")],
+        "sock_send_length",
+    ),
+    tracepoint("sock_send_length", Want::InsteadOf("sk_stream_error"), &[raw("rt_send_length")]),
+    tracepoint("signal_generate", Want::InsteadOf("sk_stream_error"), &[raw("rt_sig_generate")]),
 ];

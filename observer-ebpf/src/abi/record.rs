@@ -20,6 +20,10 @@ pub mod kind {
     pub const STRAY_RESET: u32 = 8;
     /// [`super::LingerInterrupted`]
     pub const LINGER_INTERRUPTED: u32 = 9;
+    /// [`super::FinQueued`]
+    pub const FIN_QUEUED: u32 = 10;
+    /// [`super::LingerOver`]
+    pub const LINGER_OVER: u32 = 11;
 }
 
 /// What every record begins with.
@@ -277,6 +281,30 @@ pub struct LingerInterrupted {
     pub pad: u32,
 }
 
+/// `tcp_send_fin`: our FIN is queued. The [`StateChange`] comes right before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct FinQueued {
+    /// Common part.
+    pub header: Header,
+    /// `sk_state`: the new one.
+    pub state: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// Return of `sk_stream_wait_close`: the wait of a lingering `close()` is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct LingerOver {
+    /// Common part.
+    pub header: Header,
+    /// `sk_state`: whether our FIN is acknowledged.
+    pub state: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
 const _: () = {
     assert!(size_of::<Header>() == 24);
     assert!(size_of::<Task>() == 48);
@@ -291,4 +319,6 @@ const _: () = {
     assert!(size_of::<WriteError>() == 184);
     assert!(size_of::<StrayReset>() == 80);
     assert!(size_of::<LingerInterrupted>() == 32);
+    assert!(size_of::<FinQueued>() == 32);
+    assert!(size_of::<LingerOver>() == 32);
 };

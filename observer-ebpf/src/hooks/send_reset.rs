@@ -73,7 +73,7 @@ fn on_send_reset(address: u64, skb: u64, reason: u32) -> bool {
 }
 
 #[inline(always)]
-fn stray(endpoints: Endpoints, reason: u32, state: u32) {
+pub(crate) fn stray(endpoints: Endpoints, reason: u32, state: u32) {
     let header = Header { kind: kind::STRAY_RESET, has_task: 0, ns: now(), sock: 0 };
     emit(StrayReset { header, endpoints, reason, state });
 }

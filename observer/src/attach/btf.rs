@@ -149,10 +149,21 @@ impl KernelBtf {
     /// Position of the first argument of type `enum <type_name>` among a tracepoint's own arguments.
     #[must_use]
     pub fn tracepoint_enum_arg(&self, tracepoint: &str, type_name: &str) -> Option<u32> {
-        let TypeVariant::FuncProto(prototype) = self.tracepoint_prototype(tracepoint)? else { return None };
         // The first parameter is the probe's `void *__data`.
-        let mut own = prototype.parameter_list().iter().skip(1);
-        let position = own.position(|parameter| self.is_enum(parameter.tid(), type_name))?;
+        self.enum_position(&self.tracepoint_prototype(tracepoint)?, 1, type_name)
+    }
+
+    /// Position of the first argument of type `enum <type_name>` among a function's arguments.
+    #[must_use]
+    pub fn function_enum_arg(&self, function: &str, type_name: &str) -> Option<u32> {
+        let TypeVariant::Func(function) = self.types.from_id(self.function(function)?)? else { return None };
+        self.enum_position(&self.types.from_id(*function.prototype_tid())?, 0, type_name)
+    }
+
+    fn enum_position(&self, prototype: &TypeVariant, skipped: usize, type_name: &str) -> Option<u32> {
+        let TypeVariant::FuncProto(prototype) = prototype else { return None };
+        let mut parameters = prototype.parameter_list().iter().skip(skipped);
+        let position = parameters.position(|parameter| self.is_enum(parameter.tid(), type_name))?;
         u32::try_from(position).ok()
     }
 

@@ -7,17 +7,22 @@ use aya::{
     programs::ProgramType,
     sys::{is_map_supported, is_program_supported},
 };
-use observer_ebpf::abi::program::RAW_TRACEPOINTS;
+use observer_ebpf::abi::program::{HOOKS, Hook};
 
-use super::btf::{self, BtfError, KernelBtf};
+use super::{
+    btf::{self, BtfError, KernelBtf},
+    plan::Mechanism,
+};
 
-/// Answer to "can this kernel …?"; only the first two are conclusive.
+/// Answer to "can this kernel …?"; the last is not conclusive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// It can.
     Yes,
     /// It cannot, and why.
     No(String),
+    /// It could, and does not let us: why.
+    Refused(String),
     /// Could not tell, and why.
     Unclear(String),
 }
@@ -34,10 +39,13 @@ impl Answer {
     pub fn reason(&self) -> &str {
         match self {
             Self::Yes => "",
-            Self::No(reason) | Self::Unclear(reason) => reason,
+            Self::No(reason) | Self::Refused(reason) | Self::Unclear(reason) => reason,
         }
     }
 }
+
+/// The kernel's type of reasons for resets.
+pub(super) const RESET_REASON: &str = "sk_rst_reason";
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +58,33 @@ pub struct Facts {
     pub kprobe: Answer,
     /// BPF ring buffers (5.8).
     pub ring_buffer: Answer,
-    /// Raw tracepoint of each hook, in the order of [`RAW_TRACEPOINTS`].
-    pub tracepoints: Vec<(&'static str, Answer)>,
+    /// Whether the tracepoint `tcp_send_reset` comes with a reason, and then for every reset (6.10).
+    pub reset_reasons: bool,
+    /// Whether the kernel has the tracepoint or function of each hook, in the order of [`HOOKS`].
+    pub hooks: Vec<(&'static str, Answer)>,
+    /// What failed when it was tried, by hook and mechanism.
+    pub tried: Vec<(&'static str, Mechanism, Answer)>,
+}
+
+impl Facts {
+    /// Whether the kernel has a hook's tracepoint or function.
+    #[must_use]
+    pub fn hook(&self, name: &str) -> Answer {
+        let found = self.hooks.iter().find(|(hook, _)| *hook == name);
+        found.map_or_else(|| Answer::Unclear("nobody asked".to_owned()), |(_, answer)| answer.clone())
+    }
+
+    /// Whether a mechanism can be used for a hook, as far as is known.
+    #[must_use]
+    pub fn mechanism(&self, hook: &str, mechanism: Mechanism) -> Answer {
+        let tried = self.tried.iter().find(|(name, tried, _)| *name == hook && *tried == mechanism);
+        match (tried, mechanism) {
+            (Some((.., answer)), _) => answer.clone(),
+            (None, Mechanism::Fentry) => self.fentry.clone(),
+            (None, Mechanism::Kprobe) => self.kprobe.clone(),
+            (None, Mechanism::RawTracepoint) => Answer::Yes,
+        }
+    }
 }
 
 /// Root directories of the kernel's file systems; tests pass their own.
@@ -74,20 +107,23 @@ pub fn gather(roots: Roots<'_>) -> Result<(Facts, KernelBtf), BtfError> {
     let btf =
         KernelBtf::read(&roots.sys.join(Path::new(btf::PATH).strip_prefix("/sys").unwrap_or(Path::new(""))))?;
     let release = std::fs::read_to_string(roots.proc.join("sys/kernel/osrelease"));
-    let tracepoint = |hook: &'static str| {
-        let found = if btf.has_tracepoint(hook) {
-            Answer::Yes
+    let hook = |hook: &Hook| {
+        let (found, what) = if hook.raw_tracepoint.is_empty() {
+            (btf.function(hook.name).is_some(), "function")
         } else {
-            Answer::No("this kernel has no such tracepoint".to_owned())
+            (btf.has_tracepoint(hook.name), "tracepoint")
         };
-        (hook, found)
+        let missing = || Answer::No(format!("this kernel has no such {what}"));
+        (hook.name, if found { Answer::Yes } else { missing() })
     };
     let facts = Facts {
         release: release.map_or_else(|_| "unknown".to_owned(), |release| release.trim().to_owned()),
         fentry: program(ProgramType::Tracing),
         kprobe: kprobe(roots.sys),
         ring_buffer: ring_buffer(),
-        tracepoints: RAW_TRACEPOINTS.iter().map(|entry| tracepoint(entry.hook)).collect(),
+        reset_reasons: btf.tracepoint_enum_arg("tcp_send_reset", RESET_REASON).is_some(),
+        hooks: HOOKS.iter().map(hook).collect(),
+        tried: Vec::new(),
     };
     Ok((facts, btf))
 }
@@ -124,7 +160,7 @@ fn refused(error: &(dyn std::error::Error + 'static)) -> Answer {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
             return match io.raw_os_error() {
                 Some(libc::EPERM | libc::EACCES) => {
-                    Answer::No("the kernel refuses it: permission denied".to_owned())
+                    Answer::Refused("the kernel refuses it: permission denied".to_owned())
                 }
                 _ => Answer::Unclear(io.to_string()),
             };

@@ -6,22 +6,23 @@ use std::{
 };
 
 use aya::{
-    Ebpf, EbpfError, EbpfLoader,
+    Btf, Ebpf, EbpfError, EbpfLoader,
     maps::{MapData, PerCpuArray, RingBuf},
-    programs::{Program, ProgramError, ProgramType, RawTracePoint},
+    programs::{FEntry, FExit, KProbe, Program, ProgramError, ProgramType, RawTracePoint},
     sys::{BpfHelper, is_helper_supported},
 };
 use observer_ebpf::abi::{
     counter,
-    offset::{ABSENT, CAST_FUNCTION, RESET_REASON_ARG, SOCK_KEY, TASK_BTF, TYPED},
-    program::RING,
+    offset::{ABSENT, ACTIVE_REASON_ARG, CAST_FUNCTION, RESET_REASON_ARG, SOCK_KEY, TASK_BTF, TYPED},
+    program::{Point, RING},
 };
 use thiserror::Error;
 
 use super::{
     btf::{BtfError, Globals, KernelBtf},
     cast,
-    plan::Plan,
+    facts::RESET_REASON,
+    plan::{Mechanism, Plan, Planned},
 };
 use crate::{event::decode::KernelNames, source::clock};
 
@@ -52,10 +53,15 @@ pub enum LoadError {
         program: &'static str,
         /// Hook.
         hook: &'static str,
+        /// How it is entered.
+        mechanism: Mechanism,
         /// Error.
         #[source]
         source: ProgramError,
     },
+    /// Trampolines find their functions by it.
+    #[error("reading this kernel's BTF for its functions")]
+    Functions(#[source] aya::BtfError),
     /// The object does not hold what the ABI names.
     #[error("the BPF object has no {0}")]
     Absent(&'static str),
@@ -112,7 +118,8 @@ fn attach_object(
     types: &Globals,
 ) -> Result<Attached, LoadError> {
     let layout = btf.layout()?;
-    let reason_arg = btf.tracepoint_enum_arg("tcp_send_reset", "sk_rst_reason").unwrap_or(ABSENT);
+    let reason_arg = btf.tracepoint_enum_arg("tcp_send_reset", RESET_REASON).unwrap_or(ABSENT);
+    let active_reason_arg = btf.function_enum_arg("tcp_send_active_reset", RESET_REASON).unwrap_or(ABSENT);
     let task_btf = is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf);
     // A kernel that does not say reads the slower way.
     let task_btf = u32::from(task_btf.unwrap_or(false));
@@ -126,6 +133,7 @@ fn attach_object(
         loader.override_global(global, value, false);
     }
     loader.override_global(RESET_REASON_ARG, &reason_arg, true);
+    loader.override_global(ACTIVE_REASON_ARG, &active_reason_arg, true);
     loader.override_global(TASK_BTF, &task_btf, true);
     loader.override_global(TYPED, &can_cast, true);
     loader.override_global(SOCK_KEY, &key, true);
@@ -133,23 +141,21 @@ fn attach_object(
     // The object has no relocations against kernel types, so aya need not read the BTF a second time.
     let mut ebpf = loader.btf(None).load(object).map_err(object_error)?;
 
+    let uses_trampolines = plan.hooks.iter().any(|hook| hook.mechanism == Some(Mechanism::Fentry));
+    let functions = uses_trampolines.then(Btf::from_sys_fs).transpose().map_err(LoadError::Functions)?;
     let (mut programs, mut unguarded) = (Vec::new(), Vec::new());
     for hook in &plan.hooks {
-        if hook.mechanism.is_none() {
-            continue;
-        }
-        let entry = hook.entry;
-        // In this order: the second does what the first was kept from.
-        for name in [Some(entry.program), entry.again].into_iter().flatten() {
-            let failed = |source| LoadError::Program { program: name, hook: entry.hook, source };
-            let program = ebpf.program_mut(name).ok_or(LoadError::Absent(name))?;
-            let program: &mut RawTracePoint = program.try_into().map_err(failed)?;
-            program.load().map_err(failed)?;
-            program.attach(entry.hook).map_err(failed)?;
+        let Some(mechanism) = hook.mechanism else { continue };
+        for program in hook.programs() {
+            let name = program.name;
+            let found = ebpf.program_mut(name).ok_or(LoadError::Absent(name))?;
+            attach_program(found, program.point, hook.hook.name, functions.as_ref()).map_err(|source| {
+                LoadError::Program { program: name, hook: hook.hook.name, mechanism, source }
+            })?;
             programs.push(name);
         }
-        if entry.again.is_none() {
-            unguarded.push(entry.program);
+        if !is_guarded(hook) {
+            unguarded.extend(hook.programs().iter().map(|program| program.name));
         }
     }
 
@@ -159,10 +165,50 @@ fn attach_object(
     let counters = PerCpuArray::try_from(map(&mut ebpf, counter::MAP)?);
     let counters = counters.map_err(|source| LoadError::Map { name: counter::MAP, source })?;
     let names = KernelNames {
-        reset_reasons: btf.enum_names("sk_rst_reason", "SK_RST_REASON_"),
+        reset_reasons: btf.enum_names(RESET_REASON, "SK_RST_REASON_"),
         tick_ns: clock::tick_ns(),
     };
     Ok(Attached { ebpf, ring, names, programs, unguarded, counters })
+}
+
+fn attach_program(
+    program: &mut Program,
+    point: Point,
+    hook: &str,
+    functions: Option<&Btf>,
+) -> Result<(), ProgramError> {
+    // Read before, where the plan has trampolines.
+    let functions = || functions.ok_or(ProgramError::NotLoaded);
+    match point {
+        Point::Fentry => {
+            let program: &mut FEntry = program.try_into()?;
+            program.load(hook, functions()?)?;
+            program.attach()?;
+        }
+        Point::Fexit => {
+            let program: &mut FExit = program.try_into()?;
+            program.load(hook, functions()?)?;
+            program.attach()?;
+        }
+        Point::Kprobe => {
+            let program: &mut KProbe = program.try_into()?;
+            program.load()?;
+            program.attach(hook, 0)?;
+        }
+        Point::RawTracepoint => {
+            let program: &mut RawTracePoint = program.try_into()?;
+            program.load()?;
+            program.attach(hook)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether something else tells what a program of the hook is kept from: its second program, or the tracepoint that
+/// tells it too.
+fn is_guarded(hook: &Planned) -> bool {
+    let twice = hook.mechanism == Some(Mechanism::RawTracepoint) && hook.programs().len() > 1;
+    twice || matches!(hook.hook.else_by, "inet_sock_set_state" | "tcp_send_reset")
 }
 
 impl Attached {
@@ -188,8 +234,8 @@ impl Attached {
     #[must_use]
     pub fn left_out(&self) -> u64 {
         let misses = |name: &&'static str| -> Option<u64> {
-            let program: &RawTracePoint = self.ebpf.program(name)?.try_into().ok()?;
-            let path = format!("/proc/self/fdinfo/{}", program.fd().ok()?.as_fd().as_raw_fd());
+            let program = self.ebpf.program(name)?.fd().ok()?;
+            let path = format!("/proc/self/fdinfo/{}", program.as_fd().as_raw_fd());
             let info = std::fs::read_to_string(path).ok()?;
             info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
         };

@@ -1,39 +1,78 @@
-//! Which hook is entered by which mechanism, and why. Pure: facts in, plan out.
+//! Which hook is entered by which mechanism, and why. Pure: facts and wishes in, plan out.
 
-use observer_ebpf::abi::program::{Entry, RAW_TRACEPOINTS};
+use observer_ebpf::abi::program::{HOOKS, Hook, Program, Want};
 use thiserror::Error;
 
 use super::facts::{Answer, Facts};
 use crate::classify::verdict::words;
 
 words! {
-    /// A way into the kernel.
+    /// A way into the kernel, the best first.
     Mechanism {
         /// BTF trampolines.
         Fentry = "fentry",
-        /// Breakpoints.
+        /// Breakpoints, or ftrace where the kernel has it.
         Kprobe = "kprobe",
         /// Tracepoints without their formatting.
         RawTracepoint = "raw_tracepoint",
     }
 }
 
+impl Mechanism {
+    /// The programs that enter a hook this way; none where there is no such way.
+    #[must_use]
+    pub const fn programs(self, hook: &Hook) -> &'static [Program] {
+        match self {
+            Self::Fentry => hook.fentry,
+            Self::Kprobe => hook.kprobe,
+            Self::RawTracepoint => hook.raw_tracepoint,
+        }
+    }
+}
+
+/// What the user wants to be different from what the facts suggest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Functions are entered by this mechanism or not at all.
+    pub mechanism: Option<Mechanism>,
+    /// Hooks to leave out, by name.
+    pub without: Vec<String>,
+}
+
 /// One hook's part of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
-    /// The hook and its program.
-    pub entry: Entry,
-    /// None when this kernel does not have the hook.
+    /// The hook.
+    pub hook: &'static Hook,
+    /// None when it is not needed, not wanted, or not to be had.
     pub mechanism: Option<Mechanism>,
     /// Why this mechanism, or why none.
     pub reason: String,
+    /// The kernel has a better way in, and refuses it.
+    pub refused: bool,
+}
+
+impl Planned {
+    /// The programs to attach, in order.
+    #[must_use]
+    pub fn programs(&self) -> &'static [Program] {
+        self.mechanism.map_or(&[], |mechanism| mechanism.programs(self.hook))
+    }
 }
 
 /// What will be attached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Every hook.
+    /// Every hook, in the order in which it is attached.
     pub hooks: Vec<Planned>,
+}
+
+impl Plan {
+    /// Whether a hook is part of it.
+    #[must_use]
+    pub fn has(&self, hook: &str) -> bool {
+        has(&self.hooks, hook)
+    }
 }
 
 /// Why there is no plan.
@@ -43,104 +82,102 @@ pub enum PlanError {
     #[error("no BPF ring buffer: {0}")]
     NoRingBuffer(String),
     /// A hook that verdicts need.
-    #[error(
-        "this kernel does not have the tracepoint {hook}, without which no verdict can be told: {reason}"
-    )]
+    #[error("the hook {hook} is not to be had, and without it no verdict can be told: {reason}")]
     MissingHook {
         /// Hook.
         hook: &'static str,
         /// Why not.
         reason: String,
     },
+    /// A wish for something that is not to be had.
+    #[error("no function can be entered by {mechanism} on this kernel: {reason}")]
+    NoMechanism {
+        /// Wished for.
+        mechanism: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// A wish for something that does not exist.
+    #[error("there is no hook {0}; `observer check` lists them")]
+    NoSuchHook(String),
 }
 
 /// Chooses a mechanism for each hook.
-pub fn plan(facts: &Facts) -> Result<Plan, PlanError> {
+pub fn plan(facts: &Facts, wishes: &Wishes) -> Result<Plan, PlanError> {
     if let Answer::No(reason) = &facts.ring_buffer {
         return Err(PlanError::NoRingBuffer(reason.clone()));
     }
-    let hooks =
-        RAW_TRACEPOINTS.iter().zip(&facts.tracepoints).map(|(entry, (_, tracepoint))| match tracepoint {
-            Answer::Yes => Ok(Planned {
-                entry: *entry,
-                mechanism: Some(Mechanism::RawTracepoint),
-                reason: better_ones(facts),
-            }),
-            Answer::No(reason) | Answer::Unclear(reason) if entry.required => {
-                Err(PlanError::MissingHook { hook: entry.hook, reason: reason.clone() })
+    let offered = match wishes.mechanism {
+        Some(Mechanism::Fentry) => &facts.fentry,
+        Some(Mechanism::Kprobe) => &facts.kprobe,
+        Some(Mechanism::RawTracepoint) | None => &Answer::Yes,
+    };
+    if let (Some(mechanism), false) = (wishes.mechanism, offered.is_yes()) {
+        let (mechanism, reason) = (mechanism.word(), offered.reason().to_owned());
+        return Err(PlanError::NoMechanism { mechanism, reason });
+    }
+    if let Some(unknown) = wishes.without.iter().find(|name| HOOKS.iter().all(|hook| hook.name != **name)) {
+        return Err(PlanError::NoSuchHook(unknown.clone()));
+    }
+    let mut hooks: Vec<Planned> = Vec::with_capacity(HOOKS.len());
+    for hook in HOOKS {
+        let none = |reason: String| Planned { hook, mechanism: None, reason, refused: false };
+        let planned = match hook.want {
+            _ if wishes.without.iter().any(|name| name == hook.name) => none("left out as asked".to_owned()),
+            Want::InsteadOf(other) if has(&hooks, other) => none(format!("{other} tells it")),
+            Want::WithoutReasons if facts.reset_reasons => {
+                none("tcp_send_reset shows every reset on this kernel".to_owned())
             }
-            Answer::No(reason) | Answer::Unclear(reason) => {
-                Ok(Planned { entry: *entry, mechanism: None, reason: reason.clone() })
+            Want::Required | Want::Optional | Want::InsteadOf(_) | Want::WithoutReasons => {
+                choose(hook, facts, wishes)
             }
-        });
-    Ok(Plan { hooks: hooks.collect::<Result<_, _>>()? })
+        };
+        if planned.mechanism.is_none() && hook.want == Want::Required {
+            return Err(PlanError::MissingHook { hook: hook.name, reason: planned.reason });
+        }
+        hooks.push(planned);
+    }
+    Ok(Plan { hooks })
 }
 
-/// Why a tracepoint and nothing better.
-fn better_ones(facts: &Facts) -> String {
-    let why = |name: &str, answer: &Answer| match answer {
-        Answer::Yes => format!("{name}: this version has no entry for it"),
-        Answer::No(reason) => format!("{name}: {reason}"),
-        Answer::Unclear(reason) => format!("{name}: could not tell ({reason})"),
+fn has(hooks: &[Planned], name: &str) -> bool {
+    hooks.iter().any(|planned| planned.hook.name == name && planned.mechanism.is_some())
+}
+
+/// The best way into the hook that is to be had.
+fn choose(hook: &'static Hook, facts: &Facts, wishes: &Wishes) -> Planned {
+    let ways = Mechanism::ALL.iter().copied().filter(|mechanism| !mechanism.programs(hook).is_empty());
+    let mut planned = Planned { hook, mechanism: None, reason: String::new(), refused: false };
+    let mut against = Vec::new();
+    if let Answer::No(reason) | Answer::Refused(reason) | Answer::Unclear(reason) = facts.hook(hook.name) {
+        against.push(reason);
+    } else {
+        for way in ways {
+            let unwished =
+                wishes.mechanism.is_some_and(|only| only != way) && way != Mechanism::RawTracepoint;
+            let answer = facts.mechanism(hook.name, way);
+            if unwished {
+                against.push(format!("{}: not wanted", way.word()));
+            } else if answer.is_yes() {
+                planned.mechanism = Some(way);
+                break;
+            } else {
+                planned.refused |= matches!(answer, Answer::Refused(_));
+                let doubt = if matches!(answer, Answer::Unclear(_)) { "could not tell: " } else { "" };
+                against.push(format!("{}: {doubt}{}", way.word(), answer.reason()));
+            }
+        }
+    }
+    if planned.mechanism.is_none() && !hook.else_by.is_empty() {
+        against.push(format!("{} tells it instead", hook.else_by));
+    }
+    planned.reason = match (against.is_empty(), hook.want) {
+        (false, _) => against.join("; "),
+        (true, Want::InsteadOf(other)) => format!("stands in for {other}"),
+        (true, _) => "the best there is for it".to_owned(),
     };
-    format!("{}; {}", why("fentry", &facts.fentry), why("kprobe", &facts.kprobe))
+    planned
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The facts of a hardened 6.18 without kprobes.
-    fn facts() -> Facts {
-        Facts {
-            release: "6.18.0".to_owned(),
-            fentry: Answer::No("the kernel refuses it: permission denied".to_owned()),
-            kprobe: Answer::No("this kernel is built without kprobes".to_owned()),
-            ring_buffer: Answer::Yes,
-            tracepoints: RAW_TRACEPOINTS.iter().map(|entry| (entry.hook, Answer::Yes)).collect(),
-        }
-    }
-
-    fn without(hook: &str) -> Facts {
-        let mut facts = facts();
-        for (name, answer) in &mut facts.tracepoints {
-            if *name == hook {
-                *answer = Answer::No("this kernel has no such tracepoint".to_owned());
-            }
-        }
-        facts
-    }
-
-    #[test]
-    fn every_hook_says_why_the_better_mechanisms_were_not_taken() {
-        let plan = plan(&facts()).unwrap();
-        assert_eq!(plan.hooks.len(), RAW_TRACEPOINTS.len());
-        for hook in plan.hooks {
-            assert_eq!(hook.mechanism, Some(Mechanism::RawTracepoint));
-            assert_eq!(
-                hook.reason,
-                "fentry: the kernel refuses it: permission denied; kprobe: this kernel is built without kprobes"
-            );
-        }
-    }
-
-    #[test]
-    fn an_optional_hook_may_be_absent() {
-        let plan = plan(&without("sock_send_length")).unwrap();
-        let hook = plan.hooks.iter().find(|hook| hook.entry.hook == "sock_send_length").unwrap();
-        assert_eq!(hook.mechanism, None);
-        assert_eq!(hook.reason, "this kernel has no such tracepoint");
-    }
-
-    #[test]
-    fn a_required_hook_may_not() {
-        let error = plan(&without("inet_sock_set_state")).unwrap_err();
-        assert!(matches!(error, PlanError::MissingHook { hook: "inet_sock_set_state", .. }), "{error}");
-    }
-
-    #[test]
-    fn no_ring_buffer_no_plan() {
-        let facts = Facts { ring_buffer: Answer::No("it came with 5.8".to_owned()), ..facts() };
-        assert_eq!(plan(&facts).unwrap_err().to_string(), "no BPF ring buffer: it came with 5.8");
-    }
-}
+mod tests;

@@ -269,6 +269,16 @@ fn lingering() {
     story.linger_interrupted_ns = Some(story.close_call.expect("close() was called").ns + 7 * MS);
     let found = classify(&story).linger.expect("close() was called");
     assert_eq!((found.result, found.waited_ns), (Some(LingerResult::Interrupted), Some(7 * MS)));
+    // Where the return of the wait is traced, it says all.
+    let over = |after_ms, state| {
+        let mut story = expired.story();
+        story.fin_acked_ns = None;
+        story.linger_over = story.close_call.map(|call| (call.ns + after_ms * MS, state));
+        let found = classify(&story).linger.expect("close() was called");
+        (found.result, found.waited_ns)
+    };
+    assert_eq!(over(7, FinWait1), (Some(LingerResult::Interrupted), Some(7 * MS)));
+    assert_eq!(over(1003, FinWait1), (Some(LingerResult::Expired), Some(1003 * MS)));
     let exiting = timed().exit_to(FinWait1, 15).orphan_to(FinWait2).orphan_to(Close);
     assert_eq!(linger(&exiting).0, LingerMode::Suppressed);
     assert_eq!(verdict(&exiting).local_action.map(crate::story::LocalAction::word), Some("killed"));

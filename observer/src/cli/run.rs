@@ -7,6 +7,7 @@ use clap::Args;
 use tokio::sync::oneshot;
 
 use super::{
+    kernel::KernelArgs,
     output::{Format, Output},
     session::{LOST_REASONS, RING_BYTES, Session, Watcher},
 };
@@ -47,6 +48,8 @@ pub(crate) struct RunArgs {
     /// Owners with a name of their own in metrics; later ones are counted as `other`
     #[arg(long, value_name = "N", default_value_t = 100)]
     owner_limit: usize,
+    #[command(flatten)]
+    kernel: KernelArgs,
 }
 
 struct Daemon {
@@ -68,9 +71,12 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let listener = runtime.block_on(server::bind(args.listen))?;
     let address = listener.local_addr().context("asking for the port")?;
     let metrics = Metrics::new(args.owner, args.owner_limit, &LOST_REASONS).context("preparing metrics")?;
-    let mut session = Session::start(RING_BYTES)?;
+    let mut session = Session::start(&args.kernel.wishes(), RING_BYTES)?;
     for hook in &session.plan.hooks {
-        metrics.hook(hook.entry.hook, hook.mechanism.map_or("none", Mechanism::word));
+        metrics.hook(hook.hook.name, hook.mechanism.map_or("none", Mechanism::word));
+    }
+    for hook in session.refused() {
+        log::warn!("{}: {}", hook.hook.name, hook.reason);
     }
     let verdicts = args.verdicts.then(|| Output::new(Format::Text, ClockOffset::now(), Cgroups::none()));
     let registry = metrics.registry();

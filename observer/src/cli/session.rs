@@ -11,9 +11,9 @@ use tokio::{
 
 use crate::{
     attach::{
-        facts::{self, Roots},
-        load::{self, Attached},
-        plan::{Mechanism, Plan, plan},
+        self,
+        load::Attached,
+        plan::{Mechanism, Plan, Planned, Wishes},
     },
     event::{Body, Event},
     owner::Owners,
@@ -69,12 +69,9 @@ pub(crate) struct Session {
 
 impl Session {
     /// Looks at the kernel, plans, loads and attaches.
-    pub(crate) fn start(ring_bytes: u32) -> anyhow::Result<Self> {
+    pub(crate) fn start(wishes: &Wishes, ring_bytes: u32) -> anyhow::Result<Self> {
         require_root()?;
-        let (facts, btf) = facts::gather(Roots::default())?;
-        let plan = plan(&facts)?;
-        let attached = load::attach(&plan, &btf, ring_bytes)?;
-        drop(btf);
+        let attach::Entered { facts, plan, attached } = attach::enter(wishes, ring_bytes)?;
         return_memory();
         Ok(Self {
             attached,
@@ -92,14 +89,16 @@ impl Session {
         self.plan.hooks.iter().filter(|hook| hook.mechanism.is_some()).count()
     }
 
-    /// The mechanism of the hooks, as far as they share one.
+    /// The best mechanism that any hook is entered by.
     pub(crate) fn mechanism(&self) -> &'static str {
-        let mut mechanisms: Vec<_> = self.plan.hooks.iter().filter_map(|hook| hook.mechanism).collect();
-        mechanisms.dedup();
-        match mechanisms.as_slice() {
-            [one] => Mechanism::word(*one),
-            _ => "mixed",
-        }
+        let used =
+            |mechanism: &&Mechanism| self.plan.hooks.iter().any(|hook| hook.mechanism == Some(**mechanism));
+        Mechanism::ALL.iter().find(used).map_or("none", |best| best.word())
+    }
+
+    /// Hooks that the kernel has a better way into than it lets us use.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = &Planned> {
+        self.plan.hooks.iter().filter(|hook| hook.refused)
     }
 
     /// Drains until SIGINT, SIGTERM or the watcher's wish, then what is left, and reports what has ended.

@@ -14,6 +14,7 @@ use clap::Args;
 
 use super::{
     filter::FilterArgs,
+    kernel::KernelArgs,
     output::{Format, Output},
     session::{RING_BYTES, Session, Watcher},
 };
@@ -38,6 +39,8 @@ pub(crate) struct TraceArgs {
     record: Option<PathBuf>,
     #[command(flatten)]
     filter: FilterArgs,
+    #[command(flatten)]
+    kernel: KernelArgs,
 }
 
 struct Trace {
@@ -63,7 +66,7 @@ impl Trace {
 
 pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
-    let mut session = Session::start(RING_BYTES)?;
+    let mut session = Session::start(&args.kernel.wishes(), RING_BYTES)?;
     let clock = ClockOffset::now();
     let recorder = args.record.clone().map(|path| recorder(path, &session, clock)).transpose()?;
     let output = Output::new(args.output, clock, Cgroups::new());

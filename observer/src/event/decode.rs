@@ -61,7 +61,7 @@ macro_rules! records {
         unsafe impl Record for record::$name {}
     )* };
 }
-records!(Header Opened StateChange ResetSent ResetReceived Destroyed ErrorReport WriteError StrayReset LingerInterrupted);
+records!(Header Opened StateChange ResetSent ResetReceived Destroyed ErrorReport WriteError StrayReset LingerInterrupted FinQueued LingerOver);
 
 fn view<T: Record>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
     if bytes.len() != size_of::<T>() {
@@ -135,6 +135,14 @@ pub fn decode(bytes: &[u8], names: &KernelNames) -> Result<Event, DecodeError> {
         kind::LINGER_INTERRUPTED => {
             let r: record::LingerInterrupted = view(kind, bytes)?;
             Ok(event(&r.header, None, Body::LingerInterrupted { signal: r.signal }))
+        }
+        kind::FIN_QUEUED => {
+            let r: record::FinQueued = view(kind, bytes)?;
+            Ok(event(&r.header, None, Body::FinQueued { state: state(r.state)? }))
+        }
+        kind::LINGER_OVER => {
+            let r: record::LingerOver = view(kind, bytes)?;
+            Ok(event(&r.header, None, Body::LingerOver { state: state(r.state)? }))
         }
         _ => Err(unknown),
     }

@@ -160,8 +160,10 @@ impl StoryTable {
             Body::ErrorReport { .. }
             | Body::Destroyed { .. }
             | Body::LingerInterrupted { .. }
+            | Body::LingerOver { .. }
+            | Body::FinQueued { .. }
             | Body::Owner => {
-                // Neither begins a story: an error may pass, and a socket that never connected is destroyed too.
+                // None begins a story: an error may pass, and a socket that never connected is destroyed too.
                 if let Some(entry) = self.stories.get_mut(&event.sock) {
                     entry.story.note(event);
                     self.after(event);

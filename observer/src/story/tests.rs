@@ -195,3 +195,16 @@ fn a_kernel_thread_is_never_an_owner() {
     script.push(Some(kthread), Body::StateChange { old: State::CloseWait, new: State::LastAck, socket });
     assert_eq!(script.story().holder, None);
 }
+
+#[test]
+fn a_reset_that_function_and_tracepoint_tell_of_is_the_functions() {
+    let flags = Flags { owned: true, has_socket: true, ..Flags::default() };
+    let script = Script::opened().close_to(State::Close).reset_sent(true, None, flags);
+    let first = script.events.last().map(|event| event.ns);
+    let story = script.reset_sent(true, None, flags).story();
+    assert_eq!(story.reset_sent.map(|sent| sent.ns), first);
+    // A segment that is answered in the handshake ends nothing; what comes later does.
+    let script = Script::opened().reset_sent(false, None, flags).reset_sent(false, None, flags);
+    let last = script.events.last().map(|event| event.ns);
+    assert_eq!(script.story().reset_sent.map(|sent| sent.ns), last);
+}

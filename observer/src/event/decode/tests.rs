@@ -143,6 +143,14 @@ fn every_kind() -> Vec<(Vec<u8>, &'static str)> {
             }),
             "linger_interrupted",
         ),
+        (
+            bytes(&record::FinQueued { header: header_of(kind::FIN_QUEUED, 0), state: 4, pad: 0 }),
+            "fin_queued",
+        ),
+        (
+            bytes(&record::LingerOver { header: header_of(kind::LINGER_OVER, 0), state: 5, pad: 0 }),
+            "linger_over",
+        ),
     ]
 }
 

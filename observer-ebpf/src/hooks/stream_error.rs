@@ -1,0 +1,69 @@
+//! `sk_stream_error(sk, flags, err)`: every failing send of a TCP socket comes through it, and no successful one.
+
+use core::ptr::addr_of_mut;
+
+use aya_ebpf::{
+    macros::{fentry, kprobe},
+    programs::{FEntryContext, ProbeContext},
+};
+use observer_ebpf::abi::record::{WriteError, kind};
+
+use crate::{args::Args, emit::emit_if, sock::Sock, task};
+
+const EAGAIN: i32 = 11;
+pub(crate) const EPIPE: i32 = 32;
+/// kTLS asks on (`net/tls/tls_sw.c`); nothing has failed.
+const EINPROGRESS: i32 = 115;
+/// From here on the numbers are the kernel's own and never reach a process (`include/linux/errno.h`): such as a call
+/// that a signal interrupted, to be restarted.
+const ERESTARTSYS: i32 = 512;
+
+/// `MSG_NOSIGNAL` (`include/linux/socket.h`).
+const MSG_NOSIGNAL: u64 = 0x4000;
+
+#[fentry(function = "sk_stream_error")]
+pub(crate) fn fe_stream_error(ctx: FEntryContext) -> i32 {
+    on_stream_error(&ctx)
+}
+
+#[kprobe(function = "sk_stream_error")]
+pub(crate) fn kp_stream_error(ctx: ProbeContext) -> u32 {
+    on_stream_error(&ctx) as u32
+}
+
+#[inline(always)]
+fn on_stream_error(args: &impl Args) -> i32 {
+    let ret = args.number(2) as i32;
+    if !is_failure(ret) {
+        return 0;
+    }
+    let sk = Sock::new(args.number(0));
+    // What it will return: `if (err == -EPIPE) err = sock_error(sk) ? : -EPIPE;`
+    let pending = if ret == -EPIPE { sk.err() as i32 } else { 0 };
+    let errno = if pending == 0 { -ret } else { pending };
+    on_write_error(sk, errno, errno == EPIPE && args.number(1) & MSG_NOSIGNAL == 0);
+    0
+}
+
+/// A full buffer of a non-blocking socket is not an error, and by far the most frequent refusal.
+#[inline(always)]
+pub(crate) fn is_failure(ret: i32) -> bool {
+    ret < 0 && ret != -EAGAIN && ret != -EINPROGRESS && ret > -ERESTARTSYS
+}
+
+#[inline(always)]
+pub(crate) fn on_write_error(sk: Sock, errno: i32, sigpipe: bool) {
+    emit_if(|record: *mut WriteError| {
+        // SAFETY: the place is a WriteError's; `view` writes the socket, the rest is written here.
+        unsafe {
+            if sk.view(false, addr_of_mut!((*record).socket)).is_none() {
+                return false;
+            }
+            addr_of_mut!((*record).header).write(sk.header(kind::WRITE_ERROR, true));
+            addr_of_mut!((*record).task).write(task::current());
+            addr_of_mut!((*record).errno).write(errno as u32);
+            addr_of_mut!((*record).sigpipe).write(u32::from(sigpipe));
+        }
+        true
+    });
+}

@@ -1,0 +1,171 @@
+//! Plans for recorded facts of each kernel.
+
+use super::*;
+
+fn facts(release: &str, reset_reasons: bool, missing: &[&str]) -> Facts {
+    let hooks = HOOKS.iter().map(|hook| {
+        let is_missing = missing.contains(&hook.name);
+        (
+            hook.name,
+            if is_missing { Answer::No("this kernel has no such thing".to_owned()) } else { Answer::Yes },
+        )
+    });
+    Facts {
+        release: release.to_owned(),
+        fentry: Answer::Yes,
+        kprobe: Answer::Yes,
+        ring_buffer: Answer::Yes,
+        reset_reasons,
+        hooks: hooks.collect(),
+        tried: Vec::new(),
+    }
+}
+
+/// As Debian builds them.
+fn debian() -> [Facts; 4] {
+    [
+        facts("5.10.0", false, &["inet_sk_error_report", "sock_send_length"]),
+        facts("6.1.0", false, &["sock_send_length"]),
+        facts("6.12.0", true, &[]),
+        facts("7.2.0", true, &[]),
+    ]
+}
+
+/// A 6.18 that refuses BPF trampolines and is built without kprobes.
+fn hardened() -> Facts {
+    Facts {
+        fentry: Answer::Refused("the kernel refuses it: permission denied".to_owned()),
+        kprobe: Answer::No("this kernel is built without kprobes".to_owned()),
+        ..facts("6.18.0", true, &[])
+    }
+}
+
+fn only(mechanism: Mechanism) -> Wishes {
+    Wishes { mechanism: Some(mechanism), ..Wishes::default() }
+}
+
+/// `hook mechanism`, for those that are attached.
+fn attached(facts: &Facts, wishes: &Wishes) -> Vec<String> {
+    let plan = plan(facts, wishes).unwrap();
+    let hooks = plan.hooks.iter();
+    hooks.filter_map(|hook| Some(format!("{} {}", hook.hook.name, hook.mechanism?.word()))).collect()
+}
+
+fn of(facts: &Facts, wishes: &Wishes, hook: &str) -> Planned {
+    plan(facts, wishes).unwrap().hooks.into_iter().find(|planned| planned.hook.name == hook).unwrap()
+}
+
+#[test]
+fn functions_are_entered_by_trampolines_where_the_kernel_has_them() {
+    let [old, _, new, newest] = debian();
+    let common = [
+        "inet_sock_set_state raw_tracepoint",
+        "tcp_send_reset raw_tracepoint",
+        "tcp_receive_reset raw_tracepoint",
+        "tcp_destroy_sock raw_tracepoint",
+    ];
+    let functions = ["tcp_send_fin fentry", "tcp_send_active_reset fentry"];
+    let last = ["__tcp_close fentry", "sk_stream_wait_close fentry", "sk_stream_error fentry"];
+    let silent = ["tcp_v4_send_reset fentry", "tcp_v6_send_reset fentry"];
+    let expected = [&common[..], &functions, &silent, &last].concat();
+    assert_eq!(attached(&old, &Wishes::default()), expected);
+    let expected = [&common[..], &["inet_sk_error_report raw_tracepoint"], &functions, &last].concat();
+    assert_eq!(attached(&new, &Wishes::default()), expected);
+    assert_eq!(attached(&newest, &Wishes::default()), expected);
+}
+
+#[test]
+fn no_send_is_traced_where_failing_ones_are() {
+    for facts in debian() {
+        let hook = of(&facts, &Wishes::default(), "sock_send_length");
+        assert_eq!((hook.mechanism, hook.reason.as_str()), (None, "sk_stream_error tells it"));
+    }
+}
+
+#[test]
+fn what_has_no_kprobe_keeps_its_tracepoint() {
+    for facts in debian() {
+        let plan = attached(&facts, &only(Mechanism::Kprobe));
+        assert!(plan.contains(&"tcp_send_fin kprobe".to_owned()), "{plan:?}");
+        assert!(plan.contains(&"sk_stream_error kprobe".to_owned()), "{plan:?}");
+        assert!(plan.contains(&"signal_deliver raw_tracepoint".to_owned()), "{plan:?}");
+        assert!(!plan.iter().any(|hook| hook.ends_with("fentry")), "{plan:?}");
+    }
+}
+
+#[test]
+fn tracepoints_alone_will_do() {
+    for facts in debian() {
+        let plan = attached(&facts, &only(Mechanism::RawTracepoint));
+        assert!(plan.iter().all(|hook| hook.ends_with("raw_tracepoint")), "{plan:?}");
+        assert_eq!(
+            plan.contains(&"sock_send_length raw_tracepoint".to_owned()),
+            facts.hook("sock_send_length").is_yes()
+        );
+    }
+}
+
+#[test]
+fn a_refusal_is_named_and_marked_and_what_tells_it_instead_is_taken() {
+    let fin = of(&hardened(), &Wishes::default(), "tcp_send_fin");
+    assert_eq!((fin.mechanism, fin.refused), (None, true));
+    assert_eq!(
+        fin.reason,
+        "fentry: the kernel refuses it: permission denied; kprobe: this kernel is built without kprobes; \
+         inet_sock_set_state tells it instead"
+    );
+    let sends = of(&hardened(), &Wishes::default(), "sock_send_length");
+    assert_eq!((sends.mechanism, sends.refused), (Some(Mechanism::RawTracepoint), false));
+    assert_eq!(sends.reason, "stands in for sk_stream_error");
+}
+
+#[test]
+fn one_function_that_cannot_be_traced_falls_back_alone() {
+    let [_, _, mut facts, _] = debian();
+    facts.tried.push(("tcp_send_fin", Mechanism::Fentry, Answer::Refused("not traceable".to_owned())));
+    let fin = of(&facts, &Wishes::default(), "tcp_send_fin");
+    assert_eq!((fin.mechanism, fin.refused), (Some(Mechanism::Kprobe), true));
+    assert_eq!(fin.reason, "fentry: not traceable");
+    facts.tried.push(("tcp_send_fin", Mechanism::Kprobe, Answer::Refused("not there either".to_owned())));
+    let fin = of(&facts, &Wishes::default(), "tcp_send_fin");
+    assert_eq!(fin.mechanism, None);
+    assert_eq!(
+        fin.reason,
+        "fentry: not traceable; kprobe: not there either; inet_sock_set_state tells it instead"
+    );
+    assert_eq!(of(&facts, &Wishes::default(), "sk_stream_error").mechanism, Some(Mechanism::Fentry));
+}
+
+#[test]
+fn a_hook_is_left_out_as_asked_and_its_stand_in_comes() {
+    let [_, _, facts, _] = debian();
+    let without = |name: &str| Wishes { without: vec![name.to_owned()], ..Wishes::default() };
+    assert_eq!(of(&facts, &without("sk_stream_error"), "sk_stream_error").reason, "left out as asked");
+    assert!(of(&facts, &without("sk_stream_error"), "sock_send_length").mechanism.is_some());
+    assert_eq!(plan(&facts, &without("tcp_send")).unwrap_err(), PlanError::NoSuchHook("tcp_send".to_owned()));
+    let error = plan(&facts, &without("inet_sock_set_state")).unwrap_err();
+    assert!(matches!(error, PlanError::MissingHook { hook: "inet_sock_set_state", .. }), "{error}");
+}
+
+#[test]
+fn a_mechanism_that_is_not_to_be_had_is_not_replaced_in_silence() {
+    assert_eq!(
+        plan(&hardened(), &only(Mechanism::Kprobe)).unwrap_err().to_string(),
+        "no function can be entered by kprobe on this kernel: this kernel is built without kprobes"
+    );
+}
+
+#[test]
+fn a_required_hook_that_is_not_there_ends_it() {
+    let error = plan(&facts("5.8.0", false, &["inet_sock_set_state"]), &Wishes::default()).unwrap_err();
+    assert!(matches!(error, PlanError::MissingHook { hook: "inet_sock_set_state", .. }), "{error}");
+}
+
+#[test]
+fn no_ring_buffer_no_plan() {
+    let facts = Facts { ring_buffer: Answer::No("it came with 5.8".to_owned()), ..hardened() };
+    assert_eq!(
+        plan(&facts, &Wishes::default()).unwrap_err().to_string(),
+        "no BPF ring buffer: it came with 5.8"
+    );
+}
