@@ -12,6 +12,7 @@ mod lint;
 mod run;
 mod setup;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -27,7 +28,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Provide the eBPF compiler and bpf-linker; says nothing where both are there
+    /// Provide the eBPF compiler and bpf-linker, and what the tests watch and run in; says nothing where all is there
     Setup,
     /// Build the observer and run it in this terminal, with root's rights
     Run {
@@ -50,6 +51,8 @@ enum Task {
         #[arg(last = true, value_name = "FILTER")]
         filter: Vec<String>,
     },
+    /// Run the tests against the kernel on kernels of several ages, each in a virtual machine; needs no root
+    Vm(vm::Options),
     /// Check formatting, lints of both sides, documentation and manifests
     Lint,
     /// All that must pass before a change is merged: lint, then test
@@ -58,10 +61,11 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
-        Task::Setup => setup::run(),
+        Task::Setup => setup::everything(),
         Task::Run { demo, args } => run::run(demo, &args),
         Task::Demo { after_ready } => demo::run(after_ready),
         Task::Test { filter } => test::run(&filter),
+        Task::Vm(options) => vm::run(&options),
         Task::Lint => lint::run(),
         Task::Ci => lint::run().and_then(|()| test::run(&[])),
     };

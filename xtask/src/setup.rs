@@ -4,12 +4,20 @@
 
 mod compiler;
 mod debian;
+pub(crate) mod lab;
 mod linker;
 pub(crate) mod servers;
 
 use anyhow::{Result, bail};
 
 use self::compiler::{Facts, Source};
+
+/// All that any task needs, so that those which follow find nothing missing.
+pub(crate) fn everything() -> Result<()> {
+    run()?;
+    servers::provide()?;
+    lab::provide()
+}
 
 /// Tries the sources of a compiler in their order: the first for which a linker can be had too is taken.
 pub(crate) fn run() -> Result<()> {

@@ -1,0 +1,177 @@
+//! The lab: the kernel tests on kernels of several ages, each in a virtual machine. In: the checkout, and Debian's
+//! packages of kernels. Out: a table of kernel, mechanism and scenario, and an error if anything in it surprises.
+//!
+//! A machine is emulated, so the lab runs wherever QEMU does, without root's rights and without touching this
+//! machine's kernel.
+
+mod apt;
+mod console;
+mod expected;
+mod guest;
+mod initramfs;
+mod kernel;
+mod programs;
+mod qemu;
+mod table;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
+
+use self::console::Told;
+use self::initramfs::Userland;
+use self::kernel::{Kernel, SERIES, Series};
+use self::table::Column;
+use crate::{exec, setup};
+
+/// The ways into the kernel, as `observer --mechanism` names them.
+pub(crate) const MECHANISMS: [&str; 3] = ["fentry", "kprobe", "raw_tracepoint"];
+
+/// Machines at a time. Each has two processors.
+const MACHINES: usize = 2;
+
+/// Tests at a time in a machine. Most of a test is waiting.
+const THREADS: usize = 4;
+
+/// The end of a machine that hangs. One that does not takes about a minute.
+const LIMIT: Duration = Duration::from_secs(400);
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only this kernel, by version or by Debian's suite; may be given several times
+    #[arg(long, value_parser = series)]
+    kernel: Vec<&'static Series>,
+    /// Only this way into the kernel; may be given several times
+    #[arg(long, value_parser = mechanism, default_value = "raw_tracepoint")]
+    mechanism: Vec<&'static str>,
+    /// Only the tests whose name contains this
+    #[arg(value_parser = filter)]
+    filter: Option<String>,
+}
+
+fn series(name: &str) -> Result<&'static Series> {
+    let found = SERIES.iter().find(|series| [series.version, series.suite].contains(&name));
+    found
+        .with_context(|| format!("the lab has {}", SERIES.each_ref().map(|series| series.version).join(", ")))
+}
+
+fn mechanism(name: &str) -> Result<&'static str> {
+    let found = MECHANISMS.into_iter().find(|mechanism| *mechanism == name);
+    found.with_context(|| format!("there are {}", MECHANISMS.join(", ")))
+}
+
+/// It becomes a word of a kernel's command line.
+fn filter(name: &str) -> Result<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_:".contains(c);
+    ensure!(!name.is_empty() && name.chars().all(plain), "a test's name has letters, digits, `_` and `:`");
+    Ok(name.to_owned())
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if std::env::consts::ARCH != "x86_64" {
+        bail!("the lab's machines and kernels are x86_64, and the programs are built for this machine");
+    }
+    let start = Instant::now();
+    setup::run()?;
+    setup::lab::provide()?;
+    let folder = exec::target_dir().join("vm");
+    for part in ["kernels", "machines"] {
+        fs::create_dir_all(folder.join(part)).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let chosen: Vec<_> =
+        if options.kernel.is_empty() { SERIES.iter().collect() } else { options.kernel.clone() };
+    let kernels = chosen.into_iter().map(|series| kernel::provide(series, &folder.join("kernels")));
+    let kernels = kernels.collect::<Result<Vec<_>>>()?;
+    let machines = machines(&kernels, options, &folder.join("machines"))?;
+
+    let columns = boot(&machines);
+    let (table, surprises) = table::render(&columns);
+    eprint!("\n{table}");
+    eprintln!(
+        "left out: real_*, whose servers are not in the machines; random, which runs only when asked for\n\
+         vm: {} machines in {:.0} s",
+        machines.len(),
+        start.elapsed().as_secs_f64()
+    );
+    ensure!(surprises == 0, "{surprises} surprises, listed below the table");
+    Ok(())
+}
+
+/// One kernel with one mechanism.
+struct Machine<'a> {
+    kernel: &'a Kernel,
+    mechanism: &'static str,
+    archive: PathBuf,
+    console: PathBuf,
+    /// For the kernel's command line.
+    words: String,
+}
+
+fn machines<'a>(kernels: &'a [Kernel], options: &Options, folder: &Path) -> Result<Vec<Machine<'a>>> {
+    let userland = Userland::prepare(&programs::build()?, folder)?;
+    let mut machines = Vec::new();
+    for kernel in kernels {
+        let archive = folder.join(format!("{}.cpio", kernel.series.version));
+        userland.pack(kernel, &archive)?;
+        for mechanism in &options.mechanism {
+            let console = folder.join(format!("{}-{mechanism}.log", kernel.series.version));
+            // What the kernel does not know it gives to init: NAME=value as environment, the rest as arguments.
+            let words = format!(
+                "OBSERVER_TEST_MECHANISM={mechanism} -- --format=json --test-threads={THREADS} --skip=real_ {}",
+                options.filter.as_deref().unwrap_or_default()
+            );
+            machines.push(Machine { kernel, mechanism, archive: archive.clone(), console, words });
+        }
+    }
+    Ok(machines)
+}
+
+/// Runs all, some at a time, and gives what each told in their order.
+fn boot(machines: &[Machine<'_>]) -> Vec<Column> {
+    let next = AtomicUsize::new(0);
+    let columns = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..MACHINES {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(machine) = machines.get(number) else { break };
+                    let column = machine.run();
+                    columns.lock().unwrap_or_else(PoisonError::into_inner).push((number, column));
+                }
+            });
+        }
+    });
+    let mut columns = columns.into_inner().unwrap_or_else(PoisonError::into_inner);
+    columns.sort_by_key(|(number, _)| *number);
+    columns.into_iter().map(|(_, column)| column).collect()
+}
+
+impl Machine<'_> {
+    fn run(&self) -> Column {
+        let (release, mechanism) = (&self.kernel.release, self.mechanism);
+        eprintln!("vm: {release} with {mechanism} starts");
+        let start = Instant::now();
+        let ended = qemu::run(&self.kernel.image, &self.archive, &self.words, &self.console, LIMIT);
+        let console = fs::read(&self.console).unwrap_or_default();
+        let told = Told::read(&String::from_utf8_lossy(&console));
+        let nothing = || (told.ran == Some(0)).then(|| "no test has such a name".to_owned());
+        let broken =
+            ended.err().map(|error| format!("{error:#}")).or_else(|| told.incomplete()).or_else(nothing);
+        eprintln!(
+            "vm: {release} with {mechanism}: {} tests in {:.0} s, {:.0} s in all{}",
+            told.ran.unwrap_or_default(),
+            told.seconds,
+            start.elapsed().as_secs_f64(),
+            broken.as_ref().map_or_else(String::new, |why| format!(": {why}")),
+        );
+        let kernel = self.kernel.series.version;
+        Column { kernel, mechanism, told, broken, console: self.console.display().to_string() }
+    }
+}

@@ -1,0 +1,52 @@
+//! Where a kernel differs so that a test cannot pass on it. A test listed here must fail: one that passes is as much
+//! of a surprise as another that fails.
+
+/// One known difference.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Difference {
+    /// Versions of the series.
+    kernels: &'static [&'static str],
+    /// None for all.
+    mechanisms: Option<&'static [&'static str]>,
+    /// A test without its address family.
+    scenario: &'static str,
+    pub(crate) why: &'static str,
+}
+
+const DIFFERENCES: &[Difference] = &[Difference {
+    kernels: &["5.10"],
+    mechanisms: None,
+    scenario: "f8",
+    why: "Debian built this kernel without MPTCP",
+}];
+
+/// What is known of this scenario there.
+pub(crate) fn difference(kernel: &str, mechanism: &str, scenario: &str) -> Option<&'static Difference> {
+    DIFFERENCES.iter().find(|known| {
+        known.scenario == scenario
+            && known.kernels.contains(&kernel)
+            && known.mechanisms.is_none_or(|mechanisms| mechanisms.contains(&mechanism))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::MECHANISMS;
+    use crate::vm::kernel::SERIES;
+
+    #[test]
+    fn a_difference_is_of_a_kernel_and_a_scenario() {
+        assert!(difference("5.10", "raw_tracepoint", "f8").is_some());
+        assert_eq!(difference("6.1", "raw_tracepoint", "f8"), None);
+        assert_eq!(difference("5.10", "raw_tracepoint", "f7"), None);
+    }
+
+    #[test]
+    fn kernels_and_mechanisms_are_spelt_as_everywhere() {
+        for known in DIFFERENCES {
+            assert!(known.kernels.iter().all(|kernel| SERIES.iter().any(|series| series.version == *kernel)));
+            assert!(known.mechanisms.unwrap_or_default().iter().all(|name| MECHANISMS.contains(name)));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What a virtual machine starts from: an archive in memory with init, the tests, the observer, the libraries they
+//! are linked to, and a kernel's modules. In: those files. Out: one archive a kernel. Not compressed, since unpacking
+//! costs a machine without hardware help more than reading.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use cpio::newc::{self, ModeFileType};
+
+use super::guest;
+use super::kernel::Kernel;
+use crate::exec;
+
+/// The programs of a machine, without debugging information, and their libraries: the same on every kernel.
+pub(crate) struct Userland {
+    /// Place in the machine, and file on this one.
+    files: Vec<(String, PathBuf)>,
+}
+
+/// Executables as they were built.
+pub(crate) struct Programs {
+    pub(crate) init: PathBuf,
+    pub(crate) tests: PathBuf,
+    pub(crate) observer: PathBuf,
+}
+
+impl Userland {
+    pub(crate) fn prepare(programs: &Programs, folder: &Path) -> Result<Self> {
+        let mut files = Vec::new();
+        let mut libraries = BTreeSet::new();
+        let places = [
+            ("/init", &programs.init),
+            (guest::TESTS, &programs.tests),
+            (guest::OBSERVER, &programs.observer),
+        ];
+        for (place, built) in places {
+            let stripped = folder.join(Path::new(place).file_name().unwrap_or_default());
+            let mut strip = Command::new("strip");
+            exec::capture(strip.arg("--strip-debug").arg("-o").arg(&stripped).arg(built))?;
+            libraries.extend(linked(&exec::capture(Command::new("ldd").arg(&stripped))?));
+            files.push((place.to_owned(), stripped));
+        }
+        files.extend(libraries.into_iter().map(|library| (library.clone(), library.into())));
+        Ok(Self { files })
+    }
+
+    /// Writes the archive for this kernel.
+    pub(crate) fn pack(&self, kernel: &Kernel, to: &Path) -> Result<()> {
+        let modules = kernel.modules.iter().enumerate().map(|(number, module)| {
+            let name = module.file_name().unwrap_or_default().to_string_lossy();
+            (format!("{}/{number}-{name}", guest::MODULES), module.clone())
+        });
+        let files: Vec<_> = self.files.iter().cloned().chain(modules).collect();
+        let write = || -> Result<()> {
+            let mut archive = Archive { out: BufWriter::new(File::create(to)?), entries: 0 };
+            for folder in folders(files.iter().map(|(place, _)| place.as_str())) {
+                archive.add(&folder, ModeFileType::Directory, &[])?;
+            }
+            for (place, file) in &files {
+                let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+                archive.add(place, ModeFileType::Regular, &content)?;
+            }
+            newc::trailer(archive.out)?.flush()?;
+            Ok(())
+        };
+        write().with_context(|| format!("cannot write {}", to.display()))
+    }
+}
+
+struct Archive {
+    out: BufWriter<File>,
+    entries: u32,
+}
+
+impl Archive {
+    fn add(&mut self, place: &str, kind: ModeFileType, content: &[u8]) -> Result<()> {
+        self.entries += 1;
+        let entry = newc::Builder::new(place.trim_start_matches('/'));
+        let entry = entry.ino(self.entries).mode(0o755).set_mode_file_type(kind);
+        let mut writer = entry.write(&mut self.out, u32::try_from(content.len())?);
+        writer.write_all(content)?;
+        writer.finish()?;
+        Ok(())
+    }
+}
+
+/// The files that `ldd` names. The kernel's own (`linux-vdso`) is none.
+fn linked(ldd: &str) -> Vec<String> {
+    let files = ldd.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+    files.map(str::to_owned).collect()
+}
+
+/// The folders these files lie in, the outer ones first.
+fn folders<'a>(files: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    let folders = files.flat_map(|file| Path::new(file).ancestors().skip(1));
+    folders.map(|folder| folder.to_string_lossy().into_owned()).filter(|folder| folder != "/").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_linker_and_the_libraries_are_files() {
+        let ldd = "\tlinux-vdso.so.1 (0x00007ffc)\n\
+                   \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f38)\n\
+                   \t/lib64/ld-linux-x86-64.so.2 (0x00007f39)\n";
+        assert_eq!(linked(ldd), ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"]);
+        assert!(linked("\tstatically linked\n").is_empty());
+    }
+
+    #[test]
+    fn a_folder_comes_before_what_is_in_it() {
+        let folders: Vec<_> =
+            folders(["/lib/x/libc.so.6", "/init", "/bin/observer"].into_iter()).into_iter().collect();
+        assert_eq!(folders, ["/bin", "/lib", "/lib/x"]);
+    }
+}
