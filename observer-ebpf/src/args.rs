@@ -37,6 +37,6 @@ impl Args for FExitContext {
 /// then refuses to turn it into a name; read by the helper it is a number, as in the other contexts.
 #[inline(always)]
 fn of_trampoline(context: *mut core::ffi::c_void, place: usize) -> u64 {
-    // SAFETY: the function has an argument at this place, which is in the context.
+    // SAFETY: the helper checks the address itself; a place that is no argument gives some other number.
     unsafe { bpf_probe_read_kernel(context.cast::<u64>().add(place)) }.unwrap_or(0)
 }

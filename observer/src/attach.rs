@@ -8,6 +8,7 @@ pub mod facts;
 pub mod load;
 pub mod plan;
 
+use aya::programs::ProgramError;
 use thiserror::Error;
 
 use self::{
@@ -52,10 +53,20 @@ pub fn enter(wishes: &Wishes, ring_bytes: u32) -> Result<Entered, AttachError> {
             Err(LoadError::Program { hook, mechanism, source, .. })
                 if mechanism != Mechanism::RawTracepoint =>
             {
-                let reason = format!("{:#}", anyhow::Error::new(source));
-                facts.tried.push((hook, mechanism, Answer::Refused(reason)));
+                facts.tried.push((hook, mechanism, Answer::Refused(refusal(source))));
             }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// One line; what the verifier has to say fills pages and is for who asks for it.
+fn refusal(error: ProgramError) -> String {
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            log::debug!("the verifier's log:\n{verifier_log}");
+            format!("the kernel refuses the program: {io_error}")
+        }
+        error => format!("{:#}", anyhow::Error::new(error)),
     }
 }

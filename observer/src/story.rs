@@ -219,6 +219,20 @@ impl Story {
         acked.map(|acked| acked.max(call.ns))
     }
 
+    /// Whether a reset of ours belongs to this end and was not seen yet: the state changes first, and on a busy host
+    /// the rest of the call, or of the packet, may take its time.
+    #[must_use]
+    pub fn awaits_reset(&self) -> bool {
+        use State::{CloseWait, Closing, Established, FinWait1, FinWait2, LastAck};
+        let Some(end) = self.end.filter(|_| self.reset_sent.is_none()) else { return false };
+        // `__tcp_close`, `tcp_disconnect`; a connection that is over already needs no reset.
+        let aborted = end.task.is_some() && matches!(end.old, Established | CloseWait | FinWait1 | FinWait2);
+        // `tcp_rcv_state_process` calls `tcp_reset` for data that comes after our FIN, and then resets the peer.
+        let after_our_fin = |state| matches!(state, FinWait1 | FinWait2 | Closing | LastAck);
+        let by_data = self.reset_received.is_some_and(|received| after_our_fin(received.state));
+        (aborted && self.reset_received.is_none()) || by_data
+    }
+
     /// Notes one event. [`Body::Opened`] and [`Body::StrayReset`] are the table's to handle.
     pub fn note(&mut self, event: &Event) {
         match &event.body {

@@ -123,7 +123,7 @@ fn machines<'a>(kernels: &'a [Kernel], options: &Options, folder: &Path) -> Resu
             let console = folder.join(format!("{}-{mechanism}.log", kernel.series.version));
             // What the kernel does not know it gives to init: NAME=value as environment, the rest as arguments.
             let words = format!(
-                "OBSERVER_TEST_MECHANISM={mechanism} -- --format=json --test-threads={THREADS} --skip=real_ {}",
+                "OBSERVER_MECHANISM={mechanism} -- --format=json --test-threads={THREADS} --skip=real_ {}",
                 options.filter.as_deref().unwrap_or_default()
             );
             machines.push(Machine { kernel, mechanism, archive: archive.clone(), console, words });

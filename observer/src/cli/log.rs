@@ -8,17 +8,19 @@ struct Stderr;
 
 static STDERR: Stderr = Stderr;
 
-/// Sends the `log` crate's messages to stderr, one line each.
+/// Sends the `log` crate's messages to stderr, one line each; `OBSERVER_LOG=debug` shows what the kernel had to say to
+/// a program that it refused.
 pub(super) fn to_stderr() {
     // An error only says that a logger is set already, as in tests of two commands.
     if log::set_logger(&STDERR).is_ok() {
-        log::set_max_level(LevelFilter::Info);
+        let asked = std::env::var("OBSERVER_LOG").ok().and_then(|level| level.parse().ok());
+        log::set_max_level(asked.unwrap_or(LevelFilter::Info));
     }
 }
 
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= Level::Info
+        metadata.level() <= log::max_level()
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -78,6 +78,8 @@ pub struct Unowned {
 struct Entry {
     story: Story,
     told: bool,
+    /// It was due and has been given more time.
+    patient: bool,
 }
 
 /// A story that is ready at `at_ns`, unless it was told before.
@@ -242,7 +244,7 @@ impl StoryTable {
                 return;
             }
             let story = Story::new(event.sock, event.ns, opening);
-            self.stories.insert(event.sock, Entry { story, told: false });
+            self.stories.insert(event.sock, Entry { story, told: false, patient: false });
         }
         if let Some(entry) = self.stories.get_mut(&event.sock) {
             entry.story.note(event);
@@ -274,6 +276,11 @@ impl StoryTable {
     fn tell_due(&mut self, due: &Due, tell: &mut impl FnMut(Told<'_>)) {
         let Some(entry) = self.stories.get_mut(&due.sock) else { return };
         if entry.story.first_ns != due.first_ns {
+            return;
+        }
+        if !entry.told && !entry.patient && entry.story.awaits_reset() {
+            entry.patient = true;
+            self.waiting.push_back(Due { at_ns: due.at_ns + GRACE_NS, ..*due });
             return;
         }
         if !entry.told {

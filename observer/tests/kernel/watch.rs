@@ -20,7 +20,7 @@ use serde_json::Value;
 use crate::wait::{DEADLINE, eventually};
 
 /// Loading programs into a busy kernel takes a while.
-const READY: Duration = Duration::from_secs(10);
+const READY: Duration = Duration::from_secs(60);
 
 /// For what an observer said that has been interrupted.
 const LAST_WORDS: Duration = Duration::from_millis(200);
