@@ -48,7 +48,7 @@ pub(crate) struct Options {
     #[arg(long, value_parser = series)]
     kernel: Vec<&'static Series>,
     /// Only this way into the kernel; may be given several times
-    #[arg(long, value_parser = mechanism, default_value = "raw_tracepoint")]
+    #[arg(long, value_parser = mechanism, default_values = MECHANISMS)]
     mechanism: Vec<&'static str>,
     /// Only the tests whose name contains this
     #[arg(value_parser = filter)]
@@ -123,7 +123,8 @@ fn machines<'a>(kernels: &'a [Kernel], options: &Options, folder: &Path) -> Resu
             let console = folder.join(format!("{}-{mechanism}.log", kernel.series.version));
             // What the kernel does not know it gives to init: NAME=value as environment, the rest as arguments.
             let words = format!(
-                "OBSERVER_MECHANISM={mechanism} -- --format=json --test-threads={THREADS} --skip=real_ {}",
+                "OBSERVER_MECHANISM={mechanism} OBSERVER_TEST_SHARED=1 -- --format=json --test-threads={THREADS} \
+                 --skip=real_ {}",
                 options.filter.as_deref().unwrap_or_default()
             );
             machines.push(Machine { kernel, mechanism, archive: archive.clone(), console, words });

@@ -65,7 +65,7 @@ impl Lab {
         let mut watch = self.watch.borrow_mut();
         if let Some(old) = watch.take() {
             drop(old);
-            *watch = Some(Watch::start(self.netns.inode()).expect("starting the observer"));
+            *watch = Some(Watch::start_own(self.netns.inode()).expect("starting the observer"));
         }
     }
 

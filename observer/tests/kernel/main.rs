@@ -9,6 +9,7 @@
 //!
 //! The environment can say:
 //! - `OBSERVER_TEST_KERNEL_ONLY=1`: no observer, only the system calls and the counters;
+//! - `OBSERVER_TEST_SHARED=1`: one observer for all tests;
 //! - `OBSERVER_TEST_BIN`: another observer than the one just built;
 //! - `OBSERVER_TEST_SEED`: the random connections of an earlier run once more.
 
@@ -38,6 +39,7 @@ mod real;
 mod report;
 mod row;
 mod rows;
+mod shared;
 mod wait;
 mod watch;
 mod who;
@@ -121,5 +123,8 @@ fn main() -> ExitCode {
     row::note_panics();
     let conclusion = libtest_mimic::run(&arguments, trials);
     witness::dismiss();
+    for message in shared::end() {
+        eprintln!("the shared observer said: {message}");
+    }
     conclusion.exit_code()
 }

@@ -41,7 +41,7 @@ fn run() -> Result<(), Failed> {
     let netns = Netns::new()?;
     // Enough ports that those in TIME_WAIT do not get in the way.
     netns.set("ipv4/ip_local_port_range", "10000 65000");
-    let watch = Watch::start(netns.inode())?;
+    let watch = Watch::start_own(netns.inode())?;
     let before = Counters::read(&netns);
     let hidden_before = witness::hidden().len();
     eprintln!("random: OBSERVER_TEST_SEED={seed}");

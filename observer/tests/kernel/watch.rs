@@ -2,6 +2,8 @@
 //!
 //! It sees the whole machine; only the lines of the test's own network namespace are kept. A line is taken by the
 //! assertion that expects it, so what is left at the end was expected by nobody.
+//!
+//! Where all tests share one observer ([`crate::shared`]) a test cannot end it: it waits for what may still come.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -17,10 +19,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::wait::{DEADLINE, eventually};
+use crate::shared;
+use crate::wait::{DEADLINE, eventually, let_pass};
 
 /// Loading programs into a busy kernel takes a while.
 const READY: Duration = Duration::from_secs(60);
+
+/// A line that a shared observer has not told after this time will not come: it tells none later than 500 ms after
+/// what it is about.
+const SILENCE: Duration = Duration::from_millis(750);
 
 /// For what an observer said that has been interrupted.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -31,10 +38,16 @@ pub(crate) fn observer() -> OsString {
 }
 
 pub(crate) struct Watch {
-    observer: RefCell<Child>,
+    /// None when it is shared.
+    own: Option<Own>,
     lines: Receiver<Value>,
     /// All that came, in order, with whether a test has taken it.
     seen: RefCell<Vec<(Value, bool)>>,
+}
+
+/// An observer of this test's own.
+struct Own {
+    process: RefCell<Child>,
     messages: Receiver<String>,
     /// What it recorded, which must replay to the same lines.
     recording: PathBuf,
@@ -42,8 +55,16 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Starts the observer and waits until it says that it is ready.
+    /// Starts the observer, or joins those who share one, and waits until it says that it is ready.
     pub(crate) fn start(netns: u64) -> io::Result<Self> {
+        if shared::wanted() {
+            return Ok(Self { own: None, lines: shared::lines_of(netns), seen: RefCell::default() });
+        }
+        Self::start_own(netns)
+    }
+
+    /// Starts an observer for this test alone.
+    pub(crate) fn start_own(netns: u64) -> io::Result<Self> {
         let mut command = Command::new(observer());
         // Unique while the namespace is: one observer at a time watches it.
         let recording = std::env::temp_dir().join(format!("observer-{}-{netns}.jsonl", std::process::id()));
@@ -67,24 +88,11 @@ impl Watch {
         let errors = BufReader::new(observer.stderr.take().expect("a pipe was asked for"));
         thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
 
-        let observer = RefCell::new(observer);
-        let watch = Self { observer, lines, seen: RefCell::default(), messages, recording, netns };
-        watch.await_ready();
+        let own = Own { process: RefCell::new(observer), messages, recording, netns };
+        // Made before the wait, so that the observer ends with it.
+        let watch = Self { own: Some(own), lines, seen: RefCell::default() };
+        watch.own.iter().for_each(|own| await_ready(&own.messages));
         Ok(watch)
-    }
-
-    fn await_ready(&self) {
-        let end = Instant::now() + READY;
-        let mut said = Vec::new();
-        loop {
-            match self.messages.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(line) if line.contains("ready") => return,
-                Ok(line) => said.push(line),
-                Err(error) => {
-                    panic!("the observer does not get ready ({error}); it said:\n{}", said.join("\n"))
-                }
-            }
-        }
     }
 
     /// The first line not taken before that fits, waiting for it if need be; None when none comes in time.
@@ -114,20 +122,45 @@ impl Watch {
 
     /// What it has said on standard error since it was ready.
     pub(crate) fn messages(&self) -> Vec<String> {
-        self.messages.try_iter().collect()
+        self.own.iter().flat_map(|own| own.messages.try_iter()).collect()
     }
 
     /// Ends the observer as a person would, and returns the lines that nobody took.
     pub(crate) fn finish(&self) -> Vec<Value> {
-        let Some(status) = self.interrupt() else { panic!("the observer does not end when interrupted") };
-        assert!(status.success(), "the observer ended with {status}");
         let mut seen = self.seen.borrow_mut();
-        // Until the output is closed, which it is: the observer has ended.
-        seen.extend(self.lines.iter().map(|line| (line, false)));
-        self.replay(seen.iter().map(|(line, _)| line.clone()));
+        if let Some(own) = &self.own {
+            let Some(status) = own.interrupt() else { panic!("the observer does not end when interrupted") };
+            assert!(status.success(), "the observer ended with {status}");
+            // Until the output is closed, which it is: the observer has ended.
+            seen.extend(self.lines.iter().map(|line| (line, false)));
+            own.replay(seen.iter().map(|(line, _)| line.clone()));
+        } else {
+            let_pass(SILENCE);
+            seen.extend(self.lines.try_iter().map(|line| (line, false)));
+        }
         seen.iter().filter(|(_, taken)| !taken).map(|(line, _)| line.clone()).collect()
     }
 
+    /// All that came, for the message of a test that failed. The observer is ended for it: a line that came too late
+    /// is another matter than one that never came, and its last words say whether it lost records.
+    pub(crate) fn dump(&self) -> String {
+        let ended = self.own.as_ref().map_or_else(
+            || "shared, it goes on".to_owned(),
+            |own| own.interrupt().map_or_else(|| "does not end".to_owned(), |status| status.to_string()),
+        );
+        let mut seen = self.seen.borrow_mut();
+        while let Ok(line) = self.lines.recv_timeout(LAST_WORDS) {
+            seen.push((line, false));
+        }
+        let mark = |taken| if taken { '+' } else { '-' };
+        let lines = seen.iter().map(|(line, taken)| format!("{} {line}\n", mark(*taken)));
+        let messages = self.messages().into_iter().map(|line| format!("stderr: {line}\n"));
+        let text: String = lines.chain(messages).collect();
+        format!("the observer ({ended}) reported ('+' was expected, '-' was not or came too late):\n{text}")
+    }
+}
+
+impl Own {
     /// Without the kernel, the recording must give the lines that came live.
     fn replay(&self, live: impl Iterator<Item = Value>) {
         let mut command = Command::new(observer());
@@ -145,7 +178,7 @@ impl Watch {
     }
 
     fn interrupt(&self) -> Option<ExitStatus> {
-        let mut observer = self.observer.borrow_mut();
+        let mut observer = self.process.borrow_mut();
         let pid = Pid::from_raw(i32::try_from(observer.id()).expect("a process id"));
         // One that has been waited for keeps its status, and its process id may be another's by now.
         if observer.try_wait().expect("waiting for the observer").is_none() {
@@ -153,20 +186,20 @@ impl Watch {
         }
         eventually(DEADLINE, || observer.try_wait().expect("waiting for the observer"))
     }
+}
 
-    /// All that came, for the message of a test that failed. The observer is ended for it: a line that came too late
-    /// is another matter than one that never came, and its last words say whether it lost records.
-    pub(crate) fn dump(&self) -> String {
-        let ended = self.interrupt().map_or_else(|| "does not end".to_owned(), |status| status.to_string());
-        let mut seen = self.seen.borrow_mut();
-        while let Ok(line) = self.lines.recv_timeout(LAST_WORDS) {
-            seen.push((line, false));
+/// Waits until the observer that says this says that it is ready.
+pub(crate) fn await_ready(messages: &Receiver<String>) {
+    let end = Instant::now() + READY;
+    let mut said = Vec::new();
+    loop {
+        match messages.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(line) if line.contains("ready") => return,
+            Ok(line) => said.push(line),
+            Err(error) => {
+                panic!("the observer does not get ready ({error}); it said:\n{}", said.join("\n"))
+            }
         }
-        let mark = |taken| if taken { '+' } else { '-' };
-        let lines = seen.iter().map(|(line, taken)| format!("{} {line}\n", mark(*taken)));
-        let messages = self.messages.try_iter().map(|line| format!("stderr: {line}\n"));
-        let text: String = lines.chain(messages).collect();
-        format!("the observer ({ended}) reported ('+' was expected, '-' was not or came too late):\n{text}")
     }
 }
 
@@ -181,12 +214,12 @@ fn comparable(lines: impl Iterator<Item = Value>) -> BTreeSet<String> {
     lines.map(without).collect()
 }
 
-impl Drop for Watch {
+impl Drop for Own {
     fn drop(&mut self) {
         // Not there when it never got ready.
         std::fs::remove_file(&self.recording).ok();
         // Fails only when it has ended and been waited for.
-        let observer = self.observer.get_mut();
+        let observer = self.process.get_mut();
         if observer.kill().is_ok() {
             observer.wait().ok();
         }

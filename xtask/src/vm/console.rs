@@ -93,8 +93,6 @@ mod tests {
         "\r\n",
         r#"[    1.0] perf: { "type": "test", "name": "a1::ipv4", "event": "ok" }"#,
         "\r\n",
-        r#"{ "type": "test", "name": "a2", "event": "failed", "stdout": "Error: \"no \"\\\"close\n2nd\"\n" }"#,
-        "\r\n",
         r#"{ "type": "test", "name": "a3", "event": "failed", "stdout": "Error: \"no close\n2nd line\"\n" }"#,
         "\r\n",
         r#"{ "type": "test", "name": "random", "event": "ignored" }"#,

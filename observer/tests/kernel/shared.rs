@@ -1,0 +1,94 @@
+//! One observer for all tests of this process, where starting one for each takes longer than all else that they do: on
+//! an emulated machine. In: `OBSERVER_TEST_SHARED=1`. Out: to each test, the lines of its network namespace.
+//!
+//! What it spares the tests, they cannot check either: how an observer ends, and that its recording replays.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::wait::{DEADLINE, eventually};
+use crate::watch::{await_ready, observer};
+
+/// Made by the first test that can start it.
+static SHARED: OnceLock<Mutex<Shared>> = OnceLock::new();
+
+struct Shared {
+    observer: Child,
+    messages: Receiver<String>,
+    /// By network namespace.
+    tests: HashMap<u64, Sender<Value>>,
+}
+
+/// Whether the person or program that runs the tests wants it so.
+pub(crate) fn wanted() -> bool {
+    std::env::var_os("OBSERVER_TEST_SHARED").is_some_and(|wanted| wanted == "1")
+}
+
+/// What is said of this namespace from now on.
+pub(crate) fn lines_of(netns: u64) -> Receiver<Value> {
+    let shared = SHARED.get_or_init(|| Mutex::new(Shared::start()));
+    let (sender, lines) = channel();
+    lock(shared).tests.insert(netns, sender);
+    lines
+}
+
+/// Ends it, if it was ever started, and gives what it had to say.
+pub(crate) fn end() -> Vec<String> {
+    let Some(shared) = SHARED.get() else { return Vec::new() };
+    let pid = lock(shared).observer.id();
+    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGINT).expect("interrupting the observer");
+    let status = eventually(DEADLINE, || lock(shared).observer.try_wait().expect("waiting for the observer"));
+    let mut said: Vec<_> = lock(shared).messages.try_iter().collect();
+    match status {
+        Some(status) if status.success() => {}
+        Some(status) => said.push(format!("it ended with {status}")),
+        None => said.push("it does not end when interrupted".to_owned()),
+    }
+    said
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    // A test that panicked has left nothing half done here.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn start() -> Self {
+        let mut command = Command::new(observer());
+        command.args(["trace", "--output", "json"]).stdin(Stdio::null());
+        let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut observer = spawned.expect("starting the observer");
+
+        let output = BufReader::new(observer.stdout.take().expect("a pipe was asked for"));
+        thread::spawn(move || output.lines().map_while(Result::ok).for_each(|line| pass_on(&line)));
+        let (sender, messages) = channel();
+        let errors = BufReader::new(observer.stderr.take().expect("a pipe was asked for"));
+        thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+
+        await_ready(&messages);
+        Self { observer, messages, tests: HashMap::new() }
+    }
+}
+
+/// To the test it concerns, or to all if it does not say: one of them will fail of it.
+fn pass_on(line: &str) {
+    // Kept as text, so that a test sees it and fails.
+    let value = serde_json::from_str(line).unwrap_or_else(|_| Value::String(line.to_owned()));
+    // It reads before the first test listens only what is of no test.
+    let Some(shared) = SHARED.get() else { return };
+    let shared = lock(shared);
+    let netns = value.pointer("/connection/netns").and_then(Value::as_u64);
+    let concerned = shared.tests.iter().filter(|(its, _)| netns.is_none_or(|netns| netns == **its));
+    for (_, test) in concerned {
+        // A test that has ended hears nothing.
+        test.send(value.clone()).ok();
+    }
+}
