@@ -18,7 +18,7 @@ pub use self::{
 };
 use crate::event::Task;
 
-/// How long a scan of /proc stays good. A descriptor that is held for `GRACE_NS` is usually held for longer.
+/// How long after its beginning a scan of /proc is good. A descriptor that is held for `GRACE_NS` is usually held for longer.
 const SCAN_LIFE: Duration = Duration::from_millis(200);
 
 /// Processes by the inode of a socket they hold.
@@ -35,6 +35,8 @@ impl Owners {
         let fresh = self.scanned.is_some_and(|at| at.elapsed() < SCAN_LIFE);
         if !fresh {
             self.by_inode.clear();
+            // Of its beginning: what was opened while it was under way may not be in it.
+            self.scanned = Some(Instant::now());
             let by_inode = &mut self.by_inode;
             // Of several, the one that was there first: usually the parent of the others.
             self.scanner.scan(
@@ -43,7 +45,6 @@ impl Owners {
                     by_inode.entry(inode).or_insert(holder.task);
                 },
             );
-            self.scanned = Some(Instant::now());
         }
         self.by_inode.get(&inode).copied()
     }
