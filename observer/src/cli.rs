@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod check;
+mod config;
 mod filter;
 mod half_closed;
 mod log;
@@ -41,6 +42,8 @@ enum Command {
     HalfClosed(half_closed::HalfClosedArgs),
     /// Show what this kernel offers, and which mechanism each hook uses
     Check(check::CheckArgs),
+    /// Check a configuration file, or print the default one
+    Config(config::ConfigArgs),
 }
 
 /// Runs what was typed. An error is for `main` to print.
@@ -51,6 +54,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(&args),
         Command::HalfClosed(args) => half_closed::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Config(args) => config::run(&args),
     }
 }
 

@@ -5,6 +5,7 @@
 use std::{
     io::Write as _,
     os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -121,6 +122,48 @@ fn a_reader_that_has_seen_enough_ends_it_quietly() {
     drop(child.stdout.take());
     let Output { status, stderr, .. } = child.wait_with_output().expect("waiting for the observer");
     assert_eq!((status.code(), stderr), (Some(0), Vec::new()));
+}
+
+/// A file of this test's own, with this in it.
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.yaml"));
+    std::fs::write(&path, text).expect("writing the file");
+    path
+}
+
+#[test]
+fn the_default_configuration_is_printed_and_is_good() {
+    let (code, stdout, _) = run(&mut observer(&["config", "--print-default"]));
+    assert_eq!(code, Some(0));
+    let path = file("default", &stdout);
+    let (code, stdout, stderr) = run(observer(&["config", "--check"]).arg(path));
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "", ""));
+}
+
+#[test]
+fn mistakes_in_a_configuration_are_listed_with_their_places() {
+    let path = file("mistakes", "owner:\n  by: comn\n  limt: 5\n");
+    let shown = path.display();
+    let (code, stdout, stderr) = run(observer(&["config", "--check"]).arg(&path));
+    let listed = format!(
+        "{shown}:2:7: owner.by: `comn` is not one of comm, unit, container, none; did you mean `comm`?\n\
+         {shown}:3:3: there is no setting owner.limt; did you mean `limit`?\n"
+    );
+    assert_eq!((code, stdout, stderr.as_str()), (Some(1), listed, ""));
+    fails(&mut observer(&["config", "--check", "/nonexistent"]), &["/nonexistent", "No such file"]);
+    fails(&mut observer(&["config"]), &["--check", "--print-default"]);
+}
+
+#[test]
+fn the_daemon_does_not_start_with_mistakes_wherever_they_are() {
+    let path = file("daemon", "owner:\n  limit: -1\nlistne: {}\n");
+    let (code, stdout, stderr) = run(observer(&["run", "--config"]).arg(&path));
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    assert!(stderr.starts_with("observer: 2 mistakes in the configuration\n"), "{stderr}");
+    assert!(stderr.contains("daemon.yaml:2:10: ") && stderr.contains("daemon.yaml:3:1: "), "{stderr}");
+    let (code, _, stderr) = run(observer(&["run"]).env("OBSERVER_OWNER_LIMIT", "10001"));
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("owner.limit: 10001 is not in 0 to 10000"), "{stderr}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use observer_ebpf::abi::program::{Entry, RAW_TRACEPOINTS};
 use thiserror::Error;
 
 use super::facts::{Answer, Facts};
-use crate::classify::verdict::words;
+use crate::{classify::verdict::words, config};
 
 words! {
     /// A way into the kernel.
@@ -17,6 +17,9 @@ words! {
         RawTracepoint = "raw_tracepoint",
     }
 }
+
+/// The one hook that also fires on success; a setting turns it off.
+const SEND_LENGTH: &str = "sock_send_length";
 
 /// One hook's part of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,12 +58,16 @@ pub enum PlanError {
 }
 
 /// Chooses a mechanism for each hook.
-pub fn plan(facts: &Facts) -> Result<Plan, PlanError> {
+pub fn plan(facts: &Facts, settings: &config::Kernel) -> Result<Plan, PlanError> {
     if let Answer::No(reason) = &facts.ring_buffer {
         return Err(PlanError::NoRingBuffer(reason.clone()));
     }
     let hooks =
         RAW_TRACEPOINTS.iter().zip(&facts.tracepoints).map(|(entry, (_, tracepoint))| match tracepoint {
+            _ if entry.hook == SEND_LENGTH && !settings.sock_send_length => {
+                let reason = "kernel.sock_send_length is false in the configuration".to_owned();
+                Ok(Planned { entry: *entry, mechanism: None, reason })
+            }
             Answer::Yes => Ok(Planned {
                 entry: *entry,
                 mechanism: Some(Mechanism::RawTracepoint),
@@ -113,7 +120,7 @@ mod tests {
 
     #[test]
     fn every_hook_says_why_the_better_mechanisms_were_not_taken() {
-        let plan = plan(&facts()).unwrap();
+        let plan = plan(&facts(), &config::Kernel::default()).unwrap();
         assert_eq!(plan.hooks.len(), RAW_TRACEPOINTS.len());
         for hook in plan.hooks {
             assert_eq!(hook.mechanism, Some(Mechanism::RawTracepoint));
@@ -126,21 +133,34 @@ mod tests {
 
     #[test]
     fn an_optional_hook_may_be_absent() {
-        let plan = plan(&without("sock_send_length")).unwrap();
-        let hook = plan.hooks.iter().find(|hook| hook.entry.hook == "sock_send_length").unwrap();
+        let plan = plan(&without(SEND_LENGTH), &config::Kernel::default()).unwrap();
+        let hook = plan.hooks.iter().find(|hook| hook.entry.hook == SEND_LENGTH).unwrap();
         assert_eq!(hook.mechanism, None);
         assert_eq!(hook.reason, "this kernel has no such tracepoint");
     }
 
     #[test]
+    fn a_setting_leaves_out_the_hook_that_fires_on_success() {
+        let settings = config::Kernel { sock_send_length: false, ..config::Kernel::default() };
+        let plan = plan(&facts(), &settings).unwrap();
+        let left_out: Vec<_> = plan.hooks.iter().filter(|hook| hook.mechanism.is_none()).collect();
+        let [hook] = left_out.as_slice() else { panic!("not one: {left_out:?}") };
+        assert_eq!(hook.entry.hook, SEND_LENGTH);
+        assert_eq!(hook.reason, "kernel.sock_send_length is false in the configuration");
+    }
+
+    #[test]
     fn a_required_hook_may_not() {
-        let error = plan(&without("inet_sock_set_state")).unwrap_err();
+        let error = plan(&without("inet_sock_set_state"), &config::Kernel::default()).unwrap_err();
         assert!(matches!(error, PlanError::MissingHook { hook: "inet_sock_set_state", .. }), "{error}");
     }
 
     #[test]
     fn no_ring_buffer_no_plan() {
         let facts = Facts { ring_buffer: Answer::No("it came with 5.8".to_owned()), ..facts() };
-        assert_eq!(plan(&facts).unwrap_err().to_string(), "no BPF ring buffer: it came with 5.8");
+        assert_eq!(
+            plan(&facts, &config::Kernel::default()).unwrap_err().to_string(),
+            "no BPF ring buffer: it came with 5.8"
+        );
     }
 }

@@ -5,7 +5,8 @@ use std::{io::Write as _, process::ExitCode};
 use anyhow::Context as _;
 use clap::Args;
 
-use super::session::{RING_BYTES, Session};
+use super::session::Session;
+use crate::config;
 
 /// Show what this kernel offers
 #[derive(Debug, Args)]
@@ -14,7 +15,7 @@ pub(crate) struct CheckArgs {}
 pub(crate) fn run(_: &CheckArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
     // Not a dry run: everything is loaded and attached for a moment, as the daemon would.
-    let session = Session::start(RING_BYTES)?;
+    let session = Session::start(&config::Kernel::default())?;
     let mut out = std::io::stdout().lock();
     let mut print = || -> std::io::Result<()> {
         writeln!(out, "kernel {}\n", session.release)?;

@@ -16,9 +16,14 @@ pub(super) fn to_stderr() {
     }
 }
 
+/// Shows only messages of this level and more important ones.
+pub(super) fn limit(level: LevelFilter) {
+    log::set_max_level(level);
+}
+
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= Level::Info
+        metadata.level() <= log::max_level()
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -1,14 +1,17 @@
 //! `observer run`: the daemon, in the foreground. Scrapes are served on the thread that drains the kernel.
 
-use std::{collections::HashMap, net::SocketAddr, process::ExitCode, time::Instant};
+mod settings;
+
+use std::{collections::HashMap, process::ExitCode, time::Instant};
 
 use anyhow::Context as _;
 use clap::Args;
 use tokio::sync::oneshot;
 
+use self::settings::{SettingArgs, Settings};
 use super::{
     output::{Format, Output},
-    session::{LOST_REASONS, RING_BYTES, Session, Watcher},
+    session::{LOST_REASONS, Session, Watcher},
 };
 use crate::{
     attach::plan::Mechanism,
@@ -21,10 +24,7 @@ use crate::{
     },
     owner::Cgroups,
     pipeline::Pipeline,
-    publish::{
-        metrics::{Metrics, OwnerBy},
-        server,
-    },
+    publish::{metrics::Metrics, server},
     report::Report,
     source::clock::ClockOffset,
 };
@@ -35,21 +35,15 @@ const SLOW_BATCHES: u32 = 20;
 /// Run the daemon
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Where metrics are served
-    #[arg(long, env = "OBSERVER_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:9817")]
-    listen: SocketAddr,
+    #[command(flatten)]
+    settings: SettingArgs,
     /// Also write each verdict to stdout
     #[arg(long)]
     verdicts: bool,
-    /// What the owner label of metrics holds
-    #[arg(long, value_enum, default_value_t = OwnerBy::Comm)]
-    owner: OwnerBy,
-    /// Owners with a name of their own in metrics; later ones are counted as `other`
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    owner_limit: usize,
 }
 
 struct Daemon {
+    settings: Settings,
     metrics: Metrics,
     verdicts: Option<Output>,
     lookout: Lookout<(Gauges, Unseen)>,
@@ -63,20 +57,35 @@ struct Daemon {
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
+    let config = args.settings.read()?;
+    super::log::limit(config.log.level.into());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // First, so that a second observer ends before it burdens the kernel.
-    let listener = runtime.block_on(server::bind(args.listen))?;
+    let listener = runtime.block_on(server::bind(config.listen.address))?;
     let address = listener.local_addr().context("asking for the port")?;
-    let metrics = Metrics::new(args.owner, args.owner_limit, &LOST_REASONS).context("preparing metrics")?;
-    let mut session = Session::start(RING_BYTES)?;
+    let metrics =
+        Metrics::new(config.owner.by, config.owner.limit, &LOST_REASONS).context("preparing metrics")?;
+    let mut session = Session::start(&config.kernel)?;
     for hook in &session.plan.hooks {
         metrics.hook(hook.entry.hook, hook.mechanism.map_or("none", Mechanism::word));
     }
     let verdicts = args.verdicts.then(|| Output::new(Format::Text, ClockOffset::now(), Cgroups::none()));
     let registry = metrics.registry();
+    let settings = {
+        let _signals = runtime.enter();
+        Settings::new(&args.settings, config).context("waiting for SIGHUP")?
+    };
     let lookout = Lookout::new(Instant::now());
-    let mut daemon =
-        Daemon { metrics, verdicts, lookout, blind: false, unseen_told: false, batches: 0, lost_told: 0 };
+    let mut daemon = Daemon {
+        settings,
+        metrics,
+        verdicts,
+        lookout,
+        blind: false,
+        unseen_told: false,
+        batches: 0,
+        lost_told: 0,
+    };
     daemon.look(&session);
     runtime.block_on(async {
         let (stop, stopped) = oneshot::channel::<()>();
@@ -172,5 +181,16 @@ impl Watcher for Daemon {
             output.flush().context("writing to stdout")?;
         }
         Ok(())
+    }
+
+    fn settings(&mut self, session: &mut Session) {
+        let Some(old) = self.settings.reload() else { return };
+        let new = &self.settings.now;
+        super::log::limit(new.log.level.into());
+        session.change(&new.kernel);
+        // Names would be given anew, for nothing.
+        if new.owner != old.owner {
+            self.metrics.set_owners(new.owner.by, new.owner.limit);
+        }
     }
 }

@@ -15,9 +15,10 @@ use clap::Args;
 use super::{
     filter::FilterArgs,
     output::{Format, Output},
-    session::{RING_BYTES, Session, Watcher},
+    session::{Session, Watcher},
 };
 use crate::{
+    config,
     event::Event,
     owner::Cgroups,
     report::Report,
@@ -63,7 +64,7 @@ impl Trace {
 
 pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
-    let mut session = Session::start(RING_BYTES)?;
+    let mut session = Session::start(&config::Kernel::default())?;
     let clock = ClockOffset::now();
     let recorder = args.record.clone().map(|path| recorder(path, &session, clock)).transpose()?;
     let output = Output::new(args.output, clock, Cgroups::new());

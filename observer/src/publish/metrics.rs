@@ -45,6 +45,11 @@ impl Metrics {
         Ok(Self { registry, owners, connections, half_closed, own })
     }
 
+    /// Names owners anew from now on; what was counted stays under its old name.
+    pub fn set_owners(&mut self, by: OwnerBy, limit: usize) {
+        self.owners.reset(by, limit);
+    }
+
     /// What a scrape reads; it may do so at any time.
     #[must_use]
     pub fn registry(&self) -> Registry {
