@@ -1,5 +1,7 @@
 //! `observer run`: the daemon, in the foreground. Scrapes are served on the thread that drains the kernel.
 
+mod manager;
+mod rights;
 mod settings;
 
 use std::{collections::HashMap, process::ExitCode, time::Instant};
@@ -8,7 +10,10 @@ use anyhow::Context as _;
 use clap::Args;
 use tokio::sync::oneshot;
 
-use self::settings::{SettingArgs, Settings};
+use self::{
+    manager::Watchdog,
+    settings::{SettingArgs, Settings},
+};
 use super::{
     output::{Format, Output},
     session::{LOST_REASONS, Session, Watcher},
@@ -44,6 +49,7 @@ pub(crate) struct RunArgs {
 
 struct Daemon {
     settings: Settings,
+    watchdog: Watchdog,
     metrics: Metrics,
     verdicts: Option<Output>,
     lookout: Lookout<(Gauges, Unseen)>,
@@ -66,6 +72,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let metrics =
         Metrics::new(config.owner.by, config.owner.limit, &LOST_REASONS).context("preparing metrics")?;
     let mut session = Session::start(&config.kernel)?;
+    rights::drop(&session.attached)?;
     for hook in &session.plan.hooks {
         metrics.hook(hook.entry.hook, hook.mechanism.map_or("none", Mechanism::word));
     }
@@ -78,6 +85,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let lookout = Lookout::new(Instant::now());
     let mut daemon = Daemon {
         settings,
+        watchdog: Watchdog::new(),
         metrics,
         verdicts,
         lookout,
@@ -93,8 +101,11 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         let stopped = async { drop(stopped.await) };
         let server = tokio::spawn(server::serve(listener, registry, stopped));
         let (hooks, mechanism) = (session.hooks(), session.mechanism());
-        log::info!("ready: {hooks} hooks attached by {mechanism}; metrics at http://{address}/metrics");
+        let ready = format!("{hooks} hooks attached by {mechanism}; metrics at http://{address}/metrics");
+        log::info!("ready: {ready}");
+        manager::ready(&ready);
         let watched = session.watch(&mut daemon).await;
+        manager::stopping();
         drop(stop);
         server.await.context("serving metrics")?;
         watched
@@ -170,6 +181,7 @@ impl Watcher for Daemon {
     }
 
     fn batch(&mut self, session: &Session) -> anyhow::Result<()> {
+        self.watchdog.feed();
         self.metrics.tracked(session.pipeline.tracked());
         self.batches = (self.batches + 1) % SLOW_BATCHES;
         if self.batches == 0 {
@@ -184,7 +196,13 @@ impl Watcher for Daemon {
     }
 
     fn settings(&mut self, session: &mut Session) {
-        let Some(old) = self.settings.reload() else { return };
+        if !self.settings.is_asked() {
+            return;
+        }
+        manager::reloading();
+        let old = self.settings.reload();
+        manager::reloaded();
+        let Some(old) = old else { return };
         let new = &self.settings.now;
         super::log::limit(new.log.level.into());
         session.change(&new.kernel);

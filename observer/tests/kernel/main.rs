@@ -29,6 +29,7 @@ use crate::row::Row;
 
 mod actor;
 mod counters;
+mod daemon;
 mod destroy;
 mod end;
 mod gauges;
@@ -40,6 +41,7 @@ mod real;
 mod report;
 mod row;
 mod rows;
+mod service;
 mod wait;
 mod watch;
 mod who;
@@ -118,6 +120,7 @@ fn main() -> ExitCode {
     let trials = rows
         .chain(who::ROWS.iter().chain(real::ROWS).map(Row::ipv4_trial))
         .chain([random::trial().with_ignored_flag(true), gauges::trial()])
+        .chain(service::trials())
         .collect();
     row::note_panics();
     libtest_mimic::run(&arguments, trials).exit_code()

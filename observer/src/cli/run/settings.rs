@@ -71,12 +71,14 @@ impl Settings {
         Ok(Self { args: args.clone(), now, asked })
     }
 
-    /// Reads the file again when SIGHUP asked for it. Returns what was in force before when something has changed;
-    /// a file with mistakes changes nothing.
+    /// Whether SIGHUP asks for [`Self::reload`]; once.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked.swap(false, Ordering::Relaxed)
+    }
+
+    /// Reads the file again. Returns what was in force before when something has changed; a file with mistakes
+    /// changes nothing.
     pub(super) fn reload(&mut self) -> Option<Config> {
-        if !self.asked.swap(false, Ordering::Relaxed) {
-            return None;
-        }
         let new = match self.args.read() {
             Ok(new) => new,
             Err(error) => {
