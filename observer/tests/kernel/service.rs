@@ -96,7 +96,7 @@ fn limit(command: &mut Command, given: Vec<Capability>) {
 }
 
 /// A connection of a process to itself, reset by it.
-fn one_close(name: &str) -> Result<(), Failed> {
+fn one_close(name: &'static str) -> Result<(), Failed> {
     let netns = Netns::new()?;
     let actor = Actor::start(name, &netns)?;
     crate::gauges::connect(&actor);

@@ -32,6 +32,9 @@ pub(super) fn run() -> Result<()> {
 
     let mut security =
         exec::in_root("systemd-analyze", ["security", "--offline=true", "--no-pager", EXPOSURE]);
-    exec::capture(security.arg(&path))?;
+    let output = security.arg(&path).output().context("cannot run systemd-analyze")?;
+    let found = String::from_utf8_lossy(&output.stdout);
+    let sum = found.lines().last().unwrap_or_default();
+    ensure!(output.status.success(), "{EXPOSURE} is exceeded: {sum}; `{}` tells why", exec::line(&security));
     Ok(())
 }
