@@ -10,7 +10,11 @@ mod read;
 mod rules;
 mod unit;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use log::LevelFilter;
 use serde::{Deserialize, Serialize};
@@ -35,6 +39,8 @@ pub struct Config {
     pub log: Log,
     /// What is asked of the kernel, and what is kept of it.
     pub kernel: Kernel,
+    /// Verdicts that are kept.
+    pub event_log: EventLog,
 }
 
 /// `listen`.
@@ -165,6 +171,102 @@ pub enum MechanismChoice {
     Kprobe,
     /// Tracepoints without their formatting.
     RawTracepoint,
+}
+
+/// `event_log`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventLog {
+    /// JSON lines; None writes no file.
+    pub path: Option<PathBuf>,
+    /// A file this large is rotated; 4 KiB to 4 GiB.
+    #[serde(with = "unit::bytes")]
+    pub max_size: u32,
+    /// A file this old is rotated; 1 minute to 10 years.
+    #[serde(with = "unit::duration")]
+    pub max_age: Duration,
+    /// Rotated files; 0 to 1000.
+    pub keep: usize,
+    /// systemd's journal.
+    pub journal: bool,
+    /// Which reports.
+    pub record: Recorded,
+}
+
+impl Default for EventLog {
+    fn default() -> Self {
+        Self {
+            path: None,
+            max_size: 64 << 20,
+            max_age: Duration::from_hours(24),
+            keep: 7,
+            journal: false,
+            record: Recorded::default(),
+        }
+    }
+}
+
+impl EventLog {
+    /// Whether nothing is to be written anywhere.
+    #[must_use]
+    pub const fn is_off(&self) -> bool {
+        self.path.is_none() && !self.journal
+    }
+}
+
+/// `event_log.record`: closes by outcome, and what else is reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, clippy::struct_excessive_bools, reason = "one switch for each word of the JSON lines")]
+pub struct Recorded {
+    pub graceful: bool,
+    pub reset_sent: bool,
+    pub reset_received: bool,
+    pub timed_out: bool,
+    pub refused: bool,
+    pub aborted: bool,
+    pub unknown: bool,
+    pub write_errors: bool,
+    pub linger_expired: bool,
+    pub stray_resets: bool,
+}
+
+impl Recorded {
+    /// Whether anything is to be recorded.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        let none = Self {
+            graceful: false,
+            reset_sent: false,
+            reset_received: false,
+            timed_out: false,
+            refused: false,
+            aborted: false,
+            unknown: false,
+            write_errors: false,
+            linger_expired: false,
+            stray_resets: false,
+        };
+        *self != none
+    }
+}
+
+impl Default for Recorded {
+    fn default() -> Self {
+        Self {
+            graceful: false,
+            reset_sent: true,
+            reset_received: true,
+            timed_out: true,
+            refused: true,
+            aborted: true,
+            unknown: true,
+            write_errors: true,
+            linger_expired: true,
+            // Whoever scans ports would fill the disk.
+            stray_resets: false,
+        }
+    }
 }
 
 /// Why there is no configuration.

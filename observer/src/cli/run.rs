@@ -29,7 +29,7 @@ use crate::{
     },
     owner::Cgroups,
     pipeline::Pipeline,
-    publish::{metrics::Metrics, server},
+    publish::{event_log::EventLog, metrics::Metrics, server},
     report::Report,
     source::clock::ClockOffset,
 };
@@ -52,6 +52,8 @@ struct Daemon {
     watchdog: Watchdog,
     metrics: Metrics,
     verdicts: Option<Output>,
+    event_log: EventLog,
+    clock: ClockOffset,
     lookout: Lookout<(Gauges, Unseen)>,
     /// That looking fails was told, and it still does.
     blind: bool,
@@ -78,6 +80,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     let verdicts = args.verdicts.then(|| Output::new(Format::Text, ClockOffset::now(), Cgroups::none()));
     let registry = metrics.registry();
+    let event_log = EventLog::start(&config.event_log).context("starting the event log")?;
     let settings = {
         let _signals = runtime.enter();
         Settings::new(&args.settings, config).context("waiting for SIGHUP")?
@@ -88,6 +91,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         watchdog: Watchdog::new(),
         metrics,
         verdicts,
+        event_log,
+        clock: ClockOffset::now(),
         lookout,
         blind: false,
         unseen_told: false,
@@ -108,6 +113,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         manager::stopping();
         drop(stop);
         server.await.context("serving metrics")?;
+        daemon.event_log.finish();
         watched
     })?;
     Ok(ExitCode::SUCCESS)
@@ -119,6 +125,7 @@ impl Daemon {
         for (program, run_ns, runs) in session.attached.run_stats() {
             self.metrics.program(program, run_ns, runs);
         }
+        self.metrics.event_log(&self.event_log);
         let mut lost = 0;
         for (reason, total) in session.lost() {
             self.metrics.lost(reason, total);
@@ -175,6 +182,7 @@ impl Watcher for Daemon {
 
     fn report(&mut self, report: &Report) {
         self.metrics.report(report);
+        self.event_log.report(report, self.clock);
         if let Some(output) = &mut self.verdicts {
             output.write(report);
         }
@@ -188,6 +196,8 @@ impl Watcher for Daemon {
             self.look(session);
         }
         self.half_closed(&session.pipeline);
+        self.event_log.flush();
+        self.clock = self.clock.refreshed();
         if let Some(output) = &mut self.verdicts {
             output.refresh_clock();
             output.flush().context("writing to stdout")?;
@@ -202,6 +212,8 @@ impl Watcher for Daemon {
         manager::reloading();
         let old = self.settings.reload();
         manager::reloaded();
+        // Unchanged too: whoever moves the file away asks for a new one so.
+        self.event_log.change(&self.settings.now.event_log);
         let Some(old) = old else { return };
         let new = &self.settings.now;
         super::log::limit(new.log.level.into());

@@ -32,7 +32,7 @@ impl Broken {
 
 /// Every rule that these settings break.
 pub(super) fn broken(config: &Config) -> Vec<Broken> {
-    let Config { owner, kernel, .. } = config;
+    let Config { owner, kernel, event_log, .. } = config;
     let mut broken = Vec::new();
     let mut rule = |settings: &[&'static str], keeps: bool, text: String| {
         if !keeps {
@@ -45,6 +45,7 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
     range("owner.limit", owner.limit, 0..=10_000);
     range("kernel.stories", kernel.stories, 1..=10_000_000);
     range("kernel.openings", kernel.openings, 0..=100_000_000);
+    range("event_log.keep", event_log.keep, 0..=1000);
 
     let (small, large) = (64 << 10, 1 << 30);
     rule(
@@ -72,6 +73,27 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
              second shorter",
             kernel.ring_size, kernel.drain_interval
         ),
+    );
+
+    rule(
+        &["event_log.path"],
+        event_log.path.as_ref().is_none_or(|path| path.is_absolute()),
+        "a path from the root is needed: a service has no directory of its own to begin from".to_owned(),
+    );
+    rule(
+        &["event_log.max_size"],
+        event_log.max_size >= 4096,
+        outside(format!("{} bytes", event_log.max_size), "4KiB", "4GiB"),
+    );
+    rule(
+        &["event_log.max_age"],
+        (Duration::from_mins(1)..=Duration::from_hours(24 * 3650)).contains(&event_log.max_age),
+        outside(format!("{:?}", event_log.max_age), "1min", "3650d"),
+    );
+    rule(
+        &["event_log.record", "event_log.path", "event_log.journal"],
+        event_log.is_off() || event_log.record.is_any(),
+        "there is a place to record to, and nothing that is to be recorded".to_owned(),
     );
     broken
 }

@@ -18,7 +18,7 @@ use self::{
     connections::Connections, family::register, half_closed::HalfClosed, own::Own, owner::Owners,
     process::Process,
 };
-use crate::{event::Event, half_closed::gauges::Gauges, report::Report};
+use crate::{event::Event, half_closed::gauges::Gauges, publish::event_log::EventLog, report::Report};
 
 /// Everything that is exported.
 pub struct Metrics {
@@ -93,6 +93,11 @@ impl Metrics {
     /// Notes what a BPF program cost so far.
     pub fn program(&self, program: &str, run_ns: u64, runs: u64) {
         self.own.program(program, run_ns, runs);
+    }
+
+    /// Notes what the event log wrote and lost so far.
+    pub fn event_log(&self, log: &EventLog) {
+        self.own.event_log(log);
     }
 
     /// Notes how many connections are tracked now.

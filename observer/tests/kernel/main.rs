@@ -32,6 +32,7 @@ mod counters;
 mod daemon;
 mod destroy;
 mod end;
+mod event_log;
 mod gauges;
 mod lab;
 mod netns;
@@ -121,6 +122,7 @@ fn main() -> ExitCode {
         .chain(who::ROWS.iter().chain(real::ROWS).map(Row::ipv4_trial))
         .chain([random::trial().with_ignored_flag(true), gauges::trial()])
         .chain(service::trials())
+        .chain([event_log::trial()])
         .collect();
     row::note_panics();
     libtest_mimic::run(&arguments, trials).exit_code()

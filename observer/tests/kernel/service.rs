@@ -32,7 +32,7 @@ pub(crate) fn trials() -> [Trial; 3] {
 }
 
 /// Whether only the system calls are to be tested.
-fn is_skipped() -> bool {
+pub(crate) fn is_skipped() -> bool {
     std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1")
 }
 
@@ -96,7 +96,7 @@ fn limit(command: &mut Command, given: Vec<Capability>) {
 }
 
 /// A connection of a process to itself, reset by it.
-fn one_close(name: &'static str) -> Result<(), Failed> {
+pub(crate) fn one_close(name: &'static str) -> Result<(), Failed> {
     let netns = Netns::new()?;
     let actor = Actor::start(name, &netns)?;
     crate::gauges::connect(&actor);
@@ -184,7 +184,8 @@ fn reload() -> Result<(), Failed> {
     Ok(())
 }
 
-fn directory(test: &str) -> std::io::Result<PathBuf> {
+/// A directory of the test's own.
+pub(crate) fn directory(test: &str) -> std::io::Result<PathBuf> {
     let path = std::env::temp_dir().join(format!("observer-{}-{test}", std::process::id()));
     std::fs::create_dir(&path)?;
     Ok(path)
