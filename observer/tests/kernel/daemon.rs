@@ -14,7 +14,7 @@ use crate::wait::DEADLINE;
 use crate::watch::observer;
 
 /// Loading programs into a busy kernel takes a while.
-const READY: Duration = Duration::from_secs(10);
+const READY: Duration = Duration::from_secs(30);
 
 pub(crate) struct Daemon {
     process: Child,
