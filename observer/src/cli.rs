@@ -1,10 +1,13 @@
 //! The command line: one file a command.
 
 mod check;
+mod completions;
+mod config;
 mod filter;
 mod half_closed;
 mod kernel;
 mod log;
+mod man;
 mod output;
 mod replay;
 mod run;
@@ -42,6 +45,12 @@ enum Command {
     HalfClosed(half_closed::HalfClosedArgs),
     /// Show what this kernel offers, and which mechanism each hook uses
     Check(check::CheckArgs),
+    /// Check a configuration file, or print the default one
+    Config(config::ConfigArgs),
+    /// Print a shell's completion script
+    Completions(completions::CompletionsArgs),
+    /// Print a manual page
+    Man(man::ManArgs),
 }
 
 /// Runs what was typed. An error is for `main` to print.
@@ -52,6 +61,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(&args),
         Command::HalfClosed(args) => half_closed::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Config(args) => config::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

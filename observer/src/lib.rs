@@ -18,6 +18,7 @@
 pub mod attach;
 pub mod classify;
 pub mod cli;
+pub mod config;
 pub mod event;
 pub mod filter;
 pub mod half_closed;

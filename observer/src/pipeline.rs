@@ -18,6 +18,11 @@ impl Pipeline {
         Self { table: StoryTable::new(limits) }
     }
 
+    /// What is above a new limit stays until its end.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.table.set_limits(limits);
+    }
+
     /// Takes one event: reports what is ready by its time, then notes it.
     pub fn apply(&mut self, event: &Event, out: &mut impl FnMut(&Report)) {
         self.expire(event.ns, out);

@@ -1,6 +1,7 @@
 //! Reports → people and machines: sentences, JSON lines, metrics.
 
 pub mod errno;
+pub mod event_log;
 pub mod json;
 pub mod metrics;
 pub mod sentence;

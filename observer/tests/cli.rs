@@ -5,6 +5,7 @@
 use std::{
     io::Write as _,
     os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -42,7 +43,7 @@ fn a_bad_flag_is_named_and_helped() {
 
 #[test]
 fn help_and_version_are_no_errors() {
-    for command in ["", "trace", "run", "replay", "check"] {
+    for command in ["", "trace", "run", "replay", "check", "config", "completions", "man"] {
         let args: Vec<_> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let (code, stdout, stderr) = run(&mut observer(&args));
         assert_eq!((code, stderr.as_str()), (Some(0), ""));
@@ -121,6 +122,93 @@ fn a_reader_that_has_seen_enough_ends_it_quietly() {
     drop(child.stdout.take());
     let Output { status, stderr, .. } = child.wait_with_output().expect("waiting for the observer");
     assert_eq!((status.code(), stderr), (Some(0), Vec::new()));
+}
+
+/// A file of this test's own, with this in it.
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.yaml"));
+    std::fs::write(&path, text).expect("writing the file");
+    path
+}
+
+#[test]
+fn the_default_configuration_is_printed_and_is_good() {
+    let (code, stdout, _) = run(&mut observer(&["config", "--print-default"]));
+    assert_eq!(code, Some(0));
+    let path = file("default", &stdout);
+    let (code, stdout, stderr) = run(observer(&["config", "--check"]).arg(path));
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "", ""));
+}
+
+#[test]
+fn mistakes_in_a_configuration_are_listed_with_their_places() {
+    let path = file("mistakes", "owner:\n  by: comn\n  limt: 5\n");
+    let shown = path.display();
+    let (code, stdout, stderr) = run(observer(&["config", "--check"]).arg(&path));
+    let listed = format!(
+        "{shown}:2:7: owner.by: `comn` is not one of comm, unit, container, none; did you mean `comm`?\n\
+         {shown}:3:3: there is no setting owner.limt; did you mean `limit`?\n"
+    );
+    assert_eq!((code, stdout, stderr.as_str()), (Some(1), listed, ""));
+    fails(&mut observer(&["config", "--check", "/nonexistent"]), &["/nonexistent", "No such file"]);
+    fails(&mut observer(&["config"]), &["--check", "--print-default"]);
+}
+
+#[test]
+fn the_daemon_does_not_start_with_mistakes_wherever_they_are() {
+    let path = file("daemon", "owner:\n  limit: -1\nlistne: {}\n");
+    let (code, stdout, stderr) = run(observer(&["run", "--config"]).arg(&path));
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    assert!(stderr.starts_with("observer: 2 mistakes in the configuration\n"), "{stderr}");
+    assert!(stderr.contains("daemon.yaml:2:10: ") && stderr.contains("daemon.yaml:3:1: "), "{stderr}");
+    let (code, _, stderr) = run(observer(&["run"]).env("OBSERVER_OWNER_LIMIT", "10001"));
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("owner.limit: 10001 is not in 0 to 10000"), "{stderr}");
+}
+
+#[test]
+fn bash_completes_commands_flags_and_values() {
+    let (code, script, stderr) = run(&mut observer(&["completions", "bash"]));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    // As bash calls the function: the command, the word to complete and the one before it.
+    let complete = |words: &[&str]| {
+        let [.., before, word] = words else { panic!("two words at least") };
+        let (all, at) = (words.join(" "), words.len() - 1);
+        let call = format!("COMP_WORDS=({all}); COMP_CWORD={at}; _observer observer '{word}' {before}");
+        let ask = format!("{script}\n{call}; echo \"${{COMPREPLY[@]}}\"");
+        let (code, offered, stderr) = run(Command::new("bash").args(["--norc", "-c", &ask]));
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{words:?}");
+        offered.trim_end().to_owned()
+    };
+    assert_eq!(complete(&["observer", "half"]), "half-closed");
+    assert_eq!(complete(&["observer", "trace", "--outp"]), "--output");
+    assert_eq!(complete(&["observer", "run", "--owner", "u"]), "unit");
+}
+
+#[test]
+fn other_shells_have_scripts_too() {
+    for (shell, begin) in [("zsh", "#compdef observer"), ("fish", "# Print an optspec")] {
+        let (code, script, _) = run(&mut observer(&["completions", shell]));
+        assert_eq!(code, Some(0));
+        assert!(script.starts_with(begin), "{}", &script[..80]);
+    }
+    fails(&mut observer(&["completions", "csh"]), &["'csh'", "bash"]);
+}
+
+#[test]
+fn manual_pages_name_every_command_and_every_flag() {
+    let (code, page, stderr) = run(&mut observer(&["man"]));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(page.contains("\n.TH observer 1"), "{page}");
+    for command in ["trace", "run", "replay", "half\\-closed", "check", "config", "completions", "man"] {
+        assert!(page.contains(&format!("observer\\-{command}(1)")), "{command} is not in {page}");
+    }
+    let (_, page, _) = run(&mut observer(&["man", "run"]));
+    assert!(page.contains("\n.TH observer-run 1"), "{page}");
+    for flag in ["\\-\\-config", "\\-\\-owner\\-limit", "OBSERVER_LISTEN"] {
+        assert!(page.contains(flag), "{flag} is not in {page}");
+    }
+    fails(&mut observer(&["man", "nothing"]), &["nothing", "observer --help"]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The checks. In: the checkout. Out: each check's name and duration, and at the first that fails the command that
 //! repeats it.
 
+mod unit;
+
 use std::process::Command;
 use std::time::Instant;
 
@@ -12,9 +14,10 @@ use crate::{exec, setup};
 type Step = (&'static str, fn() -> Result<()>);
 
 /// The quick ones first.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("formatting", || cargo(&["fmt", "--all", "--check"])),
     ("manifests", manifests),
+    ("systemd unit", unit::run),
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
     // `--all-targets` leaves out what plain `cargo test` does.
     ("clippy, kernel tests", || {

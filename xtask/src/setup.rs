@@ -3,7 +3,7 @@
 //! writes. Takes what is there first, says what it changes and why, and says nothing where nothing is missing.
 
 mod compiler;
-mod debian;
+pub(crate) mod debian;
 pub(crate) mod lab;
 mod linker;
 pub(crate) mod servers;

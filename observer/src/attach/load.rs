@@ -217,6 +217,12 @@ impl Attached {
         aya_log::EbpfLogger::init(&mut self.ebpf)
     }
 
+    /// Whether this process may look at the maps.
+    #[must_use]
+    pub fn may_read(&self) -> bool {
+        self.counters.get(&0, 0).is_ok()
+    }
+
     /// Each counter of `abi::counter`, summed over CPUs; zeros when the map cannot be read.
     #[must_use]
     pub fn lost(&self) -> [u64; counter::COUNT as usize] {

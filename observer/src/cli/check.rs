@@ -5,10 +5,7 @@ use std::{io::Write as _, process::ExitCode};
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{
-    kernel::KernelArgs,
-    session::{RING_BYTES, Session},
-};
+use super::{kernel::KernelArgs, session::Session};
 
 /// Show what this kernel offers
 #[derive(Debug, Args)]
@@ -20,7 +17,7 @@ pub(crate) struct CheckArgs {
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
     // Not a dry run: everything is loaded and attached for a moment, as the daemon would.
-    let session = Session::start(&args.kernel.wishes(), RING_BYTES)?;
+    let session = Session::start(&args.kernel.settings())?;
     let mut out = std::io::stdout().lock();
     let mut print = || -> std::io::Result<()> {
         writeln!(out, "kernel {}\n", session.release)?;

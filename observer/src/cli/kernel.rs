@@ -1,34 +1,32 @@
 //! The flags that say how the kernel is entered, shared by the commands that do.
 
-use clap::{
-    Args,
-    builder::{PossibleValuesParser, TypedValueParser as _},
-};
+use clap::Args;
 
-use crate::attach::plan::{Mechanism, Wishes};
+use crate::config::{Kernel, MechanismChoice};
 
 /// How the kernel is entered.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Kernel")]
 pub(crate) struct KernelArgs {
-    /// Enter kernel functions by this mechanism or not at all, rather than by the best that this kernel accepts
-    #[arg(long, env = "OBSERVER_MECHANISM", value_parser = mechanisms())]
-    mechanism: Option<Mechanism>,
+    /// Enter kernel functions by this mechanism or not at all; auto takes the best that this kernel accepts
+    #[arg(long, env = "OBSERVER_MECHANISM", value_enum)]
+    mechanism: Option<MechanismChoice>,
     /// Leave out a hook, such as sock_send_length; may be given more than once
     #[arg(long, value_name = "HOOK")]
     without: Vec<String>,
 }
 
 impl KernelArgs {
-    pub(crate) fn wishes(&self) -> Wishes {
-        Wishes { mechanism: self.mechanism, without: self.without.clone() }
+    /// The defaults with these changes.
+    pub(crate) fn settings(&self) -> Kernel {
+        let mut settings = Kernel::default();
+        self.change(&mut settings);
+        settings
     }
-}
 
-fn mechanisms() -> impl clap::builder::TypedValueParser<Value = Mechanism> {
-    let words = Mechanism::ALL.iter().map(|mechanism| mechanism.word());
-    PossibleValuesParser::new(words).map(|word| {
-        let chosen = Mechanism::ALL.iter().find(|mechanism| mechanism.word() == word);
-        chosen.copied().unwrap_or(Mechanism::RawTracepoint)
-    })
+    /// Makes these changes.
+    pub(crate) fn change(&self, settings: &mut Kernel) {
+        settings.mechanism = self.mechanism.unwrap_or(settings.mechanism);
+        settings.without.extend_from_slice(&self.without);
+    }
 }

@@ -1,10 +1,13 @@
 //! Messages for people, on stderr.
 
-use std::io::Write as _;
+use std::{io::Write as _, sync::LazyLock};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 struct Stderr;
+
+/// Whether stderr is the journal, which has its own words for how important something is.
+static IS_JOURNAL: LazyLock<bool> = LazyLock::new(systemd_journal_logger::connected_to_journal);
 
 static STDERR: Stderr = Stderr;
 
@@ -18,6 +21,11 @@ pub(super) fn to_stderr() {
     }
 }
 
+/// Shows only messages of this level and more important ones.
+pub(super) fn limit(level: LevelFilter) {
+    log::set_max_level(level);
+}
+
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= log::max_level()
@@ -25,6 +33,19 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record<'_>) {
         if !self.enabled(record.metadata()) {
+            return;
+        }
+        if *IS_JOURNAL {
+            // sd-daemon(3).
+            let priority = match record.level() {
+                Level::Error => 3,
+                Level::Warn => 4,
+                Level::Info => 6,
+                Level::Debug | Level::Trace => 7,
+            };
+            // A message has one priority, and so must have one line.
+            let message = record.args().to_string().replace('\n', ";");
+            let _gone = writeln!(std::io::stderr(), "<{priority}>{message}");
             return;
         }
         let level = match record.level() {

@@ -1,15 +1,22 @@
 //! `observer run`: the daemon, in the foreground. Scrapes are served on the thread that drains the kernel.
 
-use std::{collections::HashMap, net::SocketAddr, process::ExitCode, time::Instant};
+mod manager;
+mod rights;
+mod settings;
+
+use std::{collections::HashMap, process::ExitCode, time::Instant};
 
 use anyhow::Context as _;
 use clap::Args;
 use tokio::sync::oneshot;
 
+use self::{
+    manager::Watchdog,
+    settings::{SettingArgs, Settings},
+};
 use super::{
-    kernel::KernelArgs,
     output::{Format, Output},
-    session::{LOST_REASONS, RING_BYTES, Session, Watcher},
+    session::{LOST_REASONS, Session, Watcher},
 };
 use crate::{
     attach::plan::Mechanism,
@@ -22,10 +29,7 @@ use crate::{
     },
     owner::Cgroups,
     pipeline::Pipeline,
-    publish::{
-        metrics::{Metrics, OwnerBy},
-        server,
-    },
+    publish::{event_log::EventLog, metrics::Metrics, server},
     report::Report,
     source::clock::ClockOffset,
 };
@@ -36,25 +40,20 @@ const SLOW_BATCHES: u32 = 20;
 /// Run the daemon
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Where metrics are served
-    #[arg(long, env = "OBSERVER_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:9817")]
-    listen: SocketAddr,
+    #[command(flatten)]
+    settings: SettingArgs,
     /// Also write each verdict to stdout
     #[arg(long)]
     verdicts: bool,
-    /// What the owner label of metrics holds
-    #[arg(long, value_enum, default_value_t = OwnerBy::Comm)]
-    owner: OwnerBy,
-    /// Owners with a name of their own in metrics; later ones are counted as `other`
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    owner_limit: usize,
-    #[command(flatten)]
-    kernel: KernelArgs,
 }
 
 struct Daemon {
+    settings: Settings,
+    watchdog: Watchdog,
     metrics: Metrics,
     verdicts: Option<Output>,
+    event_log: EventLog,
+    clock: ClockOffset,
     lookout: Lookout<(Gauges, Unseen)>,
     /// That looking fails was told, and it still does.
     blind: bool,
@@ -66,12 +65,16 @@ struct Daemon {
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
+    let config = args.settings.read()?;
+    super::log::limit(config.log.level.into());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // First, so that a second observer ends before it burdens the kernel.
-    let listener = runtime.block_on(server::bind(args.listen))?;
+    let listener = runtime.block_on(server::bind(config.listen.address))?;
     let address = listener.local_addr().context("asking for the port")?;
-    let metrics = Metrics::new(args.owner, args.owner_limit, &LOST_REASONS).context("preparing metrics")?;
-    let mut session = Session::start(&args.kernel.wishes(), RING_BYTES)?;
+    let metrics =
+        Metrics::new(config.owner.by, config.owner.limit, &LOST_REASONS).context("preparing metrics")?;
+    let mut session = Session::start(&config.kernel)?;
+    rights::drop(&session.attached)?;
     for hook in &session.plan.hooks {
         metrics.hook(hook.hook.name, hook.mechanism.map_or("none", Mechanism::word));
     }
@@ -80,9 +83,25 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     let verdicts = args.verdicts.then(|| Output::new(Format::Text, ClockOffset::now(), Cgroups::none()));
     let registry = metrics.registry();
+    let event_log = EventLog::start(&config.event_log).context("starting the event log")?;
+    let settings = {
+        let _signals = runtime.enter();
+        Settings::new(&args.settings, config).context("waiting for SIGHUP")?
+    };
     let lookout = Lookout::new(Instant::now());
-    let mut daemon =
-        Daemon { metrics, verdicts, lookout, blind: false, unseen_told: false, batches: 0, lost_told: 0 };
+    let mut daemon = Daemon {
+        settings,
+        watchdog: Watchdog::new(),
+        metrics,
+        verdicts,
+        event_log,
+        clock: ClockOffset::now(),
+        lookout,
+        blind: false,
+        unseen_told: false,
+        batches: 0,
+        lost_told: 0,
+    };
     daemon.look(&session);
     runtime.block_on(async {
         let (stop, stopped) = oneshot::channel::<()>();
@@ -90,10 +109,14 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         let stopped = async { drop(stopped.await) };
         let server = tokio::spawn(server::serve(listener, registry, stopped));
         let (hooks, mechanism) = (session.hooks(), session.mechanism());
-        log::info!("ready: {hooks} hooks attached by {mechanism}; metrics at http://{address}/metrics");
+        let ready = format!("{hooks} hooks attached by {mechanism}; metrics at http://{address}/metrics");
+        log::info!("ready: {ready}");
+        manager::ready(&ready);
         let watched = session.watch(&mut daemon).await;
+        manager::stopping();
         drop(stop);
         server.await.context("serving metrics")?;
+        daemon.event_log.finish();
         watched
     })?;
     Ok(ExitCode::SUCCESS)
@@ -105,6 +128,7 @@ impl Daemon {
         for (program, run_ns, runs) in session.attached.run_stats() {
             self.metrics.program(program, run_ns, runs);
         }
+        self.metrics.event_log(&self.event_log);
         let mut lost = 0;
         for (reason, total) in session.lost() {
             self.metrics.lost(reason, total);
@@ -161,22 +185,45 @@ impl Watcher for Daemon {
 
     fn report(&mut self, report: &Report) {
         self.metrics.report(report);
+        self.event_log.report(report, self.clock);
         if let Some(output) = &mut self.verdicts {
             output.write(report);
         }
     }
 
     fn batch(&mut self, session: &Session) -> anyhow::Result<()> {
+        self.watchdog.feed();
         self.metrics.tracked(session.pipeline.tracked());
         self.batches = (self.batches + 1) % SLOW_BATCHES;
         if self.batches == 0 {
             self.look(session);
         }
         self.half_closed(&session.pipeline);
+        self.event_log.flush();
+        self.clock = self.clock.refreshed();
         if let Some(output) = &mut self.verdicts {
             output.refresh_clock();
             output.flush().context("writing to stdout")?;
         }
         Ok(())
+    }
+
+    fn settings(&mut self, session: &mut Session) {
+        if !self.settings.is_asked() {
+            return;
+        }
+        manager::reloading();
+        let old = self.settings.reload();
+        manager::reloaded();
+        // Unchanged too: whoever moves the file away asks for a new one so.
+        self.event_log.change(&self.settings.now.event_log);
+        let Some(old) = old else { return };
+        let new = &self.settings.now;
+        super::log::limit(new.log.level.into());
+        session.change(&new.kernel);
+        // Names would be given anew, for nothing.
+        if new.owner != old.owner {
+            self.metrics.set_owners(new.owner.by, new.owner.limit);
+        }
     }
 }

@@ -6,36 +6,29 @@ use anyhow::{Context as _, bail};
 use observer_ebpf::abi::record::Header;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::{MissedTickBehavior, interval},
+    time::{Interval, MissedTickBehavior, interval},
 };
 
 use crate::{
     attach::{
         self,
         load::Attached,
-        plan::{Mechanism, Plan, Planned, Wishes},
+        plan::{Mechanism, Plan, Planned},
     },
+    config,
     event::{Body, Event},
     owner::Owners,
     pipeline::Pipeline,
     report::Report,
     source::{clock::monotonic_ns, ring},
-    story::table::{Limits, Unowned},
+    story::table::Unowned,
 };
-
-/// How often the ring buffer is emptied. No record wakes anybody; this and the stories' own waits are the delay of
-/// a verdict.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Records taken before timers and signals get their turn.
 const BATCH: usize = 4096;
 
 /// How long before a verdict is told its process is looked for, ns.
 const OWNER_LEAD_NS: u64 = 10_000_000;
-
-/// Ring buffer size unless said otherwise, bytes: 100 ms of records at 250,000 a second, four times what two busy
-/// cores open and close.
-pub(crate) const RING_BYTES: u32 = 8 << 20;
 
 /// What a command does with an observation.
 pub(crate) trait Watcher {
@@ -49,6 +42,8 @@ pub(crate) trait Watcher {
     fn report(&mut self, report: &Report);
     /// The end of a batch: time to flush, and to look at counters.
     fn batch(&mut self, session: &Session) -> anyhow::Result<()>;
+    /// After each batch: time to change the session's settings.
+    fn settings(&mut self, _session: &mut Session) {}
     /// Whether it has seen what it wanted to see.
     fn is_done(&self) -> bool {
         false
@@ -65,23 +60,32 @@ pub(crate) struct Session {
     /// Records that were no events.
     pub(crate) undecodable: u64,
     ring_bytes: u32,
+    drain_interval: Duration,
 }
 
 impl Session {
     /// Looks at the kernel, plans, loads and attaches.
-    pub(crate) fn start(wishes: &Wishes, ring_bytes: u32) -> anyhow::Result<Self> {
+    pub(crate) fn start(settings: &config::Kernel) -> anyhow::Result<Self> {
         require_root()?;
-        let attach::Entered { facts, plan, attached } = attach::enter(wishes, ring_bytes)?;
+        let attach::Entered { facts, plan, attached } =
+            attach::enter(&settings.wishes(), settings.ring_size)?;
         return_memory();
         Ok(Self {
             attached,
             plan,
             release: facts.release,
-            pipeline: Pipeline::new(Limits::default()),
+            pipeline: Pipeline::new(settings.limits()),
             owners: Owners::default(),
             undecodable: 0,
-            ring_bytes,
+            ring_bytes: settings.ring_size,
+            drain_interval: settings.drain_interval,
         })
+    }
+
+    /// Takes over the settings that can change while hooks are attached.
+    pub(crate) fn change(&mut self, settings: &config::Kernel) {
+        self.pipeline.set_limits(settings.limits());
+        self.drain_interval = settings.drain_interval;
     }
 
     /// Hooks that are attached.
@@ -106,8 +110,7 @@ impl Session {
         let mut logger = self.attached.logger().context("reading the BPF program's own log")?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let mut tick = interval(DRAIN_INTERVAL);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = ticks(self.drain_interval);
         let mut behind = false;
         loop {
             let next = async {
@@ -126,6 +129,10 @@ impl Session {
             }
             behind = self.drain(watcher)?;
             logger.flush();
+            watcher.settings(self);
+            if tick.period() != self.drain_interval {
+                tick = ticks(self.drain_interval);
+            }
             if watcher.is_done() {
                 return Ok(());
             }
@@ -199,6 +206,13 @@ impl Session {
         ]);
         lost
     }
+}
+
+/// No tick is made up for: the next batch takes what has gathered.
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// Every reason of [`Session::lost`].

@@ -16,7 +16,7 @@ use super::{
     filter::FilterArgs,
     kernel::KernelArgs,
     output::{Format, Output},
-    session::{RING_BYTES, Session, Watcher},
+    session::{Session, Watcher},
 };
 use crate::{
     event::Event,
@@ -66,7 +66,7 @@ impl Trace {
 
 pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
-    let mut session = Session::start(&args.kernel.wishes(), RING_BYTES)?;
+    let mut session = Session::start(&args.kernel.settings())?;
     let clock = ClockOffset::now();
     let recorder = args.record.clone().map(|path| recorder(path, &session, clock)).transpose()?;
     let output = Output::new(args.output, clock, Cgroups::new());

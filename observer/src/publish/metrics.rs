@@ -18,7 +18,7 @@ use self::{
     connections::Connections, family::register, half_closed::HalfClosed, own::Own, owner::Owners,
     process::Process,
 };
-use crate::{event::Event, half_closed::gauges::Gauges, report::Report};
+use crate::{event::Event, half_closed::gauges::Gauges, publish::event_log::EventLog, report::Report};
 
 /// Everything that is exported.
 pub struct Metrics {
@@ -43,6 +43,11 @@ impl Metrics {
         let own = Own::new(&registry, lost_reasons)?;
         registry.register(Box::new(Process::new()?))?;
         Ok(Self { registry, owners, connections, half_closed, own })
+    }
+
+    /// Names owners anew from now on; what was counted stays under its old name.
+    pub fn set_owners(&mut self, by: OwnerBy, limit: usize) {
+        self.owners.reset(by, limit);
     }
 
     /// What a scrape reads; it may do so at any time.
@@ -88,6 +93,11 @@ impl Metrics {
     /// Notes what a BPF program cost so far.
     pub fn program(&self, program: &str, run_ns: u64, runs: u64) {
         self.own.program(program, run_ns, runs);
+    }
+
+    /// Notes what the event log wrote and lost so far.
+    pub fn event_log(&self, log: &EventLog) {
+        self.own.event_log(log);
     }
 
     /// Notes how many connections are tracked now.

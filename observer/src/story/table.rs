@@ -117,6 +117,11 @@ impl StoryTable {
         }
     }
 
+    /// What is above a new limit stays until its end.
+    pub const fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Connections whose end has begun and that somebody still holds, or that are not told yet.
     #[must_use]
     pub fn len(&self) -> usize {

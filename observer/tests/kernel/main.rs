@@ -28,8 +28,10 @@ use crate::row::Row;
 
 mod actor;
 mod counters;
+mod daemon;
 mod destroy;
 mod end;
+mod event_log;
 mod gauges;
 mod lab;
 mod netns;
@@ -39,6 +41,7 @@ mod real;
 mod report;
 mod row;
 mod rows;
+mod service;
 mod shared;
 mod wait;
 mod watch;
@@ -118,7 +121,8 @@ fn main() -> ExitCode {
     let rows = ROWS.iter().flat_map(Row::trials);
     let trials = rows
         .chain(who::ROWS.iter().chain(real::ROWS).map(Row::ipv4_trial))
-        .chain([random::trial(), gauges::trial()])
+        .chain([random::trial(), gauges::trial(), event_log::trial()])
+        .chain(service::trials())
         .collect();
     row::note_panics();
     let conclusion = libtest_mimic::run(&arguments, trials);

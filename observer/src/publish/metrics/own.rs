@@ -5,7 +5,10 @@ use std::time::Duration;
 use prometheus::{CounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::family::{Counters, register};
-use crate::event::Body;
+use crate::{
+    event::Body,
+    publish::event_log::{EventLog, LOST_REASONS},
+};
 
 pub(super) struct Own {
     records: Counters<1>,
@@ -14,6 +17,8 @@ pub(super) struct Own {
     program_run_seconds: CounterVec,
     program_runs: Counters<1>,
     tracked: IntGauge,
+    event_log: Counters<0>,
+    event_log_lost: Counters<1>,
 }
 
 impl Own {
@@ -51,12 +56,28 @@ impl Own {
                 ["program"],
             )?,
             tracked: register(registry, IntGauge::new(tracked.0, tracked.1))?,
+            event_log: Counters::new(
+                registry,
+                "observer_event_log_lines_total",
+                "Lines written to the event log.",
+                [],
+            )?,
+            event_log_lost: Counters::new(
+                registry,
+                "observer_event_log_lost_total",
+                "Lines that the event log could not take, by reason.",
+                ["reason"],
+            )?,
         };
         for name in Body::NAMES {
             families.records.at([name]);
         }
         for reason in lost_reasons {
             families.records_lost.at([reason]);
+        }
+        families.event_log.at([]);
+        for reason in LOST_REASONS {
+            families.event_log_lost.at([reason]);
         }
         Ok(families)
     }
@@ -78,6 +99,13 @@ impl Own {
         // A counter does not go back, not even by a rounding.
         seconds.inc_by((Duration::from_nanos(run_ns).as_secs_f64() - seconds.get()).max(0.0));
         self.program_runs.follow([program], runs);
+    }
+
+    pub(super) fn event_log(&self, log: &EventLog) {
+        self.event_log.follow([], log.written());
+        for (reason, lost) in LOST_REASONS.into_iter().zip(log.lost()) {
+            self.event_log_lost.follow([reason], lost);
+        }
     }
 
     pub(super) fn tracked(&self, connections: usize) {

@@ -22,7 +22,8 @@ pub(super) const OTHER: &str = "other";
 const FOLDED_LIMIT: usize = 10_000;
 
 /// What a connection's owner is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OwnerBy {
     /// Name of the process
     Comm,
@@ -56,6 +57,12 @@ impl Owners {
         };
         let (labels, folded) = (HashMap::new(), HashSet::new());
         Self { by, limit, cgroups, labels, folded, hasher: RandomState::new(), gauge }
+    }
+
+    /// Forgets every name.
+    pub(super) fn reset(&mut self, by: OwnerBy, limit: usize) {
+        self.gauge.set(0);
+        *self = Self::new(by, limit, self.gauge.clone());
     }
 
     /// The label of a process. Allocates only for a name that is new.

@@ -1,0 +1,109 @@
+//! Values that serde takes and that make no sense, alone or together. A rule names the settings it is about: the
+//! mistake is shown at the first of them that the file has.
+
+use std::{fmt::Display, ops::RangeInclusive, time::Duration};
+
+use observer_ebpf::abi::program::HOOKS;
+
+use super::{Config, Mistake, marks::Marked, marks::Place};
+
+/// Emptied more slowly than this (bytes a second), the ring buffer of a busy host overflows.
+const SLOWEST_RING: u128 = 1 << 20;
+
+/// A rule that is broken.
+#[derive(Debug)]
+pub(super) struct Broken {
+    settings: Vec<&'static str>,
+    text: String,
+}
+
+impl Broken {
+    /// Where a file that has these settings breaks it.
+    pub(super) fn mistake(&self, file: Option<&Marked>) -> Mistake {
+        let place = file.map(|file| {
+            let places = self.settings.iter().map(|setting| {
+                let path: Vec<_> = setting.split('.').map(str::to_owned).collect();
+                file.at(&path)
+            });
+            let mut given = places.filter(|(_, given)| *given);
+            given.next().map_or(Place::START, |(value, _)| value.place)
+        });
+        Mistake { place, text: format!("{}: {}", self.settings.join(", "), self.text) }
+    }
+}
+
+/// Every rule that these settings break.
+pub(super) fn broken(config: &Config) -> Vec<Broken> {
+    let Config { owner, kernel, event_log, .. } = config;
+    let mut broken = Vec::new();
+    let mut rule = |settings: &[&'static str], keeps: bool, text: String| {
+        if !keeps {
+            broken.push(Broken { settings: settings.to_vec(), text });
+        }
+    };
+    let mut range = |setting: &'static str, value: usize, range: RangeInclusive<usize>| {
+        rule(&[setting], range.contains(&value), outside(value, range.start(), range.end()));
+    };
+    range("owner.limit", owner.limit, 0..=10_000);
+    range("kernel.stories", kernel.stories, 1..=10_000_000);
+    range("kernel.openings", kernel.openings, 0..=100_000_000);
+    range("event_log.keep", event_log.keep, 0..=1000);
+
+    for name in &kernel.without {
+        let known = HOOKS.iter().any(|hook| hook.name == name);
+        rule(&["kernel.without"], known, format!("there is no hook {name}; `observer check` lists them"));
+    }
+    let (small, large) = (64 << 10, 1 << 30);
+    rule(
+        &["kernel.ring_size"],
+        kernel.ring_size.is_power_of_two() && (small..=large).contains(&kernel.ring_size),
+        format!(
+            "{} bytes is not a power of two from 64KiB to 1GiB; the next is {}KiB",
+            kernel.ring_size,
+            kernel.ring_size.clamp(small, large).next_power_of_two() >> 10
+        ),
+    );
+    let (short, long) = (Duration::from_millis(1), Duration::from_secs(1));
+    let interval_fits = (short..=long).contains(&kernel.drain_interval);
+    rule(
+        &["kernel.drain_interval"],
+        interval_fits,
+        outside(format!("{:?}", kernel.drain_interval), "1ms", "1s"),
+    );
+    let needed = SLOWEST_RING * kernel.drain_interval.as_millis() / 1000;
+    rule(
+        &["kernel.ring_size", "kernel.drain_interval"],
+        !interval_fits || u128::from(kernel.ring_size) >= needed,
+        format!(
+            "{} bytes that are emptied every {:?} do not hold what a busy host writes; make the first larger or the \
+             second shorter",
+            kernel.ring_size, kernel.drain_interval
+        ),
+    );
+
+    rule(
+        &["event_log.path"],
+        event_log.path.as_ref().is_none_or(|path| path.is_absolute()),
+        "a path from the root is needed: a service has no directory of its own to begin from".to_owned(),
+    );
+    rule(
+        &["event_log.max_size"],
+        event_log.max_size >= 4096,
+        outside(format!("{} bytes", event_log.max_size), "4KiB", "4GiB"),
+    );
+    rule(
+        &["event_log.max_age"],
+        (Duration::from_mins(1)..=Duration::from_hours(24 * 3650)).contains(&event_log.max_age),
+        outside(format!("{:?}", event_log.max_age), "1min", "3650d"),
+    );
+    rule(
+        &["event_log.record", "event_log.path", "event_log.journal"],
+        event_log.is_off() || event_log.record.is_any(),
+        "there is a place to record to, and nothing that is to be recorded".to_owned(),
+    );
+    broken
+}
+
+fn outside(value: impl Display, from: impl Display, to: impl Display) -> String {
+    format!("{value} is not in {from} to {to}")
+}

@@ -1,0 +1,162 @@
+use super::*;
+
+/// `line:column: text` of every mistake.
+fn mistakes(text: &str) -> Vec<String> {
+    let list = Config::parse(text).expect_err("a mistake");
+    Mistakes::new("f".to_owned(), list).lines().map(|line| line[2..].to_owned()).collect()
+}
+
+#[test]
+fn the_shipped_file_holds_every_setting_with_its_default() {
+    assert_eq!(Config::parse(DEFAULTS), Ok(Config::default()));
+    let shipped: Value = serde_yaml::from_str(DEFAULTS).unwrap();
+    assert_eq!(names("", &shipped), names("", &Config::default().to_value()));
+}
+
+#[test]
+fn every_shipped_setting_is_explained() {
+    let lines: Vec<_> = DEFAULTS.lines().collect();
+    for pair in lines.windows(2) {
+        let is_setting = pair[1].starts_with("  ") && !pair[1].trim_start().starts_with('#');
+        assert!(!is_setting || pair[0].trim_start().starts_with('#'), "no comment above {}", pair[1]);
+    }
+}
+
+/// The dotted names of all leaves.
+fn names(above: &str, value: &Value) -> Vec<String> {
+    let Value::Mapping(mapping) = value else { return vec![above.to_owned()] };
+    mapping
+        .iter()
+        .flat_map(|(key, value)| names(&format!("{above}.{}", key.as_str().unwrap()), value))
+        .collect()
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    for text in ["", "# nothing\n", "---\n", "owner:\n", "owner: {}\n", "owner:\n  # by: unit\nlisten:\n"] {
+        assert_eq!(Config::parse(text), Ok(Config::default()), "{text:?}");
+    }
+    let config = Config::parse("owner:\n  by: unit\n").unwrap();
+    assert_eq!(config.owner, Owner { by: OwnerBy::Unit, ..Owner::default() });
+}
+
+#[test]
+fn every_kind_of_value_is_understood() {
+    let config = Config::parse(
+        "listen: {address: '[::1]:80'}\nlog: {level: off}\nkernel:\n  ring_size: 65536\n  drain_interval: 1s 0ms\n  \
+         mechanism: raw_tracepoint\n  without: [sock_send_length]\n",
+    );
+    // 64 KiB a second is too little.
+    assert!(config.is_err());
+    let config =
+        Config::parse("kernel: {ring_size: 1 MiB, drain_interval: 1s}\nlog: {level: off}\n").unwrap();
+    assert_eq!((config.kernel.ring_size, config.kernel.drain_interval), (1 << 20, Duration::from_secs(1)));
+    assert_eq!(config.log.level, Level::Off);
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_and_in_order() {
+    let text = "\
+lisen:
+  address: nowhere
+listen:
+  address: nowhere
+owner:
+  by: comn
+  limt: 5
+  limit: -1
+kernel:
+  ring_size: lots
+  drain_interval: soon
+  without: sock_send_length
+  stories: 0
+  stories: 7
+drain_interval: 1s
+";
+    assert_eq!(
+        mistakes(text),
+        [
+            "1:1: there is no setting lisen; did you mean `listen`?",
+            "4:12: listen.address: not an address with a port, such as 127.0.0.1:9817 or [::1]:9817",
+            "6:7: owner.by: `comn` is not one of comm, unit, container, none; did you mean `comm`?",
+            "7:3: there is no setting owner.limt; did you mean `limit`?",
+            "8:10: owner.limit: integer `-1`, expected a whole number",
+            "10:14: kernel.ring_size: `lots` is no size: give bytes, or a number with a unit, such as 64KiB or 8MiB",
+            "11:19: kernel.drain_interval: `soon` is no duration: give a number with a unit, such as 50ms, 12h or 7d",
+            "12:12: kernel.without: string \"sock_send_length\", expected a sequence",
+            "13:12: kernel.stories: 0 is not in 1 to 10000000",
+            "14:3: kernel.stories is set a second time; the first is in line 13",
+            "15:1: there is no setting drain_interval; did you mean `kernel.drain_interval`?",
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_configuration_at_all_is_told_with_its_place() {
+    for (text, mistake) in [
+        ("- listen\n", "1:1: a configuration is sections with settings, such as `listen:`"),
+        ("just words\n", "1:1: a configuration is sections with settings, such as `listen:`"),
+        ("owner: 5\n", "1:8: owner: integer `5`, expected settings below it"),
+        ("owner:\n  by: [comm]\n", "2:7: owner.by: sequence, expected a word"),
+        ("owner:\n  by:\n", "2:5: owner.by: nothing, expected a word"),
+        ("owner:\n\tby: comm\n", "2:2: tabs disallowed within this context (block indentation)"),
+        ("owner: {by: comm\n", "2:1: while parsing a flow mapping, did not find expected ',' or '}'"),
+        ("owner: *x\n", "1:8: while parsing node, found unknown anchor"),
+        ("5: x\n", "1:1: there is no setting 5"),
+        ("? [a]\n: x\n", "1:1: there is no setting - a"),
+    ] {
+        assert_eq!(mistakes(text), [mistake], "{text:?}");
+    }
+    let two = mistakes("owner: {by: comm}\n---\nowner: {}\n");
+    assert!(two[0].contains("more than one document"), "{two:?}");
+}
+
+#[test]
+fn a_second_section_is_a_mistake_and_what_is_in_the_first_is_still_looked_at() {
+    assert_eq!(
+        mistakes("owner:\n  limit: x\nowner:\n  by: none\nlog: {level: no}\n"),
+        [
+            "2:10: owner.limit: string \"x\", expected a whole number",
+            "3:1: owner is set a second time; the first is in line 1",
+            "5:14: log.level: `no` is not one of off, error, warn, info, debug",
+        ]
+    );
+    assert_eq!(
+        mistakes("owner: {limit: 1, limit: 2}\n"),
+        ["1:19: owner.limit is set a second time; the first is in line 1"]
+    );
+}
+
+#[test]
+fn values_out_of_range_are_told_with_the_range() {
+    let next = "is not a power of two from 64KiB to 1GiB; the next is";
+    for (value, mistake) in [
+        ("ring_size: 8MB", format!("ring_size: 8000000 bytes {next} 8192KiB")),
+        ("ring_size: 0", format!("ring_size: 0 bytes {next} 64KiB")),
+        ("ring_size: 8GiB", "ring_size: `8GiB` is too much: give less than 4GiB".to_owned()),
+        ("drain_interval: 2min", "drain_interval: 120s is not in 1ms to 1s".to_owned()),
+    ] {
+        let text = format!("kernel: {{{value}}}");
+        assert_eq!(mistakes(&text)[0].split_once("kernel.").unwrap().1, mistake);
+    }
+}
+
+#[test]
+fn values_that_do_not_go_together_are_told_where_the_first_stands() {
+    let text = "kernel:\n  drain_interval: 1s\n  ring_size: 128KiB\n";
+    let expected = "3:14: kernel.ring_size, kernel.drain_interval: 131072 bytes that are emptied every 1s do not hold \
+                    what a busy host writes; make the first larger or the second shorter";
+    assert_eq!(mistakes(text), [expected]);
+}
+
+#[test]
+fn only_what_can_change_live_is_changed_live() {
+    let old = Config::default();
+    let new = Config::parse(
+        "owner: {limit: 5}\nkernel: {ring_size: 1MiB, stories: 9}\nlisten: {address: '[::]:1'}",
+    );
+    let new = new.unwrap();
+    let live = old.changed_live(&new);
+    assert_eq!(old.differences(&live), ["owner.limit", "kernel.stories"]);
+    assert_eq!(live.differences(&new), ["listen.address", "kernel.ring_size"]);
+}

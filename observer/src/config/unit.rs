@@ -1,0 +1,58 @@
+//! Values with a unit, as people write them.
+
+/// Sizes: `65536`, `64KiB`.
+pub(super) mod bytes {
+    use bytesize::ByteSize;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+    use serde_yaml::Value;
+
+    use super::super::read::scalar;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(in super::super) fn serialize<S: Serializer>(size: &u32, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u32(*size)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+        let typed = scalar(&Value::deserialize(from)?);
+        let size: ByteSize = typed.parse().map_err(|_| {
+            D::Error::custom(format!(
+                "`{typed}` is no size: give bytes, or a number with a unit, such as 64KiB or 8MiB"
+            ))
+        })?;
+        let too_much = |_| D::Error::custom(format!("`{typed}` is too much: give less than 4GiB"));
+        size.as_u64().try_into().map_err(too_much)
+    }
+}
+
+/// Durations: `50ms`, `1h 30m`.
+pub(super) mod duration {
+    use std::time::Duration;
+
+    use jiff::SignedDuration;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+    use serde_yaml::Value;
+
+    use super::super::read::scalar;
+
+    pub(in super::super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{duration:?}"))
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let typed = scalar(&Value::deserialize(from)?);
+        let duration =
+            hours_of_days(&typed).parse().ok().and_then(|given: SignedDuration| given.try_into().ok());
+        duration.ok_or_else(|| {
+            D::Error::custom(format!(
+                "`{typed}` is no duration: give a number with a unit, such as 50ms, 12h or 7d"
+            ))
+        })
+    }
+
+    /// jiff knows no days, which need not have 24 hours. Here they do.
+    fn hours_of_days(typed: &str) -> String {
+        let days = typed.strip_suffix('d').and_then(|days| days.trim().parse::<u32>().ok());
+        days.map_or_else(|| typed.to_owned(), |days| format!("{}h", u64::from(days) * 24))
+    }
+}

@@ -1,0 +1,135 @@
+//! The daemon's event log: on a disk that gets full and empty again, and in systemd's journal.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use libtest_mimic::{Failed, Trial};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::daemon::Daemon;
+use crate::service::{directory, is_skipped, one_close};
+use crate::wait::{DEADLINE, eventually};
+
+/// Process name of the one that is observed; no other test has it.
+const OBSERVED: &str = "log-observed";
+
+const LOST: &str = "observer_event_log_lost_total{reason=\"write_failed\"}";
+
+pub(crate) fn trial() -> Trial {
+    Trial::test("event_log", run)
+}
+
+fn run() -> Result<(), Failed> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let directory = directory("event-log")?;
+    let (disk, run) = (directory.join("disk"), directory.join("run"));
+    fs::create_dir(&disk)?;
+    fs::create_dir_all(run.join("systemd/journal"))?;
+    let entries = journal(&run.join("systemd/journal/socket"))?;
+    let log = disk.join("events.jsonl");
+    let config = directory.join("observer.yaml");
+    fs::write(&config, format!("event_log: {{path: {}, journal: true}}\n", log.display()))?;
+    let daemon = Daemon::start(|command| {
+        with_own_disk(command.arg("--config").arg(&config), &disk, &run);
+    })?;
+    // As the daemon sees it.
+    let root = format!("/proc/{}/root", daemon.pid());
+    let [disk, log] =
+        [disk, log].map(|path| Path::new(&root).join(path.strip_prefix("/").expect("absolute")));
+    let find = || {
+        fs::read_to_string(&log)
+            .unwrap_or_default()
+            .lines()
+            .find(|line| line.contains(OBSERVED))
+            .map(str::to_owned)
+    };
+
+    one_close(OBSERVED)?;
+    let line = eventually(DEADLINE, find).expect("a line in the event log");
+    let line: serde_json::Value = serde_json::from_str(&line)?;
+    assert_eq!((&line["kind"], &line["cause"]), (&"close".into(), &"linger_zero".into()), "{line}");
+    let entry = eventually(DEADLINE, || entries.try_iter().find(|entry| entry.contains(OBSERVED)));
+    let entry = entry.expect("an entry in the journal");
+    for part in
+        ["SYSLOG_IDENTIFIER=observer\n", "OBSERVER_KIND", "OBSERVER_CAUSE", "linger_zero\n", "\"schema\":1"]
+    {
+        assert!(entry.contains(part), "{part:?} is not in {entry:?}");
+    }
+
+    let filler = disk.join("filler");
+    fill(&filler)?;
+    let lost = || daemon.value(LOST).filter(|lost| lost != "0");
+    // What is left of the last block takes some lines.
+    let is_lost = eventually(DEADLINE, || one_close(OBSERVED).ok().and_then(|()| lost()));
+    assert!(is_lost.is_some(), "nothing is lost on a full disk");
+    let told = daemon.message("cannot be written");
+    assert!(told.contains("events.jsonl") && told.contains("No space left"), "{told}");
+
+    fs::remove_file(&filler)?;
+    one_close(OBSERVED)?;
+    // Told once: the next message about the log is that it works again.
+    let told = daemon.message("event log");
+    assert!(told.contains("is written again"), "{told}");
+    let text = fs::read_to_string(&log)?;
+    assert!(text.ends_with('\n'), "half a line is left");
+    for line in text.lines() {
+        let line: serde_json::Value = serde_json::from_str(line)?;
+        assert_ne!(line["outcome"], "graceful", "recorded unasked");
+    }
+    drop(daemon);
+    fs::remove_dir_all(directory)?;
+    Ok(())
+}
+
+/// Takes what comes, as a journal does: one that does not would hold up the writer.
+fn journal(path: &Path) -> io::Result<Receiver<String>> {
+    let socket = UnixDatagram::bind(path)?;
+    let (sender, entries) = channel();
+    thread::spawn(move || {
+        let mut buffer = [0; 8192];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            if sender.send(String::from_utf8_lossy(&buffer[..length]).into_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(entries)
+}
+
+/// A small disk of its own, and a journal: in a mount namespace of its own, and gone with it.
+fn with_own_disk(command: &mut Command, disk: &Path, run: &Path) {
+    let (disk, run) = (disk.to_owned(), run.to_owned());
+    let mounts = move || {
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        let (none, nothing) = (None::<&str>, MsFlags::empty());
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+        mount(Some("tmpfs"), &disk, Some("tmpfs"), nothing, Some("size=4m"))?;
+        mount(Some(&run), "/run", none, MsFlags::MS_BIND, none)?;
+        io::Result::Ok(())
+    };
+    // SAFETY: system calls on memory that is there already.
+    unsafe {
+        command.pre_exec(mounts);
+    }
+}
+
+/// Writes until the disk is full.
+fn fill(path: &Path) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    loop {
+        match file.write_all(&[0; 4096]) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The daemon as a service: its rights, what it tells the service manager, and a new configuration while it runs.
+
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use caps::{CapSet, Capability};
+use libtest_mimic::{Failed, Trial};
+use nix::sys::signal::Signal;
+
+use crate::actor::{Act, Actor};
+use crate::daemon::Daemon;
+use crate::netns::Netns;
+use crate::wait::{DEADLINE, eventually};
+
+/// What the unit gives the daemon.
+const UNIT: &str = include_str!("../../../config/observer.service");
+
+/// Kept after the start, from what is given.
+const KEPT: [Capability; 2] = [Capability::CAP_DAC_READ_SEARCH, Capability::CAP_SYS_PTRACE];
+
+/// Process name of the one that is observed; no other test has it.
+const OBSERVED: &str = "rights-observed";
+
+pub(crate) fn trials() -> [Trial; 3] {
+    [
+        Trial::test("service_rights", rights),
+        Trial::test("service_manager", manager),
+        Trial::test("service_reload", reload),
+    ]
+}
+
+/// Whether only the system calls are to be tested.
+pub(crate) fn is_skipped() -> bool {
+    std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1")
+}
+
+fn rights() -> Result<(), Failed> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let given: Vec<Capability> = given().collect();
+    let mine = given.clone();
+    let daemon = Daemon::start(|command| limit(command, mine))?;
+    for thread in std::fs::read_dir(format!("/proc/{}/task", daemon.pid()))?.flatten() {
+        let status = std::fs::read_to_string(thread.path().join("status"))?;
+        let held = |set: &str| {
+            let hex = status.lines().find_map(|line| line.strip_prefix(set)).expect("a set of capabilities");
+            u64::from_str_radix(hex.trim(), 16).expect("hexadecimal")
+        };
+        assert_eq!((held("CapEff:"), held("CapPrm:")), (bits(&KEPT), bits(&KEPT)), "{status}");
+        assert_eq!((held("CapInh:"), held("CapAmb:")), (0, 0), "{status}");
+        // Nothing can be gained by executing another program than what the unit gives.
+        assert_eq!(held("CapBnd:"), bits(&given), "{status}");
+    }
+
+    // With these it still sees and tells, and has its own counters.
+    one_close(OBSERVED)?;
+    let closes = format!(
+        "observer_tcp_closes_total{{cause=\"linger_zero\",first_close=\"local\",\
+                          outcome=\"reset_sent\",owner=\"{OBSERVED}\"}}"
+    );
+    let told = eventually(DEADLINE, || daemon.value(&closes));
+    assert_eq!(told.as_deref(), Some("1"));
+    assert_eq!(daemon.value("observer_records_lost_total{reason=\"ring_full\"}").as_deref(), Some("0"));
+    Ok(())
+}
+
+/// The unit's capabilities.
+fn given() -> impl Iterator<Item = Capability> {
+    let line = UNIT.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
+    let names = line.expect("a bounding set").split(' ');
+    names.map(|name| name.parse().expect("a capability"))
+}
+
+fn bits(capabilities: &[Capability]) -> u64 {
+    capabilities.iter().map(Capability::bitmask).fold(0, |bits, one| bits | one)
+}
+
+/// Only these, for a program that root executes: all that it is given is what the bounding set holds.
+fn limit(command: &mut Command, given: Vec<Capability>) {
+    let drop_others = move || {
+        for capability in caps::read(None, CapSet::Bounding).map_err(std::io::Error::other)? {
+            if !given.contains(&capability) {
+                caps::drop(None, CapSet::Bounding, capability).map_err(std::io::Error::other)?;
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: system calls, and memory for a list of capabilities. The parent may be in the middle of an allocation
+    // in another thread, for which glibc prepares its allocator at fork.
+    unsafe {
+        command.pre_exec(drop_others);
+    }
+}
+
+/// A connection of a process to itself, reset by it.
+pub(crate) fn one_close(name: &'static str) -> Result<(), Failed> {
+    let netns = Netns::new()?;
+    let actor = Actor::start(name, &netns)?;
+    crate::gauges::connect(&actor);
+    actor.call("server", Act::Linger(Some(0))).expect("setting SO_LINGER");
+    actor.call("server", Act::Close).expect("closing");
+    Ok(())
+}
+
+fn manager() -> Result<(), Failed> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let directory = directory("manager")?;
+    let config = directory.join("observer.yaml");
+    std::fs::write(&config, "owner: {limit: 5}\n")?;
+    let path = directory.join("notify");
+    let socket = UnixDatagram::bind(&path)?;
+    socket.set_read_timeout(Some(DEADLINE))?;
+    let daemon = Daemon::start(|command| {
+        command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000").arg("--config").arg(&config);
+    })?;
+    let next = || -> Result<String, Failed> {
+        let mut buffer = [0; 512];
+        let length = socket.recv(&mut buffer)?;
+        Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+    };
+    let next_but_food = || loop {
+        let said = next()?;
+        if !said.starts_with("WATCHDOG=1") {
+            return Ok::<_, Failed>(said);
+        }
+    };
+
+    let ready = next()?;
+    assert!(ready.starts_with("READY=1\nSTATUS=") && ready.contains("hooks attached"), "{ready:?}");
+    for _ in 0..3 {
+        let fed = next()?;
+        assert!(fed.starts_with("WATCHDOG=1"), "{fed:?}");
+    }
+    daemon.signal(Signal::SIGHUP);
+    let reloading = next_but_food()?;
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading:?}");
+    assert_eq!(next_but_food()?.trim_end(), "READY=1");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(next_but_food()?.trim_end(), "STOPPING=1");
+    std::fs::remove_dir_all(directory)?;
+    Ok(())
+}
+
+fn reload() -> Result<(), Failed> {
+    if is_skipped() {
+        return Ok(());
+    }
+    let directory = directory("reload")?;
+    let config = directory.join("observer.yaml");
+    std::fs::write(&config, "owner: {by: comm}\n")?;
+    let daemon = Daemon::start(|command| {
+        // Flags beat the file, now and later.
+        command.args(["--owner-limit", "50", "--config"]).arg(&config);
+    })?;
+    let reload = |text: &str| {
+        std::fs::write(&config, text).expect("writing the configuration");
+        daemon.signal(Signal::SIGHUP);
+    };
+
+    reload(
+        "owner: {by: none, limit: 7}\nkernel: {ring_size: 16MiB, drain_interval: 20ms}\nlisten: {address: '[::]:1'}\n",
+    );
+    let waiting = daemon.message("only after a restart");
+    assert!(waiting.ends_with(": kernel.ring_size"), "{waiting}");
+    let changed = daemon.message("changed: ");
+    assert!(changed.ends_with("changed: owner.by, kernel.drain_interval"), "{changed}");
+
+    reload("owner: {by: uint}\nlog: {lvl: info}\n");
+    let wrong = daemon.message("stays as it was: 2 mistakes");
+    assert!(wrong.starts_with("observer: error: "), "{wrong}");
+    assert!(daemon.message("observer.yaml:1:13: ").ends_with("did you mean `unit`?"));
+
+    one_close("reload-observed")?;
+    let closes = "observer_tcp_closes_total{cause=\"linger_zero\",first_close=\"local\",\
+                  outcome=\"reset_sent\",owner=\"none\"}";
+    let told = eventually(DEADLINE, || daemon.value(closes).filter(|number| number != "0"));
+    assert!(told.is_some(), "the new settings are not in force");
+    std::fs::remove_dir_all(directory)?;
+    Ok(())
+}
+
+/// A directory of the test's own.
+pub(crate) fn directory(test: &str) -> std::io::Result<PathBuf> {
+    let path = std::env::temp_dir().join(format!("observer-{}-{test}", std::process::id()));
+    std::fs::create_dir(&path)?;
+    Ok(path)
+}
