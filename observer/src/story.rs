@@ -5,14 +5,18 @@
 
 #![deny(clippy::disallowed_methods, reason = "pure: no clock, no I/O")]
 
+pub mod step;
 pub mod table;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
+use self::step::Step;
 use crate::event::{Body, Endpoints, Event, Flags, Reason, Side, SockId, Socket, State, Task};
 
 /// What our side did to end the connection; a closed set (`local_action` in JSON).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LocalAction {
     /// The last descriptor was closed.
     Close,
@@ -150,6 +154,8 @@ pub struct Story {
     pub told_error: Option<u32>,
     /// Failed sends so far, by errno.
     pub write_errors: BTreeMap<u32, u32>,
+    /// What happened, in order: the first [`step::LIMIT`] steps.
+    pub steps: Vec<Step>,
 }
 
 impl Story {
@@ -175,6 +181,7 @@ impl Story {
             inode: 0,
             told_error: None,
             write_errors: BTreeMap::new(),
+            steps: Vec::new(),
         }
     }
 
@@ -221,6 +228,9 @@ impl Story {
 
     /// Notes one event. [`Body::Opened`] and [`Body::StrayReset`] are the table's to handle.
     pub fn note(&mut self, event: &Event) {
+        if self.steps.len() < step::LIMIT {
+            self.steps.extend(Step::of(event));
+        }
         match &event.body {
             Body::StateChange { old, new, socket } => {
                 // Whoever ends a connection without closing its descriptor need not be its owner.

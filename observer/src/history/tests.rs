@@ -1,0 +1,2 @@
+//! Limits, packing and questions.
+use super::*;
