@@ -152,7 +152,8 @@ impl Which {
 /// Failing writes of one connection that are told with its story: the rest says the same.
 const STORY_ERRORS: usize = 8;
 
-/// Two ends of one connection end within this, unless one is held open; ns. Ports are used again later than that.
+/// Two ends of one connection begin within this, ns: a handshake does not take longer, and ports are used again
+/// later than that as a rule.
 const PEER_WINDOW_NS: u64 = 60_000_000_000;
 
 /// The last closes and failing writes.
@@ -265,17 +266,21 @@ impl History {
         record.verdict()
     }
 
-    /// The same connection as its other end has it: mirrored addresses, and an end at about the same time.
+    /// The same connection as its other end has it: mirrored addresses, and a beginning or an end at the same time.
     fn peer(&self, verdict: &Verdict) -> Option<Verdict> {
         let Endpoints { local, remote, .. } = verdict.endpoints;
-        let near = |ns: u64| ns.abs_diff(verdict.ns);
-        let records = self.closes.records.iter().filter(|record| near(record.ns) < PEER_WINDOW_NS);
-        let mirrored = records.filter(|record| {
+        let mirrored = self.closes.records.iter().filter(|record| {
             record.head().is_some_and(|head| {
                 head.endpoints.local == remote && head.endpoints.remote == local && head.id != verdict.id
             })
         });
-        mirrored.min_by_key(|record| near(record.ns))?.verdict()
+        let apart = |other: &Verdict| match (verdict.opened_ns(), other.opened_ns()) {
+            // One end may be held open for hours after the other is gone.
+            (Some(one), Some(other)) => one.abs_diff(other),
+            _ => verdict.ns.abs_diff(other.ns),
+        };
+        let near = mirrored.filter_map(Record::verdict).filter(|other| apart(other) < PEER_WINDOW_NS);
+        near.min_by_key(apart)
     }
 
     fn told(&self, verdict: Verdict) -> Told {

@@ -322,3 +322,11 @@ pub struct Verdict {
     /// What happened, in order, as far as it was kept.
     pub steps: Vec<Step>,
 }
+
+impl Verdict {
+    /// When it began; `CLOCK_MONOTONIC`, ns. None when the beginning was not seen.
+    #[must_use]
+    pub fn opened_ns(&self) -> Option<u64> {
+        Some(self.ns.saturating_sub(self.duration_ns?))
+    }
+}

@@ -1,14 +1,16 @@
-//! `observer run`: the daemon, in the foreground. Scrapes are served on the thread that drains the kernel.
+//! `observer run`: the daemon, in the foreground. Scrapes are served on the thread that drains the kernel; queries
+//! are not.
 
 use std::{collections::HashMap, net::SocketAddr, process::ExitCode, time::Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use tokio::sync::oneshot;
 
 use super::{
     output::{Format, Output},
-    session::{LOST_REASONS, RING_BYTES, Session, Watcher},
+    queries::{QueryArgs, pulse},
+    session::{LOST_REASONS, RING_BYTES, Session, Watcher, require_root},
 };
 use crate::{
     attach::plan::Mechanism,
@@ -23,10 +25,11 @@ use crate::{
     pipeline::Pipeline,
     publish::{
         metrics::{Metrics, OwnerBy},
+        query::{Feeder, serve_in_thread},
         server,
     },
     report::Report,
-    source::clock::ClockOffset,
+    source::clock::{ClockOffset, monotonic_ns},
 };
 
 /// Batches between looks at the kernel side's counters: about a second.
@@ -47,10 +50,14 @@ pub(crate) struct RunArgs {
     /// Owners with a name of their own in metrics; later ones are counted as `other`
     #[arg(long, value_name = "N", default_value_t = 100)]
     owner_limit: usize,
+    #[command(flatten)]
+    query: QueryArgs,
 }
 
 struct Daemon {
     metrics: Metrics,
+    queries: Feeder,
+    started_ns: u64,
     verdicts: Option<Output>,
     lookout: Lookout<(Gauges, Unseen)>,
     /// That looking fails was told, and it still does.
@@ -63,10 +70,13 @@ struct Daemon {
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
+    require_root()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // First, so that a second observer ends before it burdens the kernel.
     let listener = runtime.block_on(server::bind(args.listen))?;
     let address = listener.local_addr().context("asking for the port")?;
+    // Likewise.
+    let socket = args.query.bind(&runtime)?;
     let metrics = Metrics::new(args.owner, args.owner_limit, &LOST_REASONS).context("preparing metrics")?;
     let mut session = Session::start(RING_BYTES)?;
     for hook in &session.plan.hooks {
@@ -74,23 +84,39 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     let verdicts = args.verdicts.then(|| Output::new(Format::Text, ClockOffset::now(), Cgroups::none()));
     let registry = metrics.registry();
-    let lookout = Lookout::new(Instant::now());
-    let mut daemon =
-        Daemon { metrics, verdicts, lookout, blind: false, unseen_told: false, batches: 0, lost_told: 0 };
+    let queried_at = socket.path().display().to_string();
+    let (queries, answering) = serve_in_thread(socket, args.query.limits())?;
+    let mut daemon = Daemon {
+        metrics,
+        queries,
+        started_ns: monotonic_ns(),
+        verdicts,
+        lookout: Lookout::new(Instant::now()),
+        blind: false,
+        unseen_told: false,
+        batches: 0,
+        lost_told: 0,
+    };
     daemon.look(&session);
-    runtime.block_on(async {
+    let watched = runtime.block_on(async {
         let (stop, stopped) = oneshot::channel::<()>();
         // Only its end says something.
         let stopped = async { drop(stopped.await) };
         let server = tokio::spawn(server::serve(listener, registry, stopped));
         let (hooks, mechanism) = (session.hooks(), session.mechanism());
+        log::info!("queries are answered at {queried_at}");
         log::info!("ready: {hooks} hooks attached by {mechanism}; metrics at http://{address}/metrics");
         let watched = session.watch(&mut daemon).await;
         drop(stop);
         server.await.context("serving metrics")?;
         watched
-    })?;
-    Ok(ExitCode::SUCCESS)
+    });
+    // Its thread ends, and takes the socket's file away, when nothing more can come.
+    drop(daemon);
+    if answering.join().is_err() {
+        bail!("the thread that answered queries has panicked");
+    }
+    watched.map(|()| ExitCode::SUCCESS)
 }
 
 impl Daemon {
@@ -108,6 +134,7 @@ impl Daemon {
             log::warn!("{} records were lost (all together {lost})", lost - self.lost_told);
             self.lost_told = lost;
         }
+        self.queries.pulse(pulse(session, self.started_ns));
     }
 
     /// Half-closed connections: as the kernel's table has them, for how long as the stories know.
@@ -155,6 +182,7 @@ impl Watcher for Daemon {
 
     fn report(&mut self, report: &Report) {
         self.metrics.report(report);
+        self.queries.report(report);
         if let Some(output) = &mut self.verdicts {
             output.write(report);
         }
@@ -162,6 +190,7 @@ impl Watcher for Daemon {
 
     fn batch(&mut self, session: &Session) -> anyhow::Result<()> {
         self.metrics.tracked(session.pipeline.tracked());
+        self.queries.flush();
         self.batches = (self.batches + 1) % SLOW_BATCHES;
         if self.batches == 0 {
             self.look(session);

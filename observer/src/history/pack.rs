@@ -72,8 +72,12 @@ impl Record {
     pub fn of(report: &Report) -> Option<Self> {
         // Every field is plain data, so that packing cannot fail but for want of memory, which does not return.
         let (kind, ns, data) = match report {
-            Report::Close(verdict) => (Kind::Close, verdict.ns, postcard::to_allocvec(verdict.as_ref()).ok()?),
-            Report::WriteError(failure) => (Kind::WriteError, failure.ns, postcard::to_allocvec(failure).ok()?),
+            Report::Close(verdict) => {
+                (Kind::Close, verdict.ns, postcard::to_allocvec(verdict.as_ref()).ok()?)
+            }
+            Report::WriteError(failure) => {
+                (Kind::WriteError, failure.ns, postcard::to_allocvec(failure).ok()?)
+            }
             Report::StrayReset(_) | Report::LingerExpired(_) => return None,
         };
         let cgroup = report.process().map_or(0, |task| task.cgroup);
@@ -129,9 +133,9 @@ impl Record {
             Kind::Close => {
                 self.head().is_some_and(|head| wanted.filter.fits_subject(&head.subject(), cgroups))
             }
-            Kind::WriteError => self.failure().is_some_and(|failure| {
-                wanted.filter.fits_subject(&Subject::of_failure(&failure), cgroups)
-            }),
+            Kind::WriteError => self
+                .failure()
+                .is_some_and(|failure| wanted.filter.fits_subject(&Subject::of_failure(&failure), cgroups)),
         }
     }
 }

@@ -72,6 +72,7 @@ pub struct Row {
     /// Bytes that were in queues at the end.
     pub lost_bytes: u64,
     /// When the last of them happened; `CLOCK_MONOTONIC`, ns.
+    #[serde(skip)]
     pub last_ns: u64,
 }
 

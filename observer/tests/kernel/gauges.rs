@@ -71,7 +71,13 @@ impl Daemon {
     /// Starts it and waits until it says where its metrics are.
     fn start() -> io::Result<Self> {
         let mut command = Command::new(observer());
-        command.args(["run", "--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stderr(Stdio::piped());
+        // A place of its own: daemons of other tests may run.
+        let socket = std::env::temp_dir().join(format!("observer-gauges-{}.sock", std::process::id()));
+        command
+            .args(["run", "--listen", "127.0.0.1:0", "--socket"])
+            .arg(socket)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
         let mut process = command.spawn()?;
         let mut messages = BufReader::new(process.stderr.take().expect("a pipe was asked for"));
         // It ends, and its messages with it, when it cannot get ready.
