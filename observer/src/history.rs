@@ -237,19 +237,12 @@ impl History {
             Kind::Close => closes,
             Kind::WriteError => errors,
         };
-        let mut found = Vec::new();
-        for record in shelf.records.iter().rev() {
-            if !record.is_wanted(wanted, cgroups) {
-                continue;
-            }
-            if found.len() == limit {
-                found.reverse();
-                return (found, true);
-            }
-            found.push(record.clone());
-        }
-        found.reverse();
-        (found, false)
+        let mut newest_first = shelf.records.iter().rev().filter(|record| record.is_wanted(wanted, cgroups));
+        let mut found: Vec<_> = newest_first.by_ref().take(limit).cloned().collect();
+        let more = newest_first.next().is_some();
+        // They are told in another order: some wait for their process to show itself.
+        found.sort_by_key(|record| record.ns);
+        (found, more)
     }
 
     /// The last close that is meant, with the writes that failed on it and the other end.

@@ -228,6 +228,10 @@ impl Story {
 
     /// Notes one event. [`Body::Opened`] and [`Body::StrayReset`] are the table's to handle.
     pub fn note(&mut self, event: &Event) {
+        // The socket is another's by now, one that never had a connection.
+        if matches!(event.body, Body::Destroyed { .. }) && self.gone_ns.is_some() {
+            return;
+        }
         if self.steps.len() < step::LIMIT {
             self.steps.extend(Step::of(event));
         }

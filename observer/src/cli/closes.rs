@@ -137,7 +137,7 @@ fn write_table(lines: &mut Lines, named: Named, now: Timestamp) -> anyhow::Resul
     if told > 0 {
         let columns = ["TIME", "ID", "VERDICT", "PROCESS", "LOCAL", "REMOTE", "IN WORDS"].map(words);
         let mut out = BufWriter::new(stdout().lock());
-        let mut write = || {
+        let write = || {
             table::lines(columns, rows, width()).iter().try_for_each(|line| writeln!(out, "{line}"))?;
             out.flush()
         };

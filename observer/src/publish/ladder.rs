@@ -145,16 +145,13 @@ fn step_row(step: &Step, side: Side, verdict: &Verdict) -> Row {
     let row = match &step.act {
         Act::Moved { old, new, call, linger_ms, peer_fin, err, queues } => {
             let packet = packet_of_move(*old, *new, *peer_fin, *err);
-            let call = match (call, step.who) {
-                (Some(call), _) => Some(call_text(*call, *linger_ms)),
-                (None, Some(_)) if *new == State::Close => Some(abort_text(verdict.cause).to_owned()),
-                (None, _) => None,
-            };
-            let text = match call {
-                Some(call) => format!("{call} → {new}"),
-                None => format!("→ {new}"),
-            };
-            Row { packet, queues: *queues, ..text_row(side, text) }
+            let call = call.map(|call| call_text(call, *linger_ms));
+            let call = call.or_else(|| Some(abort_text(verdict.cause, *new)?.to_owned()));
+            let change = format!("{old} → {new}");
+            let text = call.as_ref().map_or_else(|| change.clone(), |call| format!("{call}: {change}"));
+            // A packet's work is done by whichever process it interrupts.
+            let process = step.who.filter(|_| call.is_some());
+            return Row { packet, process, queues: *queues, ..text_row(side, text) };
         }
         Act::ResetSent { reason } => {
             let text = reason.as_ref().map_or_else(String::new, |reason| format!("because {reason}"));
@@ -170,8 +167,7 @@ fn step_row(step: &Step, side: Side, verdict: &Verdict) -> Row {
         Act::Told { errno } => text_row(side, format!("its process is told {}", errno::name(*errno))),
         Act::Signalled { signal } => text_row(side, format!("signal {signal} ends the lingering")),
     };
-    // What a packet did has no process, whoever it interrupted.
-    Row { process: step.who, ..row }
+    Row { process: step.who.filter(|_| matches!(step.act, Act::Closed { .. })), ..row }
 }
 
 /// The packet that made a socket change its state, or that the change sent.
@@ -204,12 +200,12 @@ fn call_text(call: LocalAction, linger_ms: Option<u64>) -> String {
 }
 
 /// A call that ended the connection without closing its descriptor.
-const fn abort_text(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Disconnect => "connect(AF_UNSPEC)",
-        Cause::SocketDestroyed => "socket destroyed",
-        Cause::NeverAccepted => "listener closed",
-        _ => "ended by a call",
+const fn abort_text(cause: Cause, new: State) -> Option<&'static str> {
+    match (new, cause) {
+        (State::Close, Cause::Disconnect) => Some("connect(AF_UNSPEC)"),
+        (State::Close, Cause::SocketDestroyed) => Some("socket destroyed"),
+        (State::Close, Cause::NeverAccepted) => Some("listener closed"),
+        _ => None,
     }
 }
 
