@@ -149,6 +149,18 @@ impl Which {
     }
 }
 
+impl Which {
+    /// Whether the end that is named first is the local one of these rather than of `others`.
+    fn prefers(&self, these: &Endpoints, others: &Endpoints) -> bool {
+        match self {
+            Self::Id(_) => false,
+            Self::Ends(ends) => {
+                ends.first().is_some_and(|first| first.fits(these.local) && !first.fits(others.local))
+            }
+        }
+    }
+}
+
 /// Failing writes of one connection that are told with its story: the rest says the same.
 const STORY_ERRORS: usize = 8;
 
@@ -249,8 +261,13 @@ impl History {
     #[must_use]
     pub fn story(&self, which: &Which) -> Option<Found> {
         let verdict = self.last_close(|head| which.fits(head.id, &head.endpoints))?;
-        let peer = self.peer(&verdict).map(|verdict| self.told(verdict));
-        Some(Found { story: self.told(verdict), peer })
+        match self.peer(&verdict) {
+            // The end that was named first is ours.
+            Some(peer) if which.prefers(&peer.endpoints, &verdict.endpoints) => {
+                Some(Found { story: self.told(peer), peer: Some(self.told(verdict)) })
+            }
+            peer => Some(Found { story: self.told(verdict), peer: peer.map(|peer| self.told(peer)) }),
+        }
     }
 
     fn last_close(&self, mut meant: impl FnMut(&Head<'_>) -> bool) -> Option<Verdict> {

@@ -169,8 +169,9 @@ fn a_story_has_its_failing_writes_and_its_other_end() {
 
     let ends = |text: &[&str]| Which::Ends(text.iter().map(|end| end.parse().expect("an end")).collect());
     let id = |which: &Which| history.story(which).map(|found| found.story.verdict.id);
-    assert_eq!(id(&ends(&["10.0.0.1:7"])).as_deref(), Some("c-0001"), "the last of either end");
-    assert_eq!(id(&ends(&["10.0.0.1:7", ":2000"])), id(&ends(&[":2000", "10.0.0.1:7"])));
+    assert_eq!(id(&ends(&["10.0.0.1:7"])).as_deref(), Some("7-0001"), "the end that is named is ours");
+    assert_eq!(id(&ends(&["10.0.0.1:7", ":2000"])).as_deref(), Some("7-0001"));
+    assert_eq!(id(&ends(&[":2000", "10.0.0.1:7"])).as_deref(), Some("c-0001"));
     assert_eq!(id(&ends(&[":4"])), None);
     assert_eq!(id(&Which::Id("1-0001".to_owned())), None);
 }

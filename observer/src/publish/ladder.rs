@@ -154,7 +154,7 @@ fn step_row(step: &Step, side: Side, verdict: &Verdict) -> Row {
             return Row { packet, process, queues: *queues, ..text_row(side, text) };
         }
         Act::ResetSent { reason } => {
-            let text = reason.as_ref().map_or_else(String::new, |reason| format!("because {reason}"));
+            let text = reason.as_ref().map_or_else(String::new, |reason| format!("kernel's reason {reason}"));
             Row { packet: sent(Flag::Rst), ..text_row(side, text) }
         }
         Act::ResetReceived { state } => {

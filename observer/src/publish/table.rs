@@ -1,6 +1,6 @@
 //! Rows → a table that fits a terminal: the last column is cut first, with an ellipsis. Plain where there is no width.
 
-use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, presets::NOTHING};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets::NOTHING};
 
 /// A column's name, and on which side its cells stand.
 #[derive(Debug, Clone, Copy)]
@@ -31,26 +31,18 @@ pub fn lines<const N: usize>(
     width: Option<usize>,
 ) -> Vec<String> {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(columns.map(|column| column.name));
-    table.set_truncation_indicator("…");
+    // Each line whole: cutting its end cuts the last column, between letters rather than words.
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    let cell = |column: &Column, text: &str| {
+        let side = if column.right { CellAlignment::Right } else { CellAlignment::Left };
+        Cell::new(text).set_alignment(side)
+    };
+    table.set_header(columns.iter().map(|column| cell(column, column.name)));
     for row in rows {
-        let cells = columns.iter().zip(row).map(|(column, text)| {
-            let side = if column.right { CellAlignment::Right } else { CellAlignment::Left };
-            Cell::new(text).set_alignment(side)
-        });
-        let mut row = comfy_table::Row::from(cells.collect::<Vec<_>>());
-        row.max_height(1);
-        table.add_row(row);
+        table.add_row(columns.iter().zip(&row).map(|(column, text)| cell(column, text)));
     }
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, if index + 1 == N { 0 } else { 2 }));
-        if index + 1 < N {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
-    }
-    if let Some(width) = width {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
     }
     table.lines().map(|line| cut(line.trim_end(), width)).collect()
 }

@@ -34,6 +34,7 @@ mod end;
 mod gauges;
 mod lab;
 mod netns;
+mod queries;
 mod random;
 mod raw;
 mod real;
@@ -117,7 +118,7 @@ fn main() -> ExitCode {
     let rows = ROWS.iter().flat_map(Row::trials);
     let trials = rows
         .chain(who::ROWS.iter().chain(real::ROWS).map(Row::ipv4_trial))
-        .chain([random::trial().with_ignored_flag(true), gauges::trial()])
+        .chain([random::trial().with_ignored_flag(true), gauges::trial(), queries::trial()])
         .collect();
     row::note_panics();
     libtest_mimic::run(&arguments, trials).exit_code()
