@@ -38,9 +38,8 @@ fn run() -> Result<(), Failed> {
 
     let story = daemon.ask(&["explain", id, "--output", "json"]);
     let story = story.first().ok_or("no story")?;
-    assert_eq!((&story["close"]["id"], &story["peer"]["connection"]["local"]["port"]), {
-        (&Value::from(id), &Value::from(client.port()))
-    });
+    assert_eq!(story["close"]["id"], id);
+    assert_eq!(story["peer"]["connection"]["local"]["port"], client.port());
     let seen = |side: &str, flag: &str, sent: bool| {
         let rows = story["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
         rows.iter().any(|row| {
