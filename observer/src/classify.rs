@@ -55,6 +55,7 @@ pub fn classify(story: &Story) -> Verdict {
         duration_ns: story.opening.map(|opening| end_ns.saturating_sub(opening.ns)),
         evidence: ruling.evidence,
         missing,
+        steps: story.steps.clone(),
     }
 }
 

@@ -1,17 +1,23 @@
 //! The command line: one file a command.
 
+mod ask;
 mod check;
+mod closes;
 mod completions;
 mod config;
+mod explain;
 mod filter;
 mod half_closed;
 mod kernel;
 mod log;
 mod man;
 mod output;
+mod queries;
 mod replay;
 mod run;
 mod session;
+mod status;
+mod top;
 mod trace;
 
 use std::process::ExitCode;
@@ -25,7 +31,7 @@ pub use self::output::is_broken_pipe;
 /// Every connection that ends on this host gets one verdict with its cause, its process and the bytes it lost;
 /// every failing write gets the close that caused it. Results go to stdout, messages to stderr.
 ///
-/// Exit status: 0 done, 1 a check failed, 2 an error.
+/// Exit status: 0 done, 1 nothing matched or a check failed, 2 an error.
 #[derive(Debug, Parser)]
 #[command(name = "observer", version, propagate_version = true, max_term_width = 100)]
 pub struct Args {
@@ -39,6 +45,16 @@ enum Command {
     Trace(trace::TraceArgs),
     /// Run the daemon in the foreground, with Prometheus metrics
     Run(run::RunArgs),
+    /// Show the last closes that the daemon saw
+    Closes(closes::ClosesArgs),
+    /// Show the last failing writes that the daemon saw
+    Errors(closes::ErrorsArgs),
+    /// Show what closes most: by cause, owner, address or port
+    Top(top::TopArgs),
+    /// Show the story of one connection as a ladder
+    Explain(explain::ExplainArgs),
+    /// Show how the daemon is: hooks, losses, cost, history
+    Status(status::StatusArgs),
     /// Show verdicts from a recording; needs no root
     Replay(replay::ReplayArgs),
     // Documented where its arguments are: a line here would hide the paragraphs there.
@@ -58,6 +74,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Trace(args) => trace::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Closes(args) => closes::closes(&args),
+        Command::Errors(args) => closes::errors(&args),
+        Command::Top(args) => top::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::HalfClosed(args) => half_closed::run(&args),
         Command::Check(args) => check::run(&args),

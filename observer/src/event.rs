@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     socket::{Endpoints, Family, Flags, Socket, State, unread},
-    task::{Comm, Task},
+    task::{Comm, Task, packed},
 };
 
 /// A socket, as the kernel side names it: unique while the socket lives, reused afterwards.

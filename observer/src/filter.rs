@@ -1,16 +1,25 @@
 //! Which reports somebody wants to see.
 
 use std::{
+    collections::BTreeMap,
+    fmt,
     net::{IpAddr, SocketAddr},
     str::FromStr,
 };
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{event::Comm, owner::Cgroups, publish::errno, report::Report};
+use crate::{
+    event::{Comm, Endpoints, Task},
+    owner::Cgroups,
+    publish::errno,
+    report::{Report, WriteFailure},
+};
 
 /// What a report must be. What is None may be anything.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Filter {
     /// Process id.
     pub pid: Option<u32>,
@@ -24,6 +33,8 @@ pub struct Filter {
     pub local: Option<AddressFilter>,
     /// Their end.
     pub remote: Option<AddressFilter>,
+    /// Port of either end.
+    pub port: Option<u16>,
     /// Outcome of a close; other reports have none and do not fit.
     pub outcome: Option<String>,
     /// Cause, of any kind of report.
@@ -32,41 +43,101 @@ pub struct Filter {
     pub errno: Option<String>,
 }
 
+/// What a filter looks at, of a report or of a packed one.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Both ends.
+    pub endpoints: &'a Endpoints,
+    /// The process, where one is known.
+    pub process: Option<&'a Task>,
+    /// Outcome, of a close.
+    pub outcome: Option<&'a str>,
+    /// Cause, where the kind of report has one.
+    pub cause: Option<&'a str>,
+    /// Failed sends.
+    pub failed: Failed<'a>,
+}
+
+/// Which sends failed.
+#[derive(Debug, Clone, Copy)]
+pub enum Failed<'a> {
+    /// Those of a close, by errno.
+    Some(&'a BTreeMap<u32, u32>),
+    /// This one.
+    This(u32),
+    /// The kind of report is about something else.
+    None,
+}
+
+impl<'a> Subject<'a> {
+    /// Of a failed send.
+    #[must_use]
+    pub const fn of_failure(failure: &'a WriteFailure) -> Self {
+        Self {
+            endpoints: &failure.endpoints,
+            process: failure.process.as_ref(),
+            outcome: None,
+            cause: Some(failure.verdict.cause.word()),
+            failed: Failed::This(failure.errno),
+        }
+    }
+
+    /// Of any report.
+    #[must_use]
+    pub fn of(report: &'a Report) -> Self {
+        let (outcome, cause, failed) = match report {
+            Report::Close(verdict) => (
+                Some(verdict.outcome.word()),
+                Some(verdict.cause.word()),
+                Failed::Some(&verdict.write_errors),
+            ),
+            Report::WriteError(failure) => return Self::of_failure(failure),
+            Report::StrayReset(reset) => (None, Some(reset.cause.word()), Failed::None),
+            Report::LingerExpired(_) => (None, None, Failed::None),
+        };
+        Self { endpoints: report.endpoints(), process: report.process(), outcome, cause, failed }
+    }
+}
+
 impl Filter {
     /// Whether the report is wanted.
     pub fn fits(&self, report: &Report, cgroups: &mut Cgroups) -> bool {
-        let endpoints = report.endpoints();
-        self.local.is_none_or(|filter| filter.fits(endpoints.local))
-            && self.remote.is_none_or(|filter| filter.fits(endpoints.remote))
-            && self.fits_words(report)
-            && self.fits_process(report, cgroups)
+        self.fits_subject(&Subject::of(report), cgroups)
     }
 
-    fn fits_words(&self, report: &Report) -> bool {
+    /// Whether what is so is wanted.
+    pub fn fits_subject(&self, subject: &Subject<'_>, cgroups: &mut Cgroups) -> bool {
+        self.local.is_none_or(|filter| filter.fits(subject.endpoints.local))
+            && self.remote.is_none_or(|filter| filter.fits(subject.endpoints.remote))
+            && self.fits_words(subject)
+            && self.fits_process(subject.process, cgroups)
+    }
+
+    /// Whether everything fits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn fits_words(&self, subject: &Subject<'_>) -> bool {
         let is = |wanted: &Option<String>, found: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
         };
-        let (outcome, cause) = match report {
-            Report::Close(verdict) => (Some(verdict.outcome.word()), Some(verdict.cause.word())),
-            Report::WriteError(failure) => (None, Some(failure.verdict.cause.word())),
-            Report::StrayReset(reset) => (None, Some(reset.cause.word())),
-            Report::LingerExpired(_) => (None, None),
-        };
-        let failed = self.errno.as_deref().is_none_or(|wanted| match report {
-            Report::Close(verdict) => {
-                verdict.write_errors.keys().any(|number| errno::name(*number) == wanted)
-            }
-            Report::WriteError(failure) => errno::name(failure.errno) == wanted,
-            Report::StrayReset(_) | Report::LingerExpired(_) => false,
+        let failed = self.errno.as_deref().is_none_or(|wanted| match subject.failed {
+            Failed::Some(errors) => errors.keys().any(|number| errno::name(*number) == wanted),
+            Failed::This(number) => errno::name(number) == wanted,
+            Failed::None => false,
         });
-        is(&self.outcome, outcome) && is(&self.cause, cause) && failed
+        let Endpoints { local, remote, .. } = subject.endpoints;
+        let port = self.port.is_none_or(|port| port == local.port() || port == remote.port());
+        is(&self.outcome, subject.outcome) && is(&self.cause, subject.cause) && failed && port
     }
 
-    fn fits_process(&self, report: &Report, cgroups: &mut Cgroups) -> bool {
+    fn fits_process(&self, task: Option<&Task>, cgroups: &mut Cgroups) -> bool {
         if self.pid.is_none() && self.comm.is_none() && self.unit.is_none() && self.container.is_none() {
             return true;
         }
-        let Some(task) = report.process() else { return false };
+        let Some(task) = task else { return false };
         let mut fits =
             self.pid.is_none_or(|pid| pid == task.pid) && self.comm.is_none_or(|comm| comm == task.comm);
         if fits && (self.unit.is_some() || self.container.is_some()) {
@@ -83,8 +154,9 @@ impl Filter {
     }
 }
 
-/// An address, a port, or both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// An address, a port, or both. In JSON as it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct AddressFilter {
     ip: Option<IpAddr>,
     port: Option<u16>,
@@ -100,6 +172,30 @@ impl AddressFilter {
     #[must_use]
     pub fn fits(self, end: SocketAddr) -> bool {
         self.ip.is_none_or(|ip| ip == end.ip()) && self.port.is_none_or(|port| port == end.port())
+    }
+}
+
+impl fmt::Display for AddressFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.ip, self.port) {
+            (Some(ip), Some(port)) => SocketAddr::new(ip, port).fmt(f),
+            (Some(ip), None) => ip.fmt(f),
+            (None, port) => write!(f, ":{}", port.unwrap_or_default()),
+        }
+    }
+}
+
+impl From<AddressFilter> for String {
+    fn from(filter: AddressFilter) -> Self {
+        filter.to_string()
+    }
+}
+
+impl TryFrom<String> for AddressFilter {
+    type Error = NotAnAddress;
+
+    fn try_from(text: String) -> Result<Self, NotAnAddress> {
+        text.parse()
     }
 }
 

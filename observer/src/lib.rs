@@ -11,7 +11,8 @@
 //! 6. [`publish`] tells it: sentences, JSON lines, metrics;
 //! 7. [`cli`] is one file a command.
 //!
-//! Beside that way, [`half_closed`] asks the kernel which connections only one side has closed.
+//! Beside that way, [`history`] remembers reports for those who ask the daemon later, and [`half_closed`] asks the
+//! kernel which connections only one side has closed.
 //!
 //! `event`, `story` and `classify` are pure: no clock, no I/O, no kernel.
 
@@ -22,6 +23,7 @@ pub mod config;
 pub mod event;
 pub mod filter;
 pub mod half_closed;
+pub mod history;
 pub mod owner;
 pub mod pipeline;
 pub mod publish;

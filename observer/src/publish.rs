@@ -1,9 +1,12 @@
-//! Reports → people and machines: sentences, JSON lines, metrics.
+//! Reports → people and machines: sentences, tables, ladders, JSON lines, metrics, answers to queries.
 
 pub mod errno;
 pub mod event_log;
 pub mod json;
+pub mod ladder;
 pub mod metrics;
+pub mod query;
 pub mod sentence;
 pub mod server;
+pub mod table;
 pub mod text;

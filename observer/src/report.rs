@@ -1,10 +1,12 @@
 //! What leaves the pipeline: verdicts on closes, explained write errors, resets without a connection.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     classify::{
         StrayCause, WriteVerdict, classify, linger_expired, stray_cause, verdict::Verdict, write_error,
     },
-    event::{Body, Endpoints, Reason, Side, Task},
+    event::{Body, Endpoints, Reason, Side, Task, packed},
     story::table::Told,
 };
 
@@ -22,7 +24,7 @@ pub enum Report {
 }
 
 /// A failed send, explained.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteFailure {
     /// When; `CLOCK_MONOTONIC`, ns.
     pub ns: u64,
@@ -33,6 +35,7 @@ pub struct WriteFailure {
     /// None when the connection is older than the observer, or nothing of its end was seen.
     pub opened_by: Option<Side>,
     /// The writer.
+    #[serde(with = "packed")]
     pub process: Option<Task>,
     /// Positive errno.
     pub errno: u32,

@@ -5,14 +5,18 @@
 
 #![deny(clippy::disallowed_methods, reason = "pure: no clock, no I/O")]
 
+pub mod step;
 pub mod table;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
+use self::step::Step;
 use crate::event::{Body, Endpoints, Event, Flags, Reason, Side, SockId, Socket, State, Task};
 
 /// What our side did to end the connection; a closed set (`local_action` in JSON).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LocalAction {
     /// The last descriptor was closed.
     Close,
@@ -150,6 +154,8 @@ pub struct Story {
     pub inode: u64,
     /// Failed sends so far, by errno.
     pub write_errors: BTreeMap<u32, u32>,
+    /// What happened, in order: the first [`step::LIMIT`] steps.
+    pub steps: Vec<Step>,
 }
 
 impl Story {
@@ -175,6 +181,7 @@ impl Story {
             holder: None,
             inode: 0,
             write_errors: BTreeMap::new(),
+            steps: Vec::new(),
         }
     }
 
@@ -235,6 +242,19 @@ impl Story {
 
     /// Notes one event. [`Body::Opened`] and [`Body::StrayReset`] are the table's to handle.
     pub fn note(&mut self, event: &Event) {
+        // The socket is another's by now, one that never had a connection.
+        if matches!(event.body, Body::Destroyed { .. }) && self.gone_ns.is_some() {
+            return;
+        }
+        // The function and the tracepoint tell of the same reset, the function first.
+        if matches!(event.body, Body::ResetSent { active: true, .. })
+            && self.reset_sent.as_ref().is_some_and(|sent| sent.active)
+        {
+            return;
+        }
+        if self.steps.len() < step::LIMIT {
+            self.steps.extend(Step::of(event));
+        }
         match &event.body {
             Body::StateChange { old, new, socket } => {
                 // Whoever ends a connection without closing its descriptor need not be its owner.
@@ -243,17 +263,13 @@ impl Story {
                 self.note_state(event, *old, *new, socket);
             }
             Body::ResetSent { reason, active, state, flags } => {
-                let told = self.reset_sent.as_ref().is_some_and(|sent| sent.active && *active);
-                // The function and the tracepoint tell of the same one, the function first.
-                if !told {
-                    self.reset_sent = Some(ResetSent {
-                        ns: event.ns,
-                        reason: reason.clone(),
-                        active: *active,
-                        state: *state,
-                        flags: *flags,
-                    });
-                }
+                self.reset_sent = Some(ResetSent {
+                    ns: event.ns,
+                    reason: reason.clone(),
+                    active: *active,
+                    state: *state,
+                    flags: *flags,
+                });
             }
             Body::ResetReceived { state } => {
                 self.reset_received = Some(ResetReceived { ns: event.ns, state: *state });

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
-    event::{Endpoints, Reason, Side, State, Task},
-    story::LocalAction,
+    event::{Endpoints, Reason, Side, State, Task, packed},
+    story::{LocalAction, step::Step},
 };
 
 /// A closed set of words: each variant with the name it has in JSON and in labels.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$doc])* $variant,)* }
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+        )]
+        pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)* }
 
         impl $name {
             /// Every variant.
@@ -226,7 +230,7 @@ impl LocalAction {
 }
 
 /// SO_LINGER and what became of it. None in a verdict when our side never called `close()`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Linger {
     /// Mode.
     pub mode: LingerMode,
@@ -239,7 +243,7 @@ pub struct Linger {
 }
 
 /// How long one direction was closed and the other open, ns; None where it never was.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HalfClosed {
     /// We had sent our FIN and the peer had not.
     pub local_ns: Option<u64>,
@@ -248,7 +252,7 @@ pub struct HalfClosed {
 }
 
 /// Bytes at the end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bytes {
     /// Received, and thrown away unread by our `close()`.
     pub unread: u32,
@@ -261,7 +265,7 @@ pub struct Bytes {
 }
 
 /// The reset that ended the connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reset {
     /// Who sent it.
     pub direction: Side,
@@ -272,7 +276,9 @@ pub struct Reset {
 }
 
 /// How one connection ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Serialized for the daemon's history, which reads the first fields of many without the rest: see `history::pack`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Name of the connection, shared with its write errors.
     pub id: String,
@@ -280,16 +286,21 @@ pub struct Verdict {
     pub ns: u64,
     /// Both ends.
     pub endpoints: Endpoints,
-    /// None when the connection is older than the observer.
-    pub opened_by: Option<Side>,
     /// The process that closed it, or else owned it.
+    #[serde(with = "packed")]
     pub process: Option<Task>,
-    /// Inode of the socket's file, for finding an owner that was not seen; 0 when unknown.
-    pub inode: u64,
     /// How.
     pub outcome: Outcome,
     /// Why.
     pub cause: Cause,
+    /// Queues.
+    pub bytes: Bytes,
+    /// Failed sends until now, by errno.
+    pub write_errors: BTreeMap<u32, u32>,
+    /// None when the connection is older than the observer.
+    pub opened_by: Option<Side>,
+    /// Inode of the socket's file, for finding an owner that was not seen; 0 when unknown.
+    pub inode: u64,
     /// Who was first.
     pub first_close: FirstClose,
     /// What our side did to end it; None when it did nothing.
@@ -300,16 +311,22 @@ pub struct Verdict {
     pub linger: Option<Linger>,
     /// Half-closed times.
     pub half_closed: HalfClosed,
-    /// Queues.
-    pub bytes: Bytes,
     /// The reset, where one ended it.
     pub reset: Option<Reset>,
-    /// Failed sends until now, by errno.
-    pub write_errors: BTreeMap<u32, u32>,
     /// From the beginning to the end, ns; None when the beginning was not seen.
     pub duration_ns: Option<u64>,
     /// How sure.
     pub evidence: Evidence,
     /// What was not to be had.
     pub missing: Vec<Missing>,
+    /// What happened, in order, as far as it was kept.
+    pub steps: Vec<Step>,
+}
+
+impl Verdict {
+    /// When it began; `CLOCK_MONOTONIC`, ns. None when the beginning was not seen.
+    #[must_use]
+    pub fn opened_ns(&self) -> Option<u64> {
+        Some(self.ns.saturating_sub(self.duration_ns?))
+    }
 }

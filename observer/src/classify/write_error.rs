@@ -1,5 +1,7 @@
 //! Why a send failed.
 
+use serde::{Deserialize, Serialize};
+
 use super::{rules::decide, verdict::Cause};
 use crate::{
     classify::verdict::{Outcome, words},
@@ -30,7 +32,7 @@ words! {
 }
 
 /// Why a send failed, and when what caused it had come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteVerdict {
     /// Why.
     pub cause: WriteCause,

@@ -31,6 +31,9 @@ pub(crate) struct FilterArgs {
     /// Only those with this address or port at the peer's end
     #[arg(long, value_name = "ADDR[:PORT]|:PORT")]
     remote: Option<AddressFilter>,
+    /// Only those with this port at either end
+    #[arg(long)]
+    port: Option<u16>,
     /// Only closes with this outcome
     #[arg(long, value_parser = outcomes(), hide_possible_values = true)]
     outcome: Option<String>,
@@ -54,6 +57,7 @@ impl FilterArgs {
             container: self.container.clone(),
             local: self.local,
             remote: self.remote,
+            port: self.port,
             outcome: self.outcome.clone(),
             cause: self.cause.clone(),
             errno: self.errno.clone(),

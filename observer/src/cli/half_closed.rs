@@ -1,7 +1,7 @@
 //! `observer half-closed`: connections of which one side has closed and the other has not, as of now.
 
 use std::{
-    io::{BufWriter, IsTerminal as _, Write as _, stdout},
+    io::{BufWriter, Write as _, stdout},
     num::NonZeroUsize,
     process::ExitCode,
 };
@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use super::output::Format;
+use super::{ask::width, output::Format};
 use crate::{
     event::{Comm, Side},
     filter::AddressFilter,
@@ -103,12 +103,6 @@ fn write(format: Format, ns: u64, sockets: &[HalfClosed], shown: usize) -> std::
         }
     }
     out.flush()
-}
-
-/// None where lines may be of any length.
-fn width() -> Option<usize> {
-    let (columns, _) = terminal_size::terminal_size().filter(|_| stdout().is_terminal())?;
-    Some(columns.0.into())
 }
 
 fn tell(unseen: Unseen) {

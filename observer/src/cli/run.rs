@@ -1,4 +1,5 @@
-//! `observer run`: the daemon, in the foreground. Scrapes are served on the thread that drains the kernel.
+//! `observer run`: the daemon, in the foreground. Scrapes are served on the thread that drains the kernel; queries
+//! are not.
 
 mod manager;
 mod rights;
@@ -6,7 +7,7 @@ mod settings;
 
 use std::{collections::HashMap, process::ExitCode, time::Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use tokio::sync::oneshot;
 
@@ -16,7 +17,8 @@ use self::{
 };
 use super::{
     output::{Format, Output},
-    session::{LOST_REASONS, Session, Watcher},
+    queries::{QueryArgs, pulse},
+    session::{LOST_REASONS, Session, Watcher, require_root},
 };
 use crate::{
     attach::plan::Mechanism,
@@ -29,9 +31,14 @@ use crate::{
     },
     owner::Cgroups,
     pipeline::Pipeline,
-    publish::{event_log::EventLog, metrics::Metrics, server},
+    publish::{
+        event_log::EventLog,
+        metrics::Metrics,
+        query::{Feeder, serve_in_thread},
+        server,
+    },
     report::Report,
-    source::clock::ClockOffset,
+    source::clock::{ClockOffset, monotonic_ns},
 };
 
 /// Batches between looks at the kernel side's counters: about a second.
@@ -45,12 +52,16 @@ pub(crate) struct RunArgs {
     /// Also write each verdict to stdout
     #[arg(long)]
     verdicts: bool,
+    #[command(flatten)]
+    query: QueryArgs,
 }
 
 struct Daemon {
     settings: Settings,
     watchdog: Watchdog,
     metrics: Metrics,
+    queries: Feeder,
+    started_ns: u64,
     verdicts: Option<Output>,
     event_log: EventLog,
     clock: ClockOffset,
@@ -67,10 +78,13 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
     let config = args.settings.read()?;
     super::log::limit(config.log.level.into());
+    require_root()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // First, so that a second observer ends before it burdens the kernel.
     let listener = runtime.block_on(server::bind(config.listen.address))?;
     let address = listener.local_addr().context("asking for the port")?;
+    // Likewise.
+    let socket = args.query.bind(&runtime)?;
     let metrics =
         Metrics::new(config.owner.by, config.owner.limit, &LOST_REASONS).context("preparing metrics")?;
     let mut session = Session::start(&config.kernel)?;
@@ -88,27 +102,31 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         let _signals = runtime.enter();
         Settings::new(&args.settings, config).context("waiting for SIGHUP")?
     };
-    let lookout = Lookout::new(Instant::now());
+    let queried_at = socket.path().display().to_string();
+    let (queries, answering) = serve_in_thread(socket, args.query.limits())?;
     let mut daemon = Daemon {
         settings,
         watchdog: Watchdog::new(),
         metrics,
+        queries,
+        started_ns: monotonic_ns(),
         verdicts,
         event_log,
         clock: ClockOffset::now(),
-        lookout,
+        lookout: Lookout::new(Instant::now()),
         blind: false,
         unseen_told: false,
         batches: 0,
         lost_told: 0,
     };
     daemon.look(&session);
-    runtime.block_on(async {
+    let watched = runtime.block_on(async {
         let (stop, stopped) = oneshot::channel::<()>();
         // Only its end says something.
         let stopped = async { drop(stopped.await) };
         let server = tokio::spawn(server::serve(listener, registry, stopped));
         let (hooks, mechanism) = (session.hooks(), session.mechanism());
+        log::info!("queries are answered at {queried_at}");
         let ready = format!("{hooks} hooks attached by {mechanism}; metrics at http://{address}/metrics");
         log::info!("ready: {ready}");
         manager::ready(&ready);
@@ -118,8 +136,13 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         server.await.context("serving metrics")?;
         daemon.event_log.finish();
         watched
-    })?;
-    Ok(ExitCode::SUCCESS)
+    });
+    // Its thread ends, and takes the socket's file away, when nothing more can come.
+    drop(daemon);
+    if answering.join().is_err() {
+        bail!("the thread that answered queries has panicked");
+    }
+    watched.map(|()| ExitCode::SUCCESS)
 }
 
 impl Daemon {
@@ -138,6 +161,7 @@ impl Daemon {
             log::warn!("{} records were lost (all together {lost})", lost - self.lost_told);
             self.lost_told = lost;
         }
+        self.queries.pulse(pulse(session, self.started_ns));
     }
 
     /// Half-closed connections: as the kernel's table has them, for how long as the stories know.
@@ -186,6 +210,7 @@ impl Watcher for Daemon {
     fn report(&mut self, report: &Report) {
         self.metrics.report(report);
         self.event_log.report(report, self.clock);
+        self.queries.report(report);
         if let Some(output) = &mut self.verdicts {
             output.write(report);
         }
@@ -194,6 +219,7 @@ impl Watcher for Daemon {
     fn batch(&mut self, session: &Session) -> anyhow::Result<()> {
         self.watchdog.feed();
         self.metrics.tracked(session.pipeline.tracked());
+        self.queries.flush();
         self.batches = (self.batches + 1) % SLOW_BATCHES;
         if self.batches == 0 {
             self.look(session);

@@ -238,7 +238,7 @@ fn return_memory() {
 }
 
 /// CAP_BPF alone would do for loading, but the kernel's answer to its lack is a bare EPERM.
-fn require_root() -> anyhow::Result<()> {
+pub(crate) fn require_root() -> anyhow::Result<()> {
     let status =
         std::fs::read_to_string(Path::new("/proc/self/status")).context("reading /proc/self/status")?;
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));

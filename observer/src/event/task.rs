@@ -3,7 +3,7 @@
 use std::fmt;
 
 use observer_ebpf::abi::record;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
 /// A process and the thread of it that was running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,11 +103,53 @@ impl Serialize for Comm {
 
 impl<'de> Deserialize<'de> for Comm {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        if name.len() > 63 {
-            return Err(D::Error::custom("a process name has at most 15 bytes"));
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = Comm;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a process name of at most 15 bytes")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Comm, E> {
+                if name.len() > 63 { Err(E::invalid_length(name.len(), &self)) } else { Ok(name.into()) }
+            }
         }
-        Ok(Self::from(name.as_str()))
+        deserializer.deserialize_str(Name)
+    }
+}
+
+/// A process where bytes count: every field, and none of their names.
+pub mod packed {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use super::{Comm, Task};
+
+    type Fields = (u32, u32, u32, Comm, u64, bool, bool, u8);
+
+    /// For serde's `with`.
+    #[expect(clippy::ref_option, reason = "serde's signature")]
+    pub fn serialize<S: Serializer>(task: &Option<Task>, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = task.map(|task| -> Fields {
+            let Task { pid, tid, uid, comm, cgroup, exiting, kthread, signal } = task;
+            (pid, tid, uid, comm, cgroup, exiting, kthread, signal)
+        });
+        fields.serialize(serializer)
+    }
+
+    /// For serde's `with`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Task>, D::Error> {
+        let fields = Option::<Fields>::deserialize(deserializer)?;
+        Ok(fields.map(|(pid, tid, uid, comm, cgroup, exiting, kthread, signal)| Task {
+            pid,
+            tid,
+            uid,
+            comm,
+            cgroup,
+            exiting,
+            kthread,
+            signal,
+        }))
     }
 }
 

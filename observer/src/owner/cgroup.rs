@@ -11,6 +11,9 @@ use std::{
 /// How often an unknown id may cause a walk through the hierarchy.
 const WALK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Cgroups that are remembered, those that are gone included; a walk may add as many as there are.
+const REMEMBERED: usize = 16_384;
+
 /// A cgroup as people know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
@@ -49,7 +52,10 @@ impl Cgroups {
         }
         let root = self.root.clone().filter(|_| id != 0)?;
         if self.walked.is_none_or(|at| at.elapsed() >= WALK_INTERVAL) {
-            self.by_id.clear();
+            // One that is gone is still named: the kernel does not use an id again (kernfs, 64 bits).
+            if self.by_id.len() >= REMEMBERED {
+                self.by_id.clear();
+            }
             walk(&root, &root, &mut self.by_id);
             self.walked = Some(Instant::now());
         }

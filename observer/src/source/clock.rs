@@ -25,6 +25,13 @@ impl ClockOffset {
         if now.0.abs_diff(self.0) < Self::SET { self } else { now }
     }
 
+    /// From ns since 1970 to `CLOCK_MONOTONIC`, ns; 0 for what was before the start of the machine.
+    #[must_use]
+    pub fn monotonic(self, unix_ns: i64) -> u64 {
+        let Self(offset) = self;
+        u64::try_from(unix_ns.saturating_sub(offset)).unwrap_or(0)
+    }
+
     /// A change of the time of day that somebody would see, ns; slewing by NTP adds up to it too.
     const SET: u64 = 1_000_000;
 

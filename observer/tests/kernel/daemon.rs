@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +18,13 @@ use crate::watch::observer;
 /// Loading programs into a busy kernel takes a while.
 const READY: Duration = Duration::from_secs(30);
 
+/// For queries, which most tests do not ask: a place of its own, since daemons of other tests may run.
+fn socket() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("observer-{}-{number}.sock", std::process::id()))
+}
+
 pub(crate) struct Daemon {
     process: Child,
     address: SocketAddr,
@@ -26,7 +35,8 @@ impl Daemon {
     /// Starts it, as `configure` says, and waits until it says where its metrics are.
     pub(crate) fn start(configure: impl FnOnce(&mut Command)) -> io::Result<Self> {
         let mut command = Command::new(observer());
-        command.args(["run", "--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stderr(Stdio::piped());
+        command.args(["run", "--listen", "127.0.0.1:0", "--socket"]).arg(socket());
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
         configure(&mut command);
         let mut process = command.spawn()?;
         let (sender, messages) = channel();

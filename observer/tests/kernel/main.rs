@@ -35,6 +35,7 @@ mod event_log;
 mod gauges;
 mod lab;
 mod netns;
+mod queries;
 mod random;
 mod raw;
 mod real;
@@ -121,7 +122,7 @@ fn main() -> ExitCode {
     let rows = ROWS.iter().flat_map(Row::trials);
     let trials = rows
         .chain(who::ROWS.iter().chain(real::ROWS).map(Row::ipv4_trial))
-        .chain([random::trial(), gauges::trial(), event_log::trial()])
+        .chain([random::trial(), gauges::trial(), event_log::trial(), queries::trial()])
         .chain(service::trials())
         .collect();
     row::note_panics();

@@ -62,6 +62,7 @@ fn verdict(comm: &str, outcome: Outcome, cause: Cause) -> Verdict {
         duration_ns: None,
         evidence: Evidence::Exact,
         missing: Vec::new(),
+        steps: Vec::new(),
     }
 }
 

@@ -1,0 +1,142 @@
+//! `observer top`: what closes most, live on a terminal.
+
+use std::{
+    io::{IsTerminal as _, Write as _, stdout},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use jiff::Timestamp;
+
+use super::{
+    ask::{DaemonArgs, Since, time_of_day, width},
+    filter::FilterArgs,
+    output::Format,
+};
+use crate::{
+    history::top::By,
+    publish::{
+        query::{Ask, TopLine},
+        table::{self, numbers, words},
+    },
+};
+
+/// Show what closes most
+///
+/// Counts what is in the daemon's history. On a terminal the table is renewed until Ctrl-C; elsewhere it is written
+/// once.
+///
+/// Exit status: 0 something is listed, 1 nothing is, 2 an error.
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// What is counted by
+    #[arg(long, value_enum, default_value_t = By::Cause)]
+    by: By,
+    /// Only what happened since then: a time span such as 5m, or a time as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "SPAN|TIME")]
+    since: Option<Since>,
+    /// Seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    interval: u64,
+    /// Write the table once, also on a terminal
+    #[arg(long)]
+    once: bool,
+    /// How results are written: a table, or one JSON object a look
+    #[arg(long, value_enum, value_name = "text|json", default_value_t = Format::Text, hide_possible_values = true)]
+    output: Format,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+/// Groups that are shown unless more are asked for, or the terminal has fewer lines.
+const LIMIT: usize = 20;
+
+/// Lines of the terminal that are not groups: title, header, and the one the cursor stands on.
+const OTHER_LINES: usize = 3;
+
+pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
+    super::log::to_stderr();
+    let live = stdout().is_terminal() && !args.once && args.output == Format::Text;
+    if !live {
+        let (text, found) = args.look(args.limit(false))?;
+        stdout().lock().write_all(text.as_bytes()).context("writing to stdout")?;
+        return Ok(ExitCode::from(u8::from(!found)));
+    }
+    loop {
+        let (text, _) = args.look(args.limit(true))?;
+        // Home, and each line to its end: clearing all first would flicker.
+        let text = text.replace('\n', "\x1b[K\n");
+        let mut out = stdout().lock();
+        write!(out, "\x1b[H{text}\x1b[J").and_then(|()| out.flush()).context("writing to stdout")?;
+        drop(out);
+        std::thread::sleep(Duration::from_secs(args.interval));
+    }
+}
+
+impl TopArgs {
+    fn limit(&self, live: bool) -> usize {
+        let asked = self.filter.limit().map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let fits = terminal_size::terminal_size().filter(|_| live);
+        let fits = fits.map(|(_, rows)| usize::from(rows.0).saturating_sub(OTHER_LINES).max(1));
+        let limit = asked.unwrap_or(if live { usize::MAX } else { LIMIT });
+        limit.min(fits.unwrap_or(usize::MAX))
+    }
+
+    /// What to write, and whether there is anything.
+    fn look(&self, limit: usize) -> anyhow::Result<(String, bool)> {
+        let now = Timestamp::now();
+        let since_ns = self.since.map(|since| since.unix_ns(now));
+        let ask = Ask::Top { by: self.by, filter: self.filter.filter(), since_ns, limit };
+        let Some(line) = self.daemon.ask(&ask)?.next() else { bail!("the daemon's answer is empty") };
+        let line = line?;
+        let top: TopLine = serde_json::from_str(&line).context("reading the daemon's answer")?;
+        let found = !top.rows.is_empty();
+        Ok((if self.output == Format::Json { line + "\n" } else { text(top, now) }, found))
+    }
+}
+
+fn text(top: TopLine, now: Timestamp) -> String {
+    let (now, hidden) = (now.to_string(), top.groups - top.rows.len().min(top.groups));
+    let mut text = format!(
+        "{} closes, {} write errors by {}{}\n",
+        top.closes,
+        top.write_errors,
+        top.by.word(),
+        if hidden > 0 { format!("; {hidden} more groups are not shown") } else { String::new() }
+    );
+    let columns = [
+        numbers("CLOSES"),
+        numbers("RST SENT"),
+        numbers("RST RECEIVED"),
+        numbers("TIMED OUT"),
+        numbers("WRITE ERRORS"),
+        numbers("LOST BYTES"),
+        words("LAST"),
+        words(match top.by {
+            By::Cause => "CAUSE",
+            By::Outcome => "OUTCOME",
+            By::Owner => "OWNER",
+            By::Unit => "UNIT",
+            By::Container => "CONTAINER",
+            By::Local => "LOCAL",
+            By::Remote => "REMOTE",
+            By::Port => "PORT",
+        }),
+    ];
+    let rows = top.rows.into_iter().map(|group| {
+        let row = group.row;
+        let counts = [row.closes, row.resets_sent, row.resets_received, row.timed_out, row.write_errors];
+        let [closes, sent, received, timed_out, errors] = counts.map(|count| count.to_string());
+        let last = time_of_day(&group.last, &now);
+        [closes, sent, received, timed_out, errors, row.lost_bytes.to_string(), last, row.key]
+    });
+    for line in table::lines(columns, rows, width()) {
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}

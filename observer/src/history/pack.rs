@@ -1,0 +1,155 @@
+//! A report in as few bytes as will do: [postcard](https://docs.rs/postcard), a compact binary form for serde.
+//!
+//! A verdict's first fields are those that questions are about, so that they are read without the rest.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::Deserialize;
+
+use super::Wanted;
+use crate::{
+    classify::{
+        Cause, Outcome,
+        verdict::{Bytes, Verdict},
+    },
+    event::{Endpoints, Side, Task, packed},
+    filter::{Failed, Subject},
+    owner::Cgroups,
+    report::{Report, WriteFailure},
+};
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A connection has ended.
+    Close,
+    /// A send failed.
+    WriteError,
+}
+
+/// A packed report; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// When it happened; `CLOCK_MONOTONIC`, ns.
+    pub ns: u64,
+    /// The process's cgroup, 0 for none.
+    pub(super) cgroup: u64,
+    /// What it is.
+    pub kind: Kind,
+    data: Arc<[u8]>,
+}
+
+/// The first fields of a packed [`Verdict`], in its order.
+#[derive(Debug, Deserialize)]
+pub struct Head<'a> {
+    /// Name of the connection.
+    pub id: &'a str,
+    /// When it ended.
+    pub ns: u64,
+    /// Both ends.
+    pub endpoints: Endpoints,
+    /// Whose.
+    #[serde(with = "packed")]
+    pub process: Option<Task>,
+    /// How.
+    pub outcome: Outcome,
+    /// Why.
+    pub cause: Cause,
+    /// Queues.
+    pub bytes: Bytes,
+    /// Failed sends.
+    pub write_errors: BTreeMap<u32, u32>,
+    /// Who connected.
+    pub opened_by: Option<Side>,
+}
+
+/// Beside the data: the two counts of its `Arc`, and the allocator's word.
+const ALLOCATION: usize = 24;
+
+impl Record {
+    /// Packs a report; None for a kind that is not remembered.
+    #[must_use]
+    pub fn of(report: &Report) -> Option<Self> {
+        // Every field is plain data, so that packing cannot fail but for want of memory, which does not return.
+        let (kind, ns, data) = match report {
+            Report::Close(verdict) => {
+                (Kind::Close, verdict.ns, postcard::to_allocvec(verdict.as_ref()).ok()?)
+            }
+            Report::WriteError(failure) => {
+                (Kind::WriteError, failure.ns, postcard::to_allocvec(failure).ok()?)
+            }
+            Report::StrayReset(_) | Report::LingerExpired(_) => return None,
+        };
+        let cgroup = report.process().map_or(0, |task| task.cgroup);
+        Some(Self { ns, cgroup, kind, data: data.into() })
+    }
+
+    /// Memory that it takes, bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + ALLOCATION + self.data.len()
+    }
+
+    /// The first fields of a close; None for another kind.
+    #[must_use]
+    pub fn head(&self) -> Option<Head<'_>> {
+        if self.kind != Kind::Close {
+            return None;
+        }
+        postcard::take_from_bytes(&self.data).ok().map(|(head, _rest)| head)
+    }
+
+    /// The whole close; None for another kind.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        if self.kind == Kind::Close { postcard::from_bytes(&self.data).ok() } else { None }
+    }
+
+    /// The failed send; None for another kind.
+    #[must_use]
+    pub fn failure(&self) -> Option<WriteFailure> {
+        if self.kind == Kind::WriteError { postcard::from_bytes(&self.data).ok() } else { None }
+    }
+
+    /// The report that was packed.
+    #[must_use]
+    pub fn report(&self) -> Option<Report> {
+        match self.kind {
+            Kind::Close => Some(Report::Close(Box::new(self.verdict()?))),
+            Kind::WriteError => self.failure().map(Report::WriteError),
+        }
+    }
+
+    /// Whether somebody who asks so wants it.
+    #[must_use]
+    pub fn is_wanted(&self, wanted: &Wanted, cgroups: &mut Cgroups) -> bool {
+        if self.ns < wanted.since_ns {
+            return false;
+        }
+        if wanted.filter.is_empty() {
+            return true;
+        }
+        match self.kind {
+            Kind::Close => {
+                self.head().is_some_and(|head| wanted.filter.fits_subject(&head.subject(), cgroups))
+            }
+            Kind::WriteError => self
+                .failure()
+                .is_some_and(|failure| wanted.filter.fits_subject(&Subject::of_failure(&failure), cgroups)),
+        }
+    }
+}
+
+impl Head<'_> {
+    /// What a filter looks at.
+    #[must_use]
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            endpoints: &self.endpoints,
+            process: self.process.as_ref(),
+            outcome: Some(self.outcome.word()),
+            cause: Some(self.cause.word()),
+            failed: Failed::Some(&self.write_errors),
+        }
+    }
+}

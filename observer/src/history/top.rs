@@ -1,0 +1,204 @@
+//! Closes and failing writes, counted by one of their properties.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use super::{History, Wanted};
+use crate::{
+    classify::{Cause, Outcome, WriteCause},
+    event::{Comm, Endpoints, Side, Task},
+    owner::{Cgroup, Cgroups},
+};
+
+/// What is counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// Outcome and cause
+    Cause,
+    /// Outcome
+    Outcome,
+    /// Process name
+    Owner,
+    /// systemd unit
+    Unit,
+    /// Container
+    Container,
+    /// Address at our end
+    Local,
+    /// Address at the peer's end
+    Remote,
+    /// Port of the side that was connected to
+    Port,
+}
+
+impl By {
+    /// Its name, as on the command line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Cause => "cause",
+            Self::Outcome => "outcome",
+            Self::Owner => "owner",
+            Self::Unit => "unit",
+            Self::Container => "container",
+            Self::Local => "local",
+            Self::Remote => "remote",
+            Self::Port => "port",
+        }
+    }
+}
+
+/// What was counted of one group.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// What they have in common; `-` where that is not known.
+    pub key: String,
+    /// Connections that ended.
+    pub closes: u64,
+    /// By a reset of ours.
+    pub resets_sent: u64,
+    /// By a reset of the peer's, refusals included.
+    pub resets_received: u64,
+    /// Because the peer stopped answering.
+    pub timed_out: u64,
+    /// Sends that failed.
+    pub write_errors: u64,
+    /// Bytes that were in queues at the end.
+    pub lost_bytes: u64,
+    /// When the last of them happened; `CLOCK_MONOTONIC`, ns.
+    #[serde(skip)]
+    pub last_ns: u64,
+}
+
+/// Many are made and few are shown, so their text is made last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    Close(Outcome, Cause),
+    Write(WriteCause),
+    Outcome(Outcome),
+    FailedWrites,
+    Comm(Comm),
+    Cgroup(u64),
+    Ip(IpAddr),
+    Port(u16),
+    None,
+}
+
+impl Key {
+    fn of(by: By, ends: &Endpoints, opened_by: Option<Side>, task: Option<&Task>) -> Self {
+        match by {
+            By::Owner => task.map_or(Self::None, |task| Self::Comm(task.comm)),
+            By::Unit | By::Container => task.map_or(Self::None, |task| Self::Cgroup(task.cgroup)),
+            By::Local => Self::Ip(ends.local.ip()),
+            By::Remote => Self::Ip(ends.remote.ip()),
+            By::Port => Self::Port(service(ends.local, ends.remote, opened_by)),
+            By::Cause | By::Outcome => Self::None,
+        }
+    }
+
+    fn text(self, by: By, cgroups: &mut Cgroups) -> String {
+        let named = |name: Option<String>| name.unwrap_or_else(|| "-".to_owned());
+        match self {
+            // Where the two words are one, saying it twice helps nobody.
+            Self::Close(outcome, cause) if outcome.word() == cause.word() => cause.word().to_owned(),
+            Self::Close(outcome, cause) => format!("{}/{}", outcome.word(), cause.word()),
+            Self::Write(cause) => format!("write_error/{}", cause.word()),
+            Self::Outcome(outcome) => outcome.word().to_owned(),
+            Self::FailedWrites => "write_error".to_owned(),
+            Self::Comm(comm) => comm.to_string(),
+            Self::Cgroup(id) => named(cgroups.get(id).and_then(|cgroup: std::sync::Arc<Cgroup>| {
+                if by == By::Unit { cgroup.unit.clone() } else { cgroup.container.clone() }
+            })),
+            Self::Ip(ip) => ip.to_string(),
+            Self::Port(port) => port.to_string(),
+            Self::None => named(None),
+        }
+    }
+}
+
+/// The port that somebody listened on. Of a beginning that nobody saw, the lower: the other is usually drawn from
+/// above the services' ports.
+fn service(local: SocketAddr, remote: SocketAddr, opened_by: Option<Side>) -> u16 {
+    match opened_by {
+        Some(Side::Local) => remote.port(),
+        Some(Side::Remote) => local.port(),
+        None => local.port().min(remote.port()),
+    }
+}
+
+impl History {
+    /// Groups, the largest first.
+    pub fn top(&mut self, by: By, wanted: &Wanted) -> Vec<Row> {
+        let Self { closes, errors, cgroups, .. } = self;
+        let mut groups: HashMap<Key, Row> = HashMap::new();
+        for record in &closes.records {
+            if record.ns < wanted.since_ns {
+                continue;
+            }
+            let Some(head) = record.head() else { continue };
+            if !wanted.filter.fits_subject(&head.subject(), cgroups) {
+                continue;
+            }
+            let key = match by {
+                By::Cause => Key::Close(head.outcome, head.cause),
+                By::Outcome => Key::Outcome(head.outcome),
+                _ => Key::of(by, &head.endpoints, head.opened_by, head.process.as_ref()),
+            };
+            let row = groups.entry(key).or_default();
+            row.closes += 1;
+            match head.outcome {
+                Outcome::ResetSent => row.resets_sent += 1,
+                Outcome::ResetReceived | Outcome::Refused => row.resets_received += 1,
+                Outcome::TimedOut => row.timed_out += 1,
+                Outcome::Graceful | Outcome::Aborted | Outcome::Unknown => {}
+            }
+            let lost = [head.bytes.unread, head.bytes.unacked, head.bytes.unsent];
+            row.lost_bytes += lost.into_iter().map(u64::from).sum::<u64>();
+            row.last_ns = row.last_ns.max(record.ns);
+        }
+        for record in &errors.records {
+            if !record.is_wanted(wanted, cgroups) {
+                continue;
+            }
+            let Some(failure) = record.failure() else { continue };
+            let key = match by {
+                By::Cause => Key::Write(failure.verdict.cause),
+                By::Outcome => Key::FailedWrites,
+                _ => Key::of(by, &failure.endpoints, failure.opened_by, failure.process.as_ref()),
+            };
+            let row = groups.entry(key).or_default();
+            row.write_errors += 1;
+            row.last_ns = row.last_ns.max(record.ns);
+        }
+        rows(groups, by, cgroups)
+    }
+}
+
+fn rows(groups: HashMap<Key, Row>, by: By, cgroups: &mut Cgroups) -> Vec<Row> {
+    // Two cgroups may be of one unit.
+    let mut named: HashMap<String, Row> = HashMap::new();
+    for (key, group) in groups {
+        let key = key.text(by, cgroups);
+        let row = named.entry(key.clone()).or_default();
+        row.key = key;
+        row.closes += group.closes;
+        row.resets_sent += group.resets_sent;
+        row.resets_received += group.resets_received;
+        row.timed_out += group.timed_out;
+        row.write_errors += group.write_errors;
+        row.lost_bytes += group.lost_bytes;
+        row.last_ns = row.last_ns.max(group.last_ns);
+    }
+    let mut rows: Vec<_> = named.into_values().collect();
+    rows.sort_by(|a, b| {
+        let size = |row: &Row| std::cmp::Reverse(row.closes + row.write_errors);
+        size(a).cmp(&size(b)).then_with(|| a.key.cmp(&b.key))
+    });
+    rows
+}

@@ -1,0 +1,127 @@
+//! Questions → answers, from the history. No I/O.
+
+use super::{
+    Ask, EndLine, List, TopLine, TopRow,
+    server::State,
+    status::{StatusLine, own_cost},
+};
+use crate::{
+    filter::Filter,
+    history::{
+        Wanted,
+        pack::{Kind, Record},
+        top::By,
+    },
+    publish::{
+        json::{self, SCHEMA},
+        ladder,
+    },
+    source::clock::{ClockOffset, monotonic_ns},
+};
+
+/// What to write to whoever asked.
+pub(super) enum Answer {
+    /// One object, and the end; None when there is no such thing.
+    One(Option<String>),
+    /// These; then the end, or those to come.
+    Many { kind: Kind, records: Vec<Record>, more: bool, follow: Option<Wanted> },
+}
+
+/// Looks it up. What is many is only found here, and written later, bit by bit.
+pub(super) fn answer(state: &mut State, ask: Ask) -> Answer {
+    match ask {
+        Ask::Closes(list) => many(state, Kind::Close, list),
+        Ask::Errors(list) => many(state, Kind::WriteError, list),
+        Ask::Top { by, filter, since_ns, limit } => {
+            Answer::One(Some(top(state, by, &wanted(state.clock, filter, since_ns), limit)))
+        }
+        Ask::Explain { which } => Answer::One(
+            state
+                .history
+                .story(&which)
+                .map(|found| text(&ladder::explain(&found, state.clock, &mut state.history.cgroups))),
+        ),
+        Ask::Status => Answer::One(Some(text(&status(state)))),
+    }
+}
+
+fn many(state: &mut State, kind: Kind, list: List) -> Answer {
+    let List { filter, since_ns, limit, follow } = list;
+    let wanted = wanted(state.clock, filter, since_ns);
+    let (records, more) = state.history.newest(kind, &wanted, limit);
+    Answer::Many { kind, records, more, follow: follow.then_some(wanted) }
+}
+
+fn wanted(clock: ClockOffset, filter: Filter, since_ns: Option<i64>) -> Wanted {
+    let since_ns = since_ns.map_or(0, |since| clock.monotonic(since));
+    Wanted { filter, since_ns }
+}
+
+fn top(state: &mut State, by: By, wanted: &Wanted, limit: usize) -> String {
+    let clock = state.clock;
+    let rows = state.history.top(by, wanted);
+    let line = TopLine {
+        schema: SCHEMA,
+        kind: "top".to_owned(),
+        by,
+        closes: rows.iter().map(|row| row.closes).sum(),
+        write_errors: rows.iter().map(|row| row.write_errors).sum(),
+        groups: rows.len(),
+        rows: rows
+            .into_iter()
+            .take(limit)
+            .map(|row| TopRow { last: clock.rfc3339(row.last_ns), row })
+            .collect(),
+    };
+    text(&line)
+}
+
+fn status(state: &State) -> StatusLine {
+    let now = monotonic_ns();
+    let ms_since = |ns: u64| now.saturating_sub(ns) / 1_000_000;
+    let pulse_age_ms = ms_since(state.pulse.ns);
+    let problems = state.pulse.problems(pulse_age_ms);
+    let (cpu_ms, resident_bytes) = own_cost().unzip();
+    let history = state.history.fill();
+    StatusLine {
+        schema: SCHEMA,
+        kind: "status".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        health: if problems.is_empty() { "ok" } else { "degraded" }.to_owned(),
+        problems,
+        running_ms: ms_since(state.pulse.started_ns),
+        pulse: state.pulse.clone(),
+        pulse_age_ms,
+        cpu_ms,
+        resident_bytes,
+        history_oldest_ms: history.oldest_ns.map(ms_since),
+        history,
+    }
+}
+
+/// A record as the line that it is everywhere, newline included; None for one that cannot be unpacked.
+pub(super) fn record_line(state: &mut State, record: &Record) -> Option<String> {
+    let report = record.report()?;
+    Some(json::line(&report, state.clock, &mut state.history.cgroups) + "\n")
+}
+
+/// The line that ends an answer, newline included.
+pub(super) fn end(told: usize, more: bool) -> String {
+    text(&EndLine { schema: SCHEMA, kind: "end".to_owned(), told, more }) + "\n"
+}
+
+/// A line that says why there is no answer, newline included.
+pub(super) fn error(message: &str) -> String {
+    serde_json::json!({ "schema": SCHEMA, "kind": "error", "message": message }).to_string() + "\n"
+}
+
+/// A line that says what a follower who reads too slowly has missed, newline included.
+pub(super) fn missed(count: u64) -> String {
+    serde_json::json!({ "schema": SCHEMA, "kind": "missed", "count": count }).to_string() + "\n"
+}
+
+fn text(value: &impl serde::Serialize) -> String {
+    // Every key is a string and every float finite, so there is nothing that JSON could not say.
+    serde_json::to_string(value).unwrap_or_default()
+}

@@ -1,0 +1,51 @@
+//! The protocol: what is asked arrives as it was asked, and what is no question is said so.
+
+use super::*;
+
+#[test]
+fn what_is_asked_arrives() {
+    let filter = Filter {
+        pid: Some(7),
+        comm: Some("nginx".into()),
+        local: Some("[::1]:443".parse().unwrap()),
+        remote: Some(":80".parse().unwrap()),
+        ..Filter::default()
+    };
+    let list = List { filter: filter.clone(), since_ns: Some(5), limit: 9, follow: true };
+    let ends = vec!["192.0.2.1".parse().unwrap(), "::1".parse().unwrap()];
+    for ask in [
+        Ask::Closes(list.clone()),
+        Ask::Errors(List { since_ns: None, ..list }),
+        Ask::Top { by: By::Owner, filter, since_ns: None, limit: 20 },
+        Ask::Explain { which: Which::Id("1-2".to_owned()) },
+        Ask::Explain { which: Which::Ends(ends) },
+        Ask::Status,
+    ] {
+        let line = ask.line();
+        assert!(line.contains("\"schema\":1") && !line.contains('\n'), "{line}");
+        assert_eq!(Ask::parse(line.as_bytes()).unwrap(), ask);
+    }
+    let least = Ask::parse(br#"{"schema":1,"request":"closes","limit":5}"#).unwrap();
+    assert_eq!(
+        least,
+        Ask::Closes(List { filter: Filter::default(), since_ns: None, limit: 5, follow: false })
+    );
+}
+
+#[test]
+fn what_is_no_question_is_said_so() {
+    let says = |line: &str, part: &str| {
+        let error = Ask::parse(line.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(part), "{part:?} is not in: {error}");
+    };
+    says("", "expected one line");
+    says("GET / HTTP/1.1", "expected one line");
+    says("[1]", "expected one line");
+    says(r#"{"request":"status"}"#, "asked in schema 0");
+    says(r#"{"schema":2,"request":"status"}"#, "asked in schema 2");
+    says(r#"{"schema":1,"request":"open"}"#, "unknown variant `open`");
+    // A condition that is not understood would show too much, if it were ignored.
+    says(r#"{"schema":1,"request":"closes","limit":5,"filter":{"colour":1}}"#, "unknown field `colour`");
+    says(r#"{"schema":1,"request":"closes","limit":5,"until":1}"#, "unknown field `until`");
+    says(r#"{"schema":1,"request":"closes","limit":5,"filter":{"local":"x"}}"#, "ADDR");
+}
