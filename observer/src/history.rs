@@ -195,13 +195,13 @@ impl History {
     pub fn note(&mut self, record: Record) {
         // By the time somebody asks, the cgroup may be gone.
         self.cgroups.get(record.cgroup);
-        let (shelf, limit) = match record.kind {
+        let (kept, limit) = match record.kind {
             Kind::Close => (&mut self.closes, self.limits.closes),
             Kind::WriteError => (&mut self.errors, self.limits.errors),
         };
-        shelf.push(record);
-        while shelf.records.len() > limit {
-            shelf.pop();
+        kept.push(record);
+        while kept.records.len() > limit {
+            kept.pop();
             self.pushed_out.count += 1;
         }
         while self.closes.bytes + self.errors.bytes > self.limits.bytes {
@@ -245,11 +245,11 @@ impl History {
     /// The newest `limit` of a kind that are wanted, oldest first, and whether there are more.
     pub fn newest(&mut self, kind: Kind, wanted: &Wanted, limit: usize) -> (Vec<Record>, bool) {
         let Self { closes, errors, cgroups, .. } = self;
-        let shelf = match kind {
+        let kept = match kind {
             Kind::Close => closes,
             Kind::WriteError => errors,
         };
-        let mut newest_first = shelf.records.iter().rev().filter(|record| record.is_wanted(wanted, cgroups));
+        let mut newest_first = kept.records.iter().rev().filter(|record| record.is_wanted(wanted, cgroups));
         let mut found: Vec<_> = newest_first.by_ref().take(limit).cloned().collect();
         let more = newest_first.next().is_some();
         // They are told in another order: some wait for their process to show itself.

@@ -128,7 +128,6 @@ pub mod packed {
     type Fields = (u32, u32, u32, Comm, u64, bool, bool, u8);
 
     /// For serde's `with`.
-    #[expect(clippy::ref_option, reason = "serde's signature")]
     pub fn serialize<S: Serializer>(task: &Option<Task>, serializer: S) -> Result<S::Ok, S::Error> {
         let fields = task.map(|task| -> Fields {
             let Task { pid, tid, uid, comm, cgroup, exiting, kthread, signal } = task;

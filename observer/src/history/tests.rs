@@ -51,7 +51,9 @@ fn record(report: &Report) -> Record {
 
 fn history(limits: Limits, reports: &[Report]) -> History {
     let mut history = History::new(limits, Cgroups::none());
-    reports.iter().for_each(|report| history.note(record(report)));
+    for report in reports {
+        history.note(record(report));
+    }
     history
 }
 
@@ -209,7 +211,7 @@ fn measure() {
             };
             verdict.id = format!("{:x}-0001", u64::from(number) << 20);
             verdict.ns = u64::from(number) * 1_000_000;
-            verdict.endpoints.remote = ([10, 1, (number >> 8) as u8, number as u8], 40_000).into();
+            verdict.endpoints.remote = (std::net::Ipv4Addr::from_bits((10 << 24) + number), 40_000).into();
             Report::Close(verdict)
         })
         .collect();

@@ -88,12 +88,12 @@ impl Flag {
     }
 }
 
-const fn sent(flag: Flag) -> Option<Packet> {
-    Some(Packet { flag, sent: true })
+const fn sent(flag: Flag) -> Packet {
+    Packet { flag, sent: true }
 }
 
-const fn came(flag: Flag) -> Option<Packet> {
-    Some(Packet { flag, sent: false })
+const fn came(flag: Flag) -> Packet {
+    Packet { flag, sent: false }
 }
 
 /// Tells a story.
@@ -124,7 +124,7 @@ fn side(told: &Told, side: Side) -> Vec<(u64, Row)> {
             Side::Local => (sent(Flag::Syn), "connect()"),
             Side::Remote => (came(Flag::Syn), "handshake complete"),
         };
-        rows.push((ns, Row { packet, ..text_row(side, text) }));
+        rows.push((ns, Row { packet: Some(packet), ..text_row(side, text) }));
     }
     rows.extend(verdict.steps.iter().map(|step| (step.ns, step_row(step, side, verdict))));
     rows.extend(errors.iter().map(|failure| (failure.ns, error_row(failure, side))));
@@ -155,10 +155,10 @@ fn step_row(step: &Step, side: Side, verdict: &Verdict) -> Row {
         }
         Act::ResetSent { reason } => {
             let text = reason.as_ref().map_or_else(String::new, |reason| format!("kernel's reason {reason}"));
-            Row { packet: sent(Flag::Rst), ..text_row(side, text) }
+            Row { packet: Some(sent(Flag::Rst)), ..text_row(side, text) }
         }
         Act::ResetReceived { state } => {
-            Row { packet: came(Flag::Rst), ..text_row(side, format!("in {state}")) }
+            Row { packet: Some(came(Flag::Rst)), ..text_row(side, format!("in {state}")) }
         }
         Act::Closed { call, unread } => {
             let queues = Queues { unread: *unread, ..Queues::default() };
@@ -176,11 +176,11 @@ fn step_row(step: &Step, side: Side, verdict: &Verdict) -> Row {
 const fn packet_of_move(old: State, new: State, peer_fin: bool, err: u32) -> Option<Packet> {
     use State::{Close, CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, SynRecv};
     match (old, new) {
-        (Established | SynRecv, FinWait1) | (CloseWait, LastAck) => sent(Flag::Fin),
-        (Established | SynRecv, CloseWait) | (FinWait1, Closing) => came(Flag::Fin),
-        (FinWait1, FinWait2) => came(Flag::Ack),
-        (FinWait2, Close) if peer_fin && err == 0 => came(Flag::Fin),
-        (LastAck | Closing, Close) if err == 0 => came(Flag::Ack),
+        (Established | SynRecv, FinWait1) | (CloseWait, LastAck) => Some(sent(Flag::Fin)),
+        (Established | SynRecv, CloseWait) | (FinWait1, Closing) => Some(came(Flag::Fin)),
+        (FinWait1, FinWait2) => Some(came(Flag::Ack)),
+        (FinWait2, Close) if peer_fin && err == 0 => Some(came(Flag::Fin)),
+        (LastAck | Closing, Close) if err == 0 => Some(came(Flag::Ack)),
         _ => None,
     }
 }

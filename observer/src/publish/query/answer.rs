@@ -24,7 +24,7 @@ pub(super) enum Answer {
     /// One object, and the end; None when there is no such thing.
     One(Option<String>),
     /// These; then the end, or those to come.
-    Many { kind: Kind, records: Vec<Record>, more: bool, follow: Option<Wanted> },
+    Many { kind: Kind, records: Vec<Record>, more: bool, follow: Option<Box<Wanted>> },
 }
 
 /// Looks it up. What is many is only found here, and written later, bit by bit.
@@ -49,7 +49,7 @@ fn many(state: &mut State, kind: Kind, list: List) -> Answer {
     let List { filter, since_ns, limit, follow } = list;
     let wanted = wanted(state.clock, filter, since_ns);
     let (records, more) = state.history.newest(kind, &wanted, limit);
-    Answer::Many { kind, records, more, follow: follow.then_some(wanted) }
+    Answer::Many { kind, records, more, follow: follow.then(|| Box::new(wanted)) }
 }
 
 fn wanted(clock: ClockOffset, filter: Filter, since_ns: Option<i64>) -> Wanted {
