@@ -7,3 +7,4 @@ mod cast;
 pub mod facts;
 pub mod load;
 pub mod plan;
+pub mod stats;

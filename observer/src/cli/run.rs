@@ -1,17 +1,16 @@
-//! `observer run`: the daemon, in the foreground. Scrapes are served on the thread that drains the kernel.
+//! `observer run`: the daemon, in the foreground.
 
-use std::{collections::HashMap, net::SocketAddr, process::ExitCode, time::Instant};
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::sync::oneshot;
 
 use super::{
     output::{Format, Output},
     session::{LOST_REASONS, RING_BYTES, Session, Watcher},
 };
 use crate::{
-    attach::plan::Mechanism,
+    attach::{plan::Mechanism, stats},
     event::Event,
     half_closed::{
         Unseen,
@@ -23,7 +22,7 @@ use crate::{
     pipeline::Pipeline,
     publish::{
         metrics::{Metrics, OwnerBy},
-        server,
+        server::{self, Health, Served, Server, Web},
     },
     report::Report,
     source::clock::ClockOffset,
@@ -38,6 +37,18 @@ pub(crate) struct RunArgs {
     /// Where metrics are served
     #[arg(long, env = "OBSERVER_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:9817")]
     listen: SocketAddr,
+    /// TLS and passwords for what is served: a web configuration as Prometheus' exporters share it
+    ///
+    /// Known are tls_server_config with cert_file, key_file, client_ca_file, client_auth_type, min_version and
+    /// max_version, basic_auth_users, and http_server_config with headers. The file, and what it names, may change
+    /// while the daemon runs.
+    #[arg(long, alias = "web.config.file", value_name = "FILE")]
+    web_config_file: Option<PathBuf>,
+    /// Let the kernel count the runs and the time of BPF programs (metrics observer_program_*)
+    ///
+    /// It then counts for every BPF program of this host, which adds some 20 to 100 ns to each of their runs.
+    #[arg(long)]
+    program_stats: bool,
     /// Also write each verdict to stdout
     #[arg(long)]
     verdicts: bool,
@@ -52,6 +63,7 @@ pub(crate) struct RunArgs {
 struct Daemon {
     metrics: Metrics,
     verdicts: Option<Output>,
+    health: Health,
     lookout: Lookout<(Gauges, Unseen)>,
     /// That looking fails was told, and it still does.
     blind: bool,
@@ -65,7 +77,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // First, so that a second observer ends before it burdens the kernel.
-    let listener = runtime.block_on(server::bind(args.listen))?;
+    let listener = server::bind(args.listen)?;
+    let web = args.web_config_file.as_deref().map_or_else(Web::open, Web::load)?;
     let address = listener.local_addr().context("asking for the port")?;
     let metrics = Metrics::new(args.owner, args.owner_limit, &LOST_REASONS).context("preparing metrics")?;
     let mut session = Session::start(RING_BYTES)?;
@@ -73,23 +86,30 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         metrics.hook(hook.entry.hook, hook.mechanism.map_or("none", Mechanism::word));
     }
     let verdicts = args.verdicts.then(|| Output::new(Format::Text, ClockOffset::now(), Cgroups::none()));
+    // Counted for as long as it is held.
+    let _stats = args.program_stats.then(stats::count).transpose()?;
     let registry = metrics.registry();
+    let health = Health::new();
     let lookout = Lookout::new(Instant::now());
-    let mut daemon =
-        Daemon { metrics, verdicts, lookout, blind: false, unseen_told: false, batches: 0, lost_told: 0 };
+    let mut daemon = Daemon {
+        metrics,
+        verdicts,
+        health: health.clone(),
+        lookout,
+        blind: false,
+        unseen_told: false,
+        batches: 0,
+        lost_told: 0,
+    };
     daemon.look(&session);
-    runtime.block_on(async {
-        let (stop, stopped) = oneshot::channel::<()>();
-        // Only its end says something.
-        let stopped = async { drop(stopped.await) };
-        let server = tokio::spawn(server::serve(listener, registry, stopped));
-        let (hooks, mechanism) = (session.hooks(), session.mechanism());
-        log::info!("ready: {hooks} hooks attached by {mechanism}; metrics at http://{address}/metrics");
-        let watched = session.watch(&mut daemon).await;
-        drop(stop);
-        server.await.context("serving metrics")?;
-        watched
-    })?;
+    let scheme = web.scheme();
+    let server =
+        Server::start(listener, Served { registry, health, web }).context("starting to serve metrics")?;
+    let (hooks, mechanism) = (session.hooks(), session.mechanism());
+    log::info!("ready: {hooks} hooks attached by {mechanism}; metrics at {scheme}://{address}/metrics");
+    let watched = runtime.block_on(session.watch(&mut daemon));
+    server.stop();
+    watched?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -161,6 +181,7 @@ impl Watcher for Daemon {
     }
 
     fn batch(&mut self, session: &Session) -> anyhow::Result<()> {
+        self.health.beat();
         self.metrics.tracked(session.pipeline.tracked());
         self.batches = (self.batches + 1) % SLOW_BATCHES;
         if self.batches == 0 {

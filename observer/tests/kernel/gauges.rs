@@ -1,17 +1,15 @@
 //! The daemon's gauges of half-closed connections, for a descriptor that somebody forgot to close.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 
 use crate::actor::{Act, Actor};
+use crate::daemon::Daemon;
 use crate::netns::{Netns, State};
 use crate::wait::{DEADLINE, eventually, let_pass};
-use crate::watch::observer;
 
 /// Process name of the one that forgets; no other test has it.
 const LEAKER: &str = "leaker";
@@ -36,15 +34,15 @@ fn run() -> Result<(), Failed> {
     leak(&actor, &netns);
     let_pass(AGE);
 
-    let daemon = Daemon::start()?;
-    daemon.await_leaks("1", DEADLINE);
+    let daemon = Daemon::start(&[])?;
+    await_leaks(&daemon, "1", DEADLINE);
     let oldest = daemon.value("observer_tcp_half_closed_oldest_seconds{side=\"remote\"}").expect("an age");
     let oldest: f64 = oldest.parse()?;
     // A tick less, since the kernel's times are whole ticks; more, where another test has an older one.
     assert!(oldest > AGE.as_secs_f64() / 2.0, "the oldest is only {oldest} s old");
 
     actor.kill(Signal::SIGKILL);
-    daemon.await_leaks("0", NEXT_LOOK);
+    await_leaks(&daemon, "0", NEXT_LOOK);
     Ok(())
 }
 
@@ -60,51 +58,9 @@ fn leak(actor: &Actor, netns: &Netns) {
     assert!(reached.is_some(), "the FIN does not arrive");
 }
 
-struct Daemon {
-    process: Child,
-    address: SocketAddr,
-    /// Kept open: it may have more to say.
-    _messages: BufReader<ChildStderr>,
-}
-
-impl Daemon {
-    /// Starts it and waits until it says where its metrics are.
-    fn start() -> io::Result<Self> {
-        let mut command = Command::new(observer());
-        command.args(["run", "--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn()?;
-        let mut messages = BufReader::new(process.stderr.take().expect("a pipe was asked for"));
-        // It ends, and its messages with it, when it cannot get ready.
-        let address = messages.by_ref().lines().map_while(Result::ok).find_map(|line| {
-            let (_, url) = line.split_once("http://")?;
-            url.strip_suffix("/metrics")?.parse().ok()
-        });
-        let address = address.ok_or_else(|| io::Error::other("the daemon does not get ready"))?;
-        Ok(Self { process, address, _messages: messages })
-    }
-
-    #[track_caller]
-    fn await_leaks(&self, number: &str, deadline: Duration) {
-        let series = format!("observer_tcp_half_closed_connections{{owner=\"{LEAKER}\",side=\"remote\"}}");
-        let reached = eventually(deadline, || (self.value(&series)? == number).then_some(()));
-        assert!(reached.is_some(), "{LEAKER} has {:?} and not {number}", self.value(&series));
-    }
-
-    /// The value of a series; None while there is none.
-    fn value(&self, series: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(self.address).expect("connecting to the daemon");
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: observer\r\n\r\n").expect("asking for metrics");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("reading metrics");
-        answer.lines().find_map(|line| Some(line.strip_prefix(series)?.trim().to_owned()))
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // Fails only when it has ended already.
-        if self.process.kill().is_ok() {
-            self.process.wait().ok();
-        }
-    }
+#[track_caller]
+fn await_leaks(daemon: &Daemon, number: &str, deadline: Duration) {
+    let series = format!("observer_tcp_half_closed_connections{{owner=\"{LEAKER}\",side=\"remote\"}}");
+    let reached = eventually(deadline, || (daemon.value(&series)? == number).then_some(()));
+    assert!(reached.is_some(), "{LEAKER} has {:?} and not {number}", daemon.value(&series));
 }

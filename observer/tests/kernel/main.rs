@@ -29,17 +29,21 @@ use crate::row::Row;
 
 mod actor;
 mod counters;
+mod daemon;
 mod destroy;
 mod end;
 mod gauges;
 mod lab;
 mod netns;
+mod prometheus;
 mod random;
 mod raw;
 mod real;
 mod report;
 mod row;
 mod rows;
+#[path = "../support/prometheus.rs"]
+mod server;
 mod wait;
 mod watch;
 mod who;
@@ -117,7 +121,7 @@ fn main() -> ExitCode {
     let rows = ROWS.iter().flat_map(Row::trials);
     let trials = rows
         .chain(who::ROWS.iter().chain(real::ROWS).map(Row::ipv4_trial))
-        .chain([random::trial().with_ignored_flag(true), gauges::trial()])
+        .chain([random::trial().with_ignored_flag(true), gauges::trial(), prometheus::trial()])
         .collect();
     row::note_panics();
     libtest_mimic::run(&arguments, trials).exit_code()
