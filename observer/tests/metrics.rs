@@ -84,7 +84,9 @@ async fn ten_thousand_series_are_written_at_once() {
     let counters = IntCounterVec::new(Opts::new("a_total", "Many."), &["owner", "cause", "outcome"]).unwrap();
     registry.register(Box::new(counters.clone())).unwrap();
     for n in 0..10_000 {
-        counters.with_label_values(&[&format!("process-{n}"), "write_after_peer_fin", "reset_received"]).inc();
+        counters
+            .with_label_values(&[&format!("process-{n}"), "write_after_peer_fin", "reset_received"])
+            .inc();
     }
     let (address, _server) = serve(registry);
     let begin = Instant::now();

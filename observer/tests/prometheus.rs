@@ -1,7 +1,12 @@
 //! What Prometheus and its promtool, as Debian has them, say of the files in config/prometheus and of a scrape. Needs
 //! no root; tests/kernel/prometheus.rs goes on where a kernel has to be watched.
 
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise"
+)]
 
 #[path = "support/prometheus.rs"]
 mod server;
@@ -115,10 +120,10 @@ fn prometheus_reads_it_over_tls_with_a_password() {
          \x20 static_configs: [{{targets: [\"{address}\"]}}]\n",
         certificate.display()
     ));
-    prometheus.await_value("up", |up| up == 1.0);
-    prometheus.await_value("sum(observer_tcp_closes_total)", |closes| closes == 0.0);
+    prometheus.await_value("up", |up| up > 0.5);
+    prometheus.await_value("sum(observer_tcp_closes_total)", |closes| closes < 0.5);
     // Only OpenMetrics has units, and writes the bound of a bucket in this way.
-    prometheus.await_value("sum(observer_tcp_half_closed_seconds_bucket{le=\"1.0\"})", |count| count == 0.0);
+    prometheus.await_value("sum(observer_tcp_half_closed_seconds_bucket{le=\"1.0\"})", |count| count < 0.5);
     let metadata = prometheus.api("/api/v1/targets/metadata?metric=observer_tcp_half_closed_seconds");
     assert_eq!(metadata.pointer("/data/0/unit"), Some(&"seconds".into()), "{metadata}");
     drop(prometheus);

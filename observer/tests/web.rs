@@ -1,6 +1,6 @@
 //! TLS, passwords and headers of what is served, asked for by a real curl.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::{
     fs,
@@ -15,7 +15,9 @@ use observer::publish::{
     metrics::{Metrics, OwnerBy},
     server::{Health, Served, Server, Web, WebError, bind},
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+};
 
 /// A folder with certificates, that goes with the test.
 struct Folder {
@@ -140,9 +142,8 @@ fn tls_by_the_certificate_of_the_file() {
 #[test]
 fn the_oldest_version_may_be_raised() {
     let folder = Folder::new();
-    let serving = folder.serve(
-        "tls_server_config: {cert_file: server.pem, key_file: server.key, min_version: TLS13}\n",
-    );
+    let serving = folder
+        .serve("tls_server_config: {cert_file: server.pem, key_file: server.key, min_version: TLS13}\n");
     assert_eq!(serving.curl(&["--tls-max", "1.2"]).status, 0);
     assert_eq!(serving.curl(&[]).status, 200);
 }
@@ -222,8 +223,9 @@ fn a_password_is_compared_once_and_a_wrong_one_holds_up_nobody() {
 #[test]
 fn headers_are_added_to_every_answer() {
     let folder = Folder::new();
-    let serving =
-        folder.serve("http_server_config: {headers: {X-Frame-Options: deny, Strict-Transport-Security: max-age=1}}\n");
+    let serving = folder.serve(
+        "http_server_config: {headers: {X-Frame-Options: deny, Strict-Transport-Security: max-age=1}}\n",
+    );
     let got = serving.plain_curl(&[]);
     assert!(got.text.contains("x-frame-options: deny\r\n"), "{got:?}");
     assert!(got.text.contains("strict-transport-security: max-age=1\r\n"), "{got:?}");
@@ -255,8 +257,7 @@ fn what_changes_is_followed_and_what_breaks_is_not() {
 fn silent_tls_clients_lose_their_places() {
     let folder = Folder::new();
     let serving = folder.serve(TLS);
-    let silent: Vec<_> =
-        (0..40).map(|_| std::net::TcpStream::connect(serving.address).expect("connecting")).collect();
+    let silent: Vec<_> = (0..40).map(|_| std::net::TcpStream::connect(serving.address).unwrap()).collect();
     let begin = Instant::now();
     assert_eq!(serving.curl(&[]).status, 200);
     assert!(begin.elapsed() > Duration::from_secs(3), "the number of clients is not bounded");
@@ -272,9 +273,15 @@ fn mistakes_are_told_at_the_start() {
         ("basic_auth_users: {alice: secret}\n", "htpasswd -nBC 10 alice"),
         ("basic_auth: {}\n", "unknown field `basic_auth`"),
         ("tls_server_config: {cert_file: missing.pem, key_file: server.key}\n", "missing.pem"),
-        ("tls_server_config: {cert_file: empty.pem, key_file: server.key}\n", "empty.pem holds no certificate"),
+        (
+            "tls_server_config: {cert_file: empty.pem, key_file: server.key}\n",
+            "empty.pem holds no certificate",
+        ),
         ("tls_server_config: {cert_file: server.pem, key_file: server.pem}\n", "server.pem"),
-        ("tls_server_config: {cert_file: server.pem, key_file: other.key}\n", "cannot use the certificate in"),
+        (
+            "tls_server_config: {cert_file: server.pem, key_file: other.key}\n",
+            "cannot use the certificate in",
+        ),
         (
             "tls_server_config: {cert_file: server.pem, key_file: server.key, client_ca_file: ca.pem}\n",
             "client_auth_type",
@@ -294,6 +301,8 @@ fn mistakes_are_told_at_the_start() {
         let error = folder.refused(config);
         assert!(error.contains(told), "{config}: {error}");
     }
-    let Err(error) = Web::load(&folder.path.join("missing.yml")) else { panic!("a missing file is accepted") };
+    let Err(error) = Web::load(&folder.path.join("missing.yml")) else {
+        panic!("a missing file is accepted")
+    };
     assert!(chain(error).contains("missing.yml"));
 }

@@ -7,7 +7,9 @@ use thiserror::Error;
 
 /// Why it does not count.
 #[derive(Debug, Error)]
-#[error("the kernel does not count the time of BPF programs (it needs CAP_SYS_ADMIN); leave out --program-stats")]
+#[error(
+    "the kernel does not count the time of BPF programs (it needs CAP_SYS_ADMIN); leave out --program-stats"
+)]
 pub struct StatsError(#[source] SyscallError);
 
 /// Counts for as long as the descriptor is open, whatever `kernel.bpf_stats_enabled` says. For every program of this

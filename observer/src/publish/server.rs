@@ -31,11 +31,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use self::web::Protection;
 pub use self::{
     health::Health,
     web::{Web, WebError},
 };
-use self::web::Protection;
 
 /// Clients at a time; more wait to be accepted.
 const CONNECTIONS: usize = 32;

@@ -38,7 +38,7 @@ fn run() -> Result<(), Failed> {
         config().join("prometheus/alerts.yml").display(),
         daemon.address
     ));
-    prometheus.await_value("up", |up| up == 1.0);
+    prometheus.await_value("up", |up| up > 0.5);
 
     traffic(&lab, &prometheus);
     let lines = lab.all_lines(CLOSES);
@@ -88,7 +88,7 @@ fn traffic(lab: &Lab, prometheus: &Prometheus) {
     us.close();
     forgotten.await_peer_fin();
     let gauge = "sum(observer_tcp_half_closed_connections{side=\"remote\",owner=\"prom-server\"})";
-    prometheus.await_value(gauge, |connections| connections == 1.0);
+    prometheus.await_value(gauge, |connections| (0.5..1.5).contains(&connections));
     forgotten.close();
 }
 
@@ -101,7 +101,8 @@ fn totals(prometheus: &Prometheus, lines: &[Value]) {
         closes().filter(move |line| line.pointer("/reset/direction").is_some_and(|it| it == direction))
     };
     let fields = |line: &Value, pointers: &[&str]| -> Vec<String> {
-        let text = |pointer: &&str| line.pointer(pointer).and_then(Value::as_str).unwrap_or("none").to_owned();
+        let text =
+            |pointer: &&str| line.pointer(pointer).and_then(Value::as_str).unwrap_or("none").to_owned();
         pointers.iter().map(text).collect()
     };
     let sums = |entries: &mut dyn Iterator<Item = (Vec<String>, f64)>| {
@@ -133,11 +134,7 @@ fn totals(prometheus: &Prometheus, lines: &[Value]) {
         ),
         ("resets_sent_total", &["cause", "owner"], count(&mut resets("sent"), &["/cause", comm])),
         ("resets_received_total", &["cause", "owner"], count(&mut resets("received"), &["/cause", comm])),
-        (
-            "write_errors_total",
-            &["errno", "cause", "owner"],
-            count(&mut errors, &["/errno", "/cause", comm]),
-        ),
+        ("write_errors_total", &["errno", "cause", "owner"], count(&mut errors, &["/errno", "/cause", comm])),
         ("writes_after_peer_fin_total", &["owner"], count(&mut after_fin, &[comm])),
         ("lost_bytes_total", &["queue", "owner"], sums(&mut lost)),
     ] {
@@ -159,12 +156,9 @@ fn dashboard(prometheus: &Prometheus, scrape: &str) {
     for (expr, legend) in &queries {
         let mut expr = expr.clone();
         // The longest first: $__rate_interval begins like $__range.
-        for (variable, value) in [
-            ("$__rate_interval", "30s"),
-            ("$__range", "5m"),
-            ("$instance", ".*"),
-            ("$owner", ".*"),
-        ] {
+        for (variable, value) in
+            [("$__rate_interval", "30s"), ("$__range", "5m"), ("$instance", ".*"), ("$owner", ".*")]
+        {
             expr = expr.replace(variable, value);
         }
         assert!(!expr.contains('$'), "a variable is left in {expr}");

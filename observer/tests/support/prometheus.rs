@@ -63,7 +63,8 @@ impl Prometheus {
     pub(crate) fn start(config: &str) -> Self {
         // Another may take the port between the asking and the taking.
         let started = (0..3).find_map(|_| Self::try_start(config));
-        started.unwrap_or_else(|| panic!("prometheus (Debian package prometheus) does not start with\n{config}"))
+        started
+            .unwrap_or_else(|| panic!("prometheus (Debian package prometheus) does not start with\n{config}"))
     }
 
     fn try_start(config: &str) -> Option<Self> {
@@ -159,5 +160,5 @@ fn sample(result: &Value) -> Sample {
 
 /// Every byte of it as a URL has it.
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"))
 }

@@ -3,7 +3,7 @@
 //! It differs from the text format in what it is strict about: a counter's family has no `_total`, its sample has; a
 //! unit is named; label values that are numbers are written one way; and an end mark tells a whole answer from a part.
 
-use std::fmt::{self, Write};
+use std::fmt::{self, Write as _};
 
 use prometheus::proto::{Histogram, LabelPair, MetricFamily, MetricType};
 

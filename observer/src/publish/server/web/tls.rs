@@ -7,7 +7,7 @@ use tokio_rustls::{
     rustls::{
         RootCertStore, ServerConfig, SupportedProtocolVersion,
         crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
         server::WebPkiClientVerifier,
         version::{TLS12, TLS13},
     },
@@ -34,9 +34,7 @@ pub(super) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, WebError> {
         (wanted, Some(file)) => {
             let mut roots = RootCertStore::empty();
             for certificate in certificates(file)? {
-                roots
-                    .add(certificate)
-                    .map_err(|source| WebError::Unusable { path: file.clone(), source })?;
+                roots.add(certificate).map_err(|source| WebError::Unusable { path: file.clone(), source })?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             let verifier = match wanted {

@@ -43,7 +43,10 @@ impl Users {
     }
 
     /// Whether this Authorization header lets in. Without users, everybody is.
-    pub(in crate::publish::server) async fn admit(self: Arc<Self>, authorization: Option<&HeaderValue>) -> bool {
+    pub(in crate::publish::server) async fn admit(
+        self: Arc<Self>,
+        authorization: Option<&HeaderValue>,
+    ) -> bool {
         if self.hashes.is_empty() {
             return true;
         }
