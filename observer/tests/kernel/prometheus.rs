@@ -47,6 +47,8 @@ fn run() -> Result<(), Failed> {
     prometheus.await_value("timestamp(observer_build_info)", |scraped| scraped > now + 2.0);
 
     totals(&prometheus, &lines);
+    // Since it is asked to count them.
+    prometheus.await_value("sum(observer_program_runs_total)", |runs| runs > 0.0);
     dashboard(&prometheus, &daemon.scrape());
     alerts(&prometheus);
     Ok(())
