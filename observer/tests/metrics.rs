@@ -129,6 +129,21 @@ async fn only_reading_is_served() {
 }
 
 #[tokio::test]
+async fn a_request_has_a_bounded_head() {
+    let (address, _server) = start();
+    let many = "X-One: 1\r\n".repeat(200);
+    let answer = ask(address, &format!("GET /metrics HTTP/1.1\r\nHost: observer\r\n{many}\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    // What is too long is not read to its end, so the answer may be lost to a reset.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let long = "x".repeat(1 << 20);
+    stream.write_all(format!("GET /metrics HTTP/1.1\r\nX-Long: {long}").as_bytes()).await.ok();
+    let mut answer = Vec::new();
+    timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an end in time").ok();
+    assert!(!answer.starts_with(b"HTTP/1.1 200"), "a megabyte is read");
+}
+
+#[tokio::test]
 async fn half_a_request_holds_up_nobody_else() {
     let (address, _server) = start();
     let mut slow = TcpStream::connect(address).await.unwrap();
