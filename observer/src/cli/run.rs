@@ -46,7 +46,7 @@ pub(crate) struct RunArgs {
     web_config_file: Option<PathBuf>,
     /// Let the kernel count the runs and the time of BPF programs (metrics observer_program_*)
     ///
-    /// It then counts for every BPF program of this host, which adds some 20 to 100 ns to each of their runs.
+    /// It then counts for every BPF program of this host, which makes each of their runs a little longer.
     #[arg(long)]
     program_stats: bool,
     /// Also write each verdict to stdout
