@@ -100,6 +100,11 @@ fn sample(
 }
 
 fn escape(out: &mut String, text: &str) -> fmt::Result {
+    // As good as all, and most of what is written.
+    if !text.contains(['\\', '"', '\n']) {
+        out.push_str(text);
+        return Ok(());
+    }
     for character in text.chars() {
         match character {
             '\\' => out.push_str("\\\\"),
