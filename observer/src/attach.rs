@@ -7,6 +7,7 @@ mod cast;
 pub mod facts;
 pub mod load;
 pub mod plan;
+pub mod stats;
 
 use aya::programs::ProgramError;
 use thiserror::Error;

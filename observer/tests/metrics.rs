@@ -9,26 +9,28 @@ use std::{
 
 use observer::publish::{
     metrics::{Metrics, OwnerBy},
-    server::{self, BindError},
+    server::{self, BindError, Health, Served, Server, Web},
 };
+use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::oneshot,
-    task::JoinHandle,
     time::timeout,
 };
 
 /// Longer than any answer takes, shorter than the server's own limits.
 const SOON: Duration = Duration::from_secs(2);
 
-async fn start() -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+fn start() -> (SocketAddr, Server) {
     let metrics = Metrics::new(OwnerBy::Comm, 100, &["ring_full"]).unwrap();
-    let listener = server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    serve(metrics.registry())
+}
+
+fn serve(registry: Registry) -> (SocketAddr, Server) {
+    let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = server::serve(listener, metrics.registry(), async { drop(stopped.await) });
-    (address, stop, tokio::spawn(serving))
+    let served = Served { registry, health: Health::new(), web: Web::open().unwrap() };
+    (address, Server::start(listener, served).unwrap())
 }
 
 async fn ask(address: SocketAddr, request: &str) -> String {
@@ -48,7 +50,7 @@ async fn get(address: SocketAddr, path: &str) -> String {
 
 #[tokio::test]
 async fn metrics_come_in_the_text_format() {
-    let (address, _stop, _server) = start().await;
+    let (address, _server) = start();
     let answer = get(address, "/metrics").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -58,8 +60,47 @@ async fn metrics_come_in_the_text_format() {
 }
 
 #[tokio::test]
+async fn metrics_come_as_open_metrics_to_who_prefers_them() {
+    let (address, _server) = start();
+    let accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: observer\r\nAccept: {accept}\r\n\r\n");
+    let answer = ask(address, &request).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
+    assert!(body.contains("# TYPE observer_tcp_closes counter\n"), "{body}");
+    assert!(body.ends_with("\n# EOF\n"), "{body}");
+    // The same series in both formats.
+    let text = get(address, "/metrics").await;
+    let series = |text: &str| {
+        let lines = text.lines().filter(|line| line.starts_with("observer_"));
+        lines.filter(|line| !line.contains("_bucket{")).count()
+    };
+    assert_eq!(series(body), series(&text));
+}
+
+#[tokio::test]
+async fn ten_thousand_series_are_written_at_once() {
+    let registry = Registry::new();
+    let counters = IntCounterVec::new(Opts::new("a_total", "Many."), &["owner", "cause", "outcome"]).unwrap();
+    registry.register(Box::new(counters.clone())).unwrap();
+    for n in 0..10_000 {
+        counters
+            .with_label_values(&[&format!("process-{n}"), "write_after_peer_fin", "reset_received"])
+            .inc();
+    }
+    let (address, _server) = serve(registry);
+    let begin = Instant::now();
+    let answer = get(address, "/metrics").await;
+    let took = begin.elapsed();
+    assert_eq!(answer.matches("\na_total{").count(), 10_000);
+    // A build with checks takes ten times as long, and the machine may be busy.
+    let limit = Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 50 });
+    assert!(took < limit, "it took {took:?}");
+}
+
+#[tokio::test]
 async fn the_other_pages_say_where_to_go() {
-    let (address, _stop, _server) = start().await;
+    let (address, _server) = start();
     let landing = get(address, "/").await;
     assert!(landing.starts_with("HTTP/1.1 200 OK\r\n"), "{landing}");
     assert!(
@@ -77,7 +118,7 @@ async fn the_other_pages_say_where_to_go() {
 
 #[tokio::test]
 async fn only_reading_is_served() {
-    let (address, _stop, _server) = start().await;
+    let (address, _server) = start();
     let answer = ask(address, "POST /metrics HTTP/1.1\r\nHost: observer\r\nContent-Length: 0\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
     assert!(answer.contains("allow: GET, HEAD\r\n"), "{answer}");
@@ -88,8 +129,23 @@ async fn only_reading_is_served() {
 }
 
 #[tokio::test]
+async fn a_request_has_a_bounded_head() {
+    let (address, _server) = start();
+    let many = "X-One: 1\r\n".repeat(200);
+    let answer = ask(address, &format!("GET /metrics HTTP/1.1\r\nHost: observer\r\n{many}\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    // What is too long is not read to its end, so the answer may be lost to a reset.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let long = "x".repeat(1 << 20);
+    stream.write_all(format!("GET /metrics HTTP/1.1\r\nX-Long: {long}").as_bytes()).await.ok();
+    let mut answer = Vec::new();
+    timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an end in time").ok();
+    assert!(!answer.starts_with(b"HTTP/1.1 200"), "a megabyte is read");
+}
+
+#[tokio::test]
 async fn half_a_request_holds_up_nobody_else() {
-    let (address, _stop, _server) = start().await;
+    let (address, _server) = start();
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nHo").await.unwrap();
     for _ in 0..3 {
@@ -99,7 +155,7 @@ async fn half_a_request_holds_up_nobody_else() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_holds_up_nobody_else() {
-    let (address, _stop, _server) = start().await;
+    let (address, _server) = start();
     let mut deaf = Vec::new();
     for _ in 0..8 {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -111,7 +167,7 @@ async fn a_client_that_does_not_read_holds_up_nobody_else() {
 
 #[tokio::test]
 async fn silent_clients_lose_their_places() {
-    let (address, _stop, _server) = start().await;
+    let (address, _server) = start();
     // More than are let in at a time: the last ones wait in the backlog, and so does the scrape behind them.
     let mut silent = Vec::new();
     for _ in 0..40 {
@@ -132,18 +188,19 @@ async fn silent_clients_lose_their_places() {
 
 #[tokio::test]
 async fn stopping_frees_the_port_at_once() {
-    let (address, stop, server) = start().await;
+    let (address, server) = start();
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"GET /me").await.unwrap();
-    drop(stop);
-    timeout(SOON, server).await.expect("it stops although a client is slow").unwrap();
-    server::bind(address).await.unwrap();
+    let begin = Instant::now();
+    server.stop();
+    assert!(begin.elapsed() < SOON, "a slow client keeps it from stopping");
+    server::bind(address).unwrap();
 }
 
 #[tokio::test]
 async fn a_taken_port_is_told_with_what_to_do() {
-    let (address, _stop, _server) = start().await;
-    let error = server::bind(address).await.unwrap_err();
+    let (address, _server) = start();
+    let error = server::bind(address).unwrap_err();
     assert!(matches!(error, BindError::Taken { .. }), "{error}");
     let port = address.port();
     assert_eq!(
@@ -153,6 +210,6 @@ async fn a_taken_port_is_told_with_what_to_do() {
              `ss -ltnp 'sport = :{port}'` tells by whom, --listen ADDR:PORT chooses another"
         )
     );
-    let error = server::bind("192.0.2.1:9817".parse().unwrap()).await.unwrap_err();
+    let error = server::bind("192.0.2.1:9817".parse().unwrap()).unwrap_err();
     assert!(matches!(error, BindError::NotOurs { .. }), "{error}");
 }

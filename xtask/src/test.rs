@@ -10,12 +10,12 @@ const KERNEL: [&str; 7] = ["test", "--locked", "-p", "observer", "--test", "kern
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     setup::run()?;
+    setup::servers::provide()?;
 
     eprintln!("test: the workspace, without a kernel");
     exec::run(exec::in_root("cargo", WORKSPACE).args(args))?;
 
     eprintln!("test: against the running kernel");
-    setup::servers::provide()?;
     let mut kernel = exec::in_root("cargo", KERNEL);
     if !exec::is_root() {
         // Only the test program runs as root: what cargo writes stays the user's.

@@ -1,15 +1,13 @@
-//! `observer run`: the daemon, in the foreground. Scrapes are served on the thread that drains the kernel; queries
-//! are not.
+//! `observer run`: the daemon, in the foreground. Scrapes and queries are served on threads of their own.
 
 mod manager;
 mod rights;
 mod settings;
 
-use std::{collections::HashMap, process::ExitCode, time::Instant};
+use std::{collections::HashMap, path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use tokio::sync::oneshot;
 
 use self::{
     manager::Watchdog,
@@ -21,7 +19,7 @@ use super::{
     session::{LOST_REASONS, Session, Watcher, require_root},
 };
 use crate::{
-    attach::plan::Mechanism,
+    attach::{plan::Mechanism, stats},
     event::Event,
     half_closed::{
         Unseen,
@@ -35,7 +33,7 @@ use crate::{
         event_log::EventLog,
         metrics::Metrics,
         query::{Feeder, serve_in_thread},
-        server,
+        server::{self, Health, Served, Server, Web},
     },
     report::Report,
     source::clock::{ClockOffset, monotonic_ns},
@@ -49,6 +47,18 @@ const SLOW_BATCHES: u32 = 20;
 pub(crate) struct RunArgs {
     #[command(flatten)]
     settings: SettingArgs,
+    /// TLS and passwords for what is served: a web configuration as Prometheus' exporters share it
+    ///
+    /// Known are tls_server_config with cert_file, key_file, client_ca_file, client_auth_type, min_version and
+    /// max_version, basic_auth_users, and http_server_config with headers. The file, and what it names, may change
+    /// while the daemon runs.
+    #[arg(long, alias = "web.config.file", value_name = "FILE")]
+    web_config_file: Option<PathBuf>,
+    /// Let the kernel count the runs and the time of BPF programs (metrics observer_program_*)
+    ///
+    /// It then counts for every BPF program of this host, which makes each of their runs a little longer.
+    #[arg(long)]
+    program_stats: bool,
     /// Also write each verdict to stdout
     #[arg(long)]
     verdicts: bool,
@@ -65,6 +75,7 @@ struct Daemon {
     verdicts: Option<Output>,
     event_log: EventLog,
     clock: ClockOffset,
+    health: Health,
     lookout: Lookout<(Gauges, Unseen)>,
     /// That looking fails was told, and it still does.
     blind: bool,
@@ -81,13 +92,16 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     require_root()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // First, so that a second observer ends before it burdens the kernel.
-    let listener = runtime.block_on(server::bind(config.listen.address))?;
+    let listener = server::bind(config.listen.address)?;
+    let web = args.web_config_file.as_deref().map_or_else(Web::open, Web::load)?;
     let address = listener.local_addr().context("asking for the port")?;
     // Likewise.
     let socket = args.query.bind(&runtime)?;
     let metrics =
         Metrics::new(config.owner.by, config.owner.limit, &LOST_REASONS).context("preparing metrics")?;
     let mut session = Session::start(&config.kernel)?;
+    // Counted for as long as it is held.
+    let _stats = args.program_stats.then(stats::count).transpose()?;
     rights::drop(&session.attached)?;
     for hook in &session.plan.hooks {
         metrics.hook(hook.hook.name, hook.mechanism.map_or("none", Mechanism::word));
@@ -104,6 +118,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     };
     let queried_at = socket.path().display().to_string();
     let (queries, answering) = serve_in_thread(socket, args.query.limits())?;
+    let health = Health::new();
     let mut daemon = Daemon {
         settings,
         watchdog: Watchdog::new(),
@@ -113,6 +128,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         verdicts,
         event_log,
         clock: ClockOffset::now(),
+        health: health.clone(),
         lookout: Lookout::new(Instant::now()),
         blind: false,
         unseen_told: false,
@@ -120,23 +136,18 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         lost_told: 0,
     };
     daemon.look(&session);
-    let watched = runtime.block_on(async {
-        let (stop, stopped) = oneshot::channel::<()>();
-        // Only its end says something.
-        let stopped = async { drop(stopped.await) };
-        let server = tokio::spawn(server::serve(listener, registry, stopped));
-        let (hooks, mechanism) = (session.hooks(), session.mechanism());
-        log::info!("queries are answered at {queried_at}");
-        let ready = format!("{hooks} hooks attached by {mechanism}; metrics at http://{address}/metrics");
-        log::info!("ready: {ready}");
-        manager::ready(&ready);
-        let watched = session.watch(&mut daemon).await;
-        manager::stopping();
-        drop(stop);
-        server.await.context("serving metrics")?;
-        daemon.event_log.finish();
-        watched
-    });
+    let scheme = web.scheme();
+    let server =
+        Server::start(listener, Served { registry, health, web }).context("starting to serve metrics")?;
+    let (hooks, mechanism) = (session.hooks(), session.mechanism());
+    log::info!("queries are answered at {queried_at}");
+    let ready = format!("{hooks} hooks attached by {mechanism}; metrics at {scheme}://{address}/metrics");
+    log::info!("ready: {ready}");
+    manager::ready(&ready);
+    let watched = runtime.block_on(session.watch(&mut daemon));
+    manager::stopping();
+    server.stop();
+    daemon.event_log.finish();
     // Its thread ends, and takes the socket's file away, when nothing more can come.
     drop(daemon);
     if answering.join().is_err() {
@@ -217,6 +228,7 @@ impl Watcher for Daemon {
     }
 
     fn batch(&mut self, session: &Session) -> anyhow::Result<()> {
+        self.health.beat();
         self.watchdog.feed();
         self.metrics.tracked(session.pipeline.tracked());
         self.queries.flush();

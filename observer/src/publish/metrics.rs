@@ -11,6 +11,8 @@ mod own;
 mod owner;
 mod process;
 
+use std::collections::HashSet;
+
 use prometheus::{IntGauge, Registry};
 
 pub use self::owner::OwnerBy;
@@ -27,6 +29,8 @@ pub struct Metrics {
     connections: Connections,
     half_closed: HalfClosed,
     own: Own,
+    /// Owners that have their zeros.
+    begun: HashSet<Box<str>>,
 }
 
 impl Metrics {
@@ -42,7 +46,7 @@ impl Metrics {
         let half_closed = HalfClosed::new(&registry)?;
         let own = Own::new(&registry, lost_reasons)?;
         registry.register(Box::new(Process::new()?))?;
-        Ok(Self { registry, owners, connections, half_closed, own })
+        Ok(Self { registry, owners, connections, half_closed, own, begun: HashSet::new() })
     }
 
     /// Names owners anew from now on; what was counted stays under its old name.
@@ -64,6 +68,10 @@ impl Metrics {
     /// Counts a report.
     pub fn report(&mut self, report: &Report) {
         let owner = self.owners.label(report.process());
+        if !self.begun.contains(owner) {
+            self.begun.insert(owner.into());
+            self.connections.owner(owner);
+        }
         match report {
             Report::Close(verdict) => self.connections.close(verdict, owner),
             Report::WriteError(failure) => self.connections.write_error(failure, owner),

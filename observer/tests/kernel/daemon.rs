@@ -27,7 +27,7 @@ fn socket() -> PathBuf {
 
 pub(crate) struct Daemon {
     process: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     messages: Receiver<String>,
 }
 
@@ -83,11 +83,16 @@ impl Daemon {
 
     /// The value of a series, or the first of those that begin so; None while there is none.
     pub(crate) fn value(&self, series: &str) -> Option<String> {
+        self.scrape().lines().find_map(|line| Some(line.strip_prefix(series)?.trim().to_owned()))
+    }
+
+    /// All metrics as text.
+    pub(crate) fn scrape(&self) -> String {
         let mut stream = TcpStream::connect(self.address).expect("connecting to the daemon");
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: observer\r\n\r\n").expect("asking for metrics");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("reading metrics");
-        answer.lines().find_map(|line| Some(line.strip_prefix(series)?.trim().to_owned()))
+        answer.split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.to_owned())
     }
 }
 

@@ -40,9 +40,14 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn new(family: Family) -> Self {
+        Self::with_actors(family, "cli", "srv")
+    }
+
+    /// With these names of the client's and the server's process.
+    pub(crate) fn with_actors(family: Family, cli: &'static str, srv: &'static str) -> Self {
         let netns = Netns::new().expect("making a network namespace");
-        let cli = Actor::start("cli", &netns).expect("starting the client");
-        let srv = Actor::start("srv", &netns).expect("starting the server");
+        let cli = Actor::start(cli, &netns).expect("starting the client");
+        let srv = Actor::start(srv, &netns).expect("starting the server");
         let alone = std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1");
         let watch = (!alone).then(|| Watch::start(netns.inode()).expect("starting the observer"));
         let before = Counters::read(&netns);
@@ -229,6 +234,15 @@ impl Lab {
         let report = self.line("linger_expired", end);
         report.shows(&json!({"process": {"pid": end.actor.pid(), "comm": end.actor.name(), "uid": 0}}));
         report
+    }
+
+    /// Waits for so many closes, ends the observer, and gives every line that nobody has taken.
+    #[track_caller]
+    pub(crate) fn all_lines(&self, closes: usize) -> Vec<Value> {
+        let watch = self.watch.borrow();
+        let watch = watch.as_ref().expect("an observer");
+        watch.await_closes(closes, DEADLINE);
+        watch.finish()
     }
 
     #[track_caller]

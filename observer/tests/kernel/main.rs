@@ -35,6 +35,7 @@ mod event_log;
 mod gauges;
 mod lab;
 mod netns;
+mod prometheus;
 mod queries;
 mod random;
 mod raw;
@@ -42,6 +43,8 @@ mod real;
 mod report;
 mod row;
 mod rows;
+#[path = "../support/prometheus.rs"]
+mod server;
 mod service;
 mod shared;
 mod wait;
@@ -122,7 +125,7 @@ fn main() -> ExitCode {
     let rows = ROWS.iter().flat_map(Row::trials);
     let trials = rows
         .chain(who::ROWS.iter().chain(real::ROWS).map(Row::ipv4_trial))
-        .chain([random::trial(), gauges::trial(), event_log::trial(), queries::trial()])
+        .chain([random::trial(), gauges::trial(), event_log::trial(), queries::trial(), prometheus::trial()])
         .chain(service::trials())
         .collect();
     row::note_panics();

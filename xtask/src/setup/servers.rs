@@ -1,4 +1,4 @@
-//! The servers and clients that the kernel tests watch, as Debian has them. In: what is installed. Out: all of them,
+//! The servers and clients of the tests, as Debian has them. In: what is installed. Out: all of them,
 //! installed but not started.
 
 use std::path::Path;
@@ -8,11 +8,13 @@ use anyhow::Result;
 use super::debian;
 
 /// Program and package.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("/usr/sbin/nginx", "nginx"),
     ("/usr/bin/redis-server", "redis-server"),
     ("/usr/bin/python3", "python3"),
     ("/usr/bin/curl", "curl"),
+    // Its promtool as well.
+    ("/usr/bin/prometheus", "prometheus"),
 ];
 
 /// Installs what is missing.
@@ -22,5 +24,5 @@ pub(crate) fn provide() -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
-    debian::install(&packages, "which the tests against the kernel watch", "under a minute")
+    debian::install(&packages, "which the tests use", "about a minute")
 }

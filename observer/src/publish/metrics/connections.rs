@@ -136,17 +136,23 @@ impl Connections {
         for action in LocalAction::ALL.into_iter().filter(|action| *action != LocalAction::Disconnect) {
             self.fins_sent.at([action.word(), NONE]);
         }
-        for kind in [SO_LINGER, FIN_WAIT2] {
-            self.linger_timeouts.at([kind, NONE]);
-        }
         for errno in errno::NAMES {
             for cause in write_causes(errno) {
                 self.write_errors.at([errno, cause.word(), NONE]);
             }
         }
-        self.writes_after_peer_fin.at([NONE]);
+        self.owner(NONE);
+    }
+
+    /// Zeros of an owner, made when it is first seen, for what it may lose later: the first loss is then a step from
+    /// zero, which a rate shows, and not the beginning of a series, which it does not.
+    pub(super) fn owner(&self, owner: &str) {
+        for kind in [SO_LINGER, FIN_WAIT2] {
+            self.linger_timeouts.at([kind, owner]);
+        }
+        self.writes_after_peer_fin.at([owner]);
         for queue in QUEUES {
-            self.lost_bytes.at([queue, NONE]);
+            self.lost_bytes.at([queue, owner]);
         }
     }
 

@@ -350,6 +350,20 @@ fn held(side: &mut SideGauges, pid: u32, comm: Option<&str>, connections: u64) {
 }
 
 #[test]
+fn what_an_owner_may_lose_later_begins_at_zero() {
+    let mut metrics = metrics();
+    close(&mut metrics, verdict("nginx", Outcome::Graceful, Cause::Orderly));
+    let text = text(&metrics);
+    for series in [
+        "observer_tcp_writes_after_peer_fin_total{owner=\"nginx\"} 0\n",
+        "observer_tcp_linger_timeouts_total{kind=\"so_linger\",owner=\"nginx\"} 0\n",
+        "observer_tcp_lost_bytes_total{owner=\"nginx\",queue=\"unacked\"} 0\n",
+    ] {
+        assert!(text.contains(series), "{series}");
+    }
+}
+
+#[test]
 fn half_closed_connections_are_shown_by_owner_and_leave_a_zero() {
     let mut metrics = metrics();
     let mut found = Gauges::default();

@@ -2,16 +2,16 @@
 
 use http_body_util::Full;
 use hyper::{
-    Method, Request, Response, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode,
     body::Bytes,
-    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE},
 };
 use prometheus::{Registry, TextEncoder};
 
+use super::{accept::Format, health::Health, openmetrics};
+
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-/// The format that every Prometheus reads.
-const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 const LANDING: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>observer</title></head>\n<body>\n",
@@ -22,26 +22,46 @@ const LANDING: &str = concat!(
 );
 
 /// The answer to a request; its body is never read.
-pub(super) fn answer<B>(request: &Request<B>, registry: &Registry) -> Response<Full<Bytes>> {
+pub(super) fn answer<B>(request: &Request<B>, registry: &Registry, health: &Health) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut answer = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET and HEAD are served\n");
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return answer;
     }
     match request.uri().path() {
-        "/metrics" => metrics(registry),
+        "/metrics" => metrics(request.headers(), registry),
         "/" => page(StatusCode::OK, HTML, LANDING),
-        // Scrapes share a thread with the observer's own loop: that there is an answer is the health. Nothing is
-        // served before the hooks are attached.
-        "/-/healthy" => page(StatusCode::OK, TEXT, "healthy\n"),
+        "/-/healthy" => match health.silence() {
+            None => page(StatusCode::OK, TEXT, "healthy\n"),
+            Some(silence) => {
+                let text = format!("nothing has been read from the kernel for {} s\n", silence.as_secs());
+                page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
+            }
+        },
+        // Nothing is served before the hooks are attached.
         "/-/ready" => page(StatusCode::OK, TEXT, "ready\n"),
         _ => page(StatusCode::NOT_FOUND, TEXT, "nothing here; metrics are at /metrics\n"),
     }
 }
 
-fn metrics(registry: &Registry) -> Response<Full<Bytes>> {
-    match TextEncoder::new().encode_to_string(&registry.gather()) {
-        Ok(text) => page(StatusCode::OK, METRICS, text),
+/// The answer to who has not said who it is.
+pub(super) fn unauthorized() -> Response<Full<Bytes>> {
+    let mut answer = page(StatusCode::UNAUTHORIZED, TEXT, "a name and a password are needed\n");
+    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"observer\""));
+    answer
+}
+
+fn metrics(headers: &HeaderMap, registry: &Registry) -> Response<Full<Bytes>> {
+    // Several headers of a name are one list.
+    let accept: Vec<_> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::of(&accept.join(","));
+    let families = registry.gather();
+    let written = match format {
+        Format::Text => TextEncoder::new().encode_to_string(&families).map_err(anyhow::Error::from),
+        Format::OpenMetrics => openmetrics::encode(&families).map_err(anyhow::Error::from),
+    };
+    match written {
+        Ok(text) => page(StatusCode::OK, HeaderValue::from_static(format.media_type()), text),
         Err(error) => {
             log::error!("writing metrics: {error}");
             page(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("writing metrics: {error}\n"))
