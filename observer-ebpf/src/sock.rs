@@ -270,11 +270,25 @@ fn is_last_reference(file: u64) -> bool {
 /// Whether a received segment is a reset itself.
 #[inline(always)]
 pub(crate) fn is_reset(skb: u64) -> bool {
-    const RST: u8 = 1 << 2;
+    control_bits(skb) & RST != 0
+}
+
+/// Whether a received segment is the first of a handshake.
+#[inline(always)]
+pub(crate) fn asks_for_connection(skb: u64) -> bool {
+    control_bits(skb) & (SYN | ACK) == SYN
+}
+
+const SYN: u8 = 1 << 1;
+const RST: u8 = 1 << 2;
+const ACK: u8 = 1 << 4;
+
+#[inline(always)]
+fn control_bits(skb: u64) -> u8 {
     let skb = cast(skb, &TYPE_SK_BUFF);
     let tcp = read::<u64>(skb, &SKB_HEAD) + u64::from(read::<u16>(skb, &SKB_TRANSPORT_HEADER));
     // RFC 9293 section 3.1: the control bits are the 14th byte.
-    read_at::<u8>(tcp + 13) & RST != 0
+    read_at(tcp + 13)
 }
 
 /// Both ends from the headers of a received segment: its destination is us. The payload is never read.

@@ -132,6 +132,9 @@ pub enum Body {
         /// State of the socket that was found. None when there was no socket.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<State>,
+        /// The segment that found a listener asked for a connection.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        asks: bool,
         /// Who was reset.
         endpoints: Endpoints,
     },

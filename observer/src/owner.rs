@@ -18,7 +18,8 @@ pub use self::{
 };
 use crate::event::Task;
 
-/// How long after its beginning a scan of /proc is good. A descriptor that is held for `GRACE_NS` is usually held for longer.
+/// How long after its beginning a scan of /proc is good. A descriptor that is held for `GRACE_NS` is usually held
+/// for longer.
 const SCAN_LIFE: Duration = Duration::from_millis(200);
 
 /// Processes by the inode of a socket they hold.

@@ -112,11 +112,11 @@ impl Report {
                 }))
             }
             Told::StrayReset(event) => {
-                let Body::StrayReset { reason, state, endpoints } = &event.body else { return None };
+                let Body::StrayReset { reason, state, asks, endpoints } = &event.body else { return None };
                 Some(Self::StrayReset(StrayReset {
                     ns: event.ns,
                     endpoints: *endpoints,
-                    cause: stray_cause(*state, reason.as_ref()),
+                    cause: stray_cause(*state, reason.as_ref(), *asks),
                     kernel_reason: reason.clone(),
                 }))
             }

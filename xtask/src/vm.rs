@@ -123,8 +123,8 @@ fn machines<'a>(kernels: &'a [Kernel], options: &Options, folder: &Path) -> Resu
             let console = folder.join(format!("{}-{mechanism}.log", kernel.series.version));
             // What the kernel does not know it gives to init: NAME=value as environment, the rest as arguments.
             let words = format!(
-                "OBSERVER_MECHANISM={mechanism} OBSERVER_TEST_SHARED=1 -- --format=json --test-threads={THREADS} \
-                 --skip=real_ --skip=random {}",
+                "OBSERVER_MECHANISM={mechanism} OBSERVER_TEST_SHARED=1 OBSERVER_TEST_SLOWER=4 \
+                 -- --format=json --test-threads={THREADS} --skip=real_ --skip=random {}",
                 options.filter.as_deref().unwrap_or_default()
             );
             machines.push(Machine { kernel, mechanism, archive: archive.clone(), console, words });

@@ -267,6 +267,10 @@ pub struct StrayReset {
     pub reason: u32,
     /// State of the socket that was found; 0 when none was.
     pub state: u32,
+    /// 1 when the segment asked for a connection (SYN and no ACK). Only looked at where a listener was found.
+    pub asks: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// A signal ended the wait of a lingering `close()`, if it was still waiting.
@@ -317,7 +321,7 @@ const _: () = {
     assert!(size_of::<Destroyed>() == 88);
     assert!(size_of::<ErrorReport>() == 32);
     assert!(size_of::<WriteError>() == 184);
-    assert!(size_of::<StrayReset>() == 80);
+    assert!(size_of::<StrayReset>() == 88);
     assert!(size_of::<LingerInterrupted>() == 32);
     assert!(size_of::<FinQueued>() == 32);
     assert!(size_of::<LingerOver>() == 32);

@@ -43,11 +43,11 @@ fn on_passive_reset(args: &impl Args) -> i32 {
         return 0;
     }
     if address == 0 {
-        stray(endpoints_of_segment(skb, None), NO_REASON, 0);
+        stray(endpoints_of_segment(skb, None), NO_REASON, 0, false);
     } else {
         let sk = Sock::new(address);
         if sk.state() == TIME_WAIT {
-            stray(sk.endpoints(sk.num()), NO_REASON, TIME_WAIT);
+            stray(sk.endpoints(sk.num()), NO_REASON, TIME_WAIT, false);
         }
     }
     0

@@ -13,7 +13,7 @@ use crate::{
     emit::emit,
     settings::{RESET_REASON_ARG, get},
     sock::{
-        Sock, endpoints_of_segment, now,
+        Sock, asks_for_connection, endpoints_of_segment, now,
         state::{LISTEN, NEW_SYN_RECV, TIME_WAIT},
     },
 };
@@ -54,15 +54,17 @@ fn handle(ctx: &RawTracePointContext) {
 fn on_send_reset(address: u64, skb: u64, reason: u32) -> bool {
     if address == 0 {
         if skb != 0 {
-            stray(endpoints_of_segment(skb, None), reason, 0);
+            stray(endpoints_of_segment(skb, None), reason, 0, false);
         }
         return true;
     }
     let sk = Sock::new(address);
     let state = sk.state();
     match state {
-        LISTEN | NEW_SYN_RECV if skb != 0 => stray(endpoints_of_segment(skb, Some(sk)), reason, state),
-        TIME_WAIT => stray(sk.endpoints(sk.num()), reason, state),
+        LISTEN | NEW_SYN_RECV if skb != 0 => {
+            stray(endpoints_of_segment(skb, Some(sk)), reason, state, asks_for_connection(skb));
+        }
+        TIME_WAIT => stray(sk.endpoints(sk.num()), reason, state, false),
         _ if sk.is_tcp() => {
             let header = sk.header(kind::RESET_SENT, false);
             emit(ResetSent { header, reason, active: u32::from(skb == 0), state, flags: sk.flags() });
@@ -73,7 +75,7 @@ fn on_send_reset(address: u64, skb: u64, reason: u32) -> bool {
 }
 
 #[inline(always)]
-pub(crate) fn stray(endpoints: Endpoints, reason: u32, state: u32) {
+pub(crate) fn stray(endpoints: Endpoints, reason: u32, state: u32, asks: bool) {
     let header = Header { kind: kind::STRAY_RESET, has_task: 0, ns: now(), sock: 0 };
-    emit(StrayReset { header, endpoints, reason, state });
+    emit(StrayReset { header, endpoints, reason, state, asks: u32::from(asks), pad: 0 });
 }

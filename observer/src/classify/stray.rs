@@ -21,15 +21,15 @@ words! {
 ///
 /// `tcp_v4_rcv` passes no socket for a closed port, the minisocket for TIME_WAIT; `tcp_check_req` passes the
 /// listener for a request of its, with INVALID_SYN as the reason (6.10 and later). A listener also answers stray
-/// acknowledgements (`tcp_rcv_state_process`), which belong to no request.
+/// acknowledgements (`tcp_rcv_state_process`), which belong to no request; without a reason the segment itself tells,
+/// since a request is reset for one that `asks` for a connection anew.
 #[must_use]
-pub fn stray_cause(state: Option<State>, reason: Option<&Reason>) -> StrayCause {
+pub fn stray_cause(state: Option<State>, reason: Option<&Reason>, asks: bool) -> StrayCause {
     match (state, reason.map(AsRef::as_ref)) {
         (None, None | Some("NO_SOCKET")) => StrayCause::ClosedPort,
         (Some(State::TimeWait), _) => StrayCause::TimeWaitData,
-        (Some(State::NewSynRecv), _) | (Some(State::Listen), None | Some("INVALID_SYN")) => {
-            StrayCause::Embryonic
-        }
+        (Some(State::NewSynRecv), _) | (Some(State::Listen), Some("INVALID_SYN")) => StrayCause::Embryonic,
+        (Some(State::Listen), None) if asks => StrayCause::Embryonic,
         _ => StrayCause::Other,
     }
 }

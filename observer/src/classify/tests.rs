@@ -177,13 +177,17 @@ fn attempts_that_fail() {
 
 #[test]
 fn resets_without_a_connection() {
-    let cause = |state, reason: Option<&str>| stray_cause(state, reason.map(Into::into).as_ref()).word();
+    let cause =
+        |state, reason: Option<&str>| stray_cause(state, reason.map(Into::into).as_ref(), false).word();
     assert_eq!(cause(None, None), "closed_port");
     assert_eq!(cause(None, Some("NO_SOCKET")), "closed_port");
     assert_eq!(cause(Some(State::TimeWait), Some("TIMEWAIT_SOCKET")), "time_wait_data");
     assert_eq!(cause(Some(State::Listen), Some("INVALID_SYN")), "embryonic");
     assert_eq!(cause(Some(State::Listen), Some("TCP_FLAGS")), "other");
     assert_eq!(cause(None, Some("TCP_FLAGS")), "other");
+    // Before 6.10.
+    assert_eq!(cause(Some(State::Listen), None), "other");
+    assert_eq!(stray_cause(Some(State::Listen), None, true), StrayCause::Embryonic);
 }
 
 #[test]

@@ -128,6 +128,7 @@ pub fn decode(bytes: &[u8], names: &KernelNames) -> Result<Event, DecodeError> {
             let body = Body::StrayReset {
                 reason: reason(r.reason, names),
                 state: if r.state == 0 { None } else { Some(state(r.state)?) },
+                asks: r.asks == 1,
                 endpoints: endpoints(&r.endpoints)?,
             };
             Ok(event(&r.header, None, body))

@@ -10,6 +10,7 @@
 //! The environment can say:
 //! - `OBSERVER_TEST_KERNEL_ONLY=1`: no observer, only the system calls and the counters;
 //! - `OBSERVER_TEST_SHARED=1`: one observer for all tests;
+//! - `OBSERVER_TEST_SLOWER=4`: what a test measures may take four times as long;
 //! - `OBSERVER_TEST_BIN`: another observer than the one just built;
 //! - `OBSERVER_TEST_SEED`: the random connections of an earlier run once more.
 

@@ -6,6 +6,12 @@ use std::time::{Duration, Instant};
 /// How long anything that must happen may take, on a busy emulated machine too.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
+/// What every time that a test measured may be longer than where machines are quick: `OBSERVER_TEST_SLOWER`, or 1.
+pub(crate) fn slower() -> f64 {
+    let times = std::env::var("OBSERVER_TEST_SLOWER").ok();
+    times.map_or(1.0, |times| times.parse().expect("OBSERVER_TEST_SLOWER is a number"))
+}
+
 /// Between two looks at a condition that nothing announces.
 const INTERVAL: Duration = Duration::from_millis(1);
 

@@ -23,7 +23,7 @@ use crate::shared;
 use crate::wait::{DEADLINE, eventually, let_pass};
 
 /// Loading programs into a busy kernel takes a while.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 /// A line that a shared observer has not told after this time will not come: it tells none later than 500 ms after
 /// what it is about.

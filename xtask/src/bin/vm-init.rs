@@ -64,7 +64,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    fs::create_dir_all("/tmp").context("cannot make /tmp")?;
+    for folder in ["/run", "/tmp"] {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {folder}"))?;
+    }
     for (kind, place) in MOUNTS {
         fs::create_dir_all(place).with_context(|| format!("cannot make {place}"))?;
         mount(Some(kind), place, Some(kind), MsFlags::empty(), None::<&str>)

@@ -2,7 +2,6 @@
 //! that is not `ok`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use super::console::{Outcome, Told};
 use super::expected::difference;
@@ -87,15 +86,11 @@ pub(crate) fn render(columns: &[Column]) -> (String, usize) {
         }
     }
 
-    let mut text = aligned(&lines);
-    for ((name, why), places) in known {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "known: {name} on {}: {why}", places.join(", "));
-    }
-    for surprise in &surprises {
-        let _ = writeln!(text, "{surprise}");
-    }
-    (text, surprises.len())
+    let known = known.into_iter();
+    let known = known.map(|((name, why), places)| format!("known: {name} on {}: {why}", places.join(", ")));
+    let count = surprises.len();
+    let below: Vec<_> = known.chain(surprises).map(|line| line + "\n").collect();
+    (aligned(&lines) + &below.concat(), count)
 }
 
 impl Column {
@@ -119,21 +114,20 @@ impl Column {
     }
 
     fn explanation(&self, name: &str) -> String {
-        let mut text = "failed".to_owned();
+        let mut lines = vec!["failed".to_owned()];
         for (test, outcome) in self.outcomes(name) {
-            let _ = match outcome {
-                Outcome::Passed => write!(text, "\n  {test}: ok"),
-                Outcome::Lost => write!(text, "\n  {test}: no outcome"),
+            match outcome {
+                Outcome::Passed => lines.push(format!("  {test}: ok")),
+                Outcome::Lost => lines.push(format!("  {test}: no outcome")),
                 Outcome::Failed(said) => {
-                    let _ = write!(text, "\n  {test}:");
-                    said.lines()
-                        .take(LINES)
-                        .try_for_each(|line| write!(text, "\n    {}", line.get(..WIDTH).unwrap_or(line)))
+                    lines.push(format!("  {test}:"));
+                    let said = said.lines().take(LINES).map(|line| line.get(..WIDTH).unwrap_or(line));
+                    lines.extend(said.map(|line| format!("    {line}")));
                 }
-            };
+            }
         }
-        let _ = write!(text, "\n  all of it: {}", self.console);
-        text
+        lines.push(format!("  all of it: {}", self.console));
+        lines.join("\n")
     }
 }
 

@@ -132,6 +132,8 @@ fn every_kind() -> Vec<(Vec<u8>, &'static str)> {
                 endpoints: endpoints_v4(),
                 reason: 1,
                 state: 0,
+                asks: 0,
+                pad: 0,
             }),
             "stray_reset",
         ),
