@@ -42,7 +42,7 @@ fn a_bad_flag_is_named_and_helped() {
 
 #[test]
 fn help_and_version_are_no_errors() {
-    for command in ["", "trace", "run", "replay", "check"] {
+    for command in ["", "trace", "run", "replay", "check", "closes", "errors", "top", "explain", "status"] {
         let args: Vec<_> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let (code, stdout, stderr) = run(&mut observer(&args));
         assert_eq!((code, stderr.as_str()), (Some(0), ""));
