@@ -137,7 +137,7 @@ impl History {
     /// The largest `limit` groups.
     pub fn top(&mut self, by: By, wanted: &Wanted, limit: usize) -> Top {
         let Self { closes, errors, cgroups, .. } = self;
-        let mut groups: HashMap<Key, Row> = HashMap::new();
+        let mut groups = Groups::default();
         for record in &closes.records {
             if record.ns < wanted.since_ns {
                 continue;
@@ -151,7 +151,7 @@ impl History {
                 By::Outcome => Key::Outcome(head.outcome),
                 _ => Key::of(by, &head.endpoints, head.opened_by, head.process.as_ref()),
             };
-            let row = groups.entry(key).or_default();
+            let row = groups.row(key);
             row.closes += 1;
             match head.outcome {
                 Outcome::ResetSent => row.resets_sent += 1,
@@ -173,11 +173,29 @@ impl History {
                 By::Outcome => Key::FailedWrites,
                 _ => Key::of(by, &failure.endpoints, failure.opened_by, failure.process.as_ref()),
             };
-            let row = groups.entry(key).or_default();
+            let row = groups.row(key);
             row.write_errors += 1;
             row.last_ns = row.last_ns.max(record.ns);
         }
         Top::of(groups, by, cgroups, limit)
+    }
+}
+
+/// Rows by key; the map holds their places alone, since it moves all it holds whenever it grows.
+#[derive(Default)]
+struct Groups {
+    places: HashMap<Key, usize>,
+    rows: Vec<(Key, Row)>,
+}
+
+impl Groups {
+    fn row(&mut self, key: Key) -> &mut Row {
+        let next = self.rows.len();
+        let place = *self.places.entry(key).or_insert(next);
+        if place == next {
+            self.rows.push((key, Row::default()));
+        }
+        &mut self.rows[place].1
     }
 }
 
@@ -195,12 +213,9 @@ pub struct Top {
 }
 
 impl Top {
-    fn of(groups: HashMap<Key, Row>, by: By, cgroups: &mut Cgroups, limit: usize) -> Self {
-        let mut groups: Vec<_> = if matches!(by, By::Unit | By::Container) {
-            named(groups, by, cgroups)
-        } else {
-            groups.into_iter().collect()
-        };
+    fn of(groups: Groups, by: By, cgroups: &mut Cgroups, limit: usize) -> Self {
+        let mut groups: Vec<_> =
+            if matches!(by, By::Unit | By::Container) { named(groups, by, cgroups) } else { groups.rows };
         let count = groups.len();
         let closes = groups.iter().map(|(_, row)| row.closes).sum();
         let write_errors = groups.iter().map(|(_, row)| row.write_errors).sum();
@@ -217,9 +232,9 @@ impl Top {
 }
 
 /// One group a name, since two cgroups may be of one unit.
-fn named(groups: HashMap<Key, Row>, by: By, cgroups: &mut Cgroups) -> Vec<(Key, Row)> {
+fn named(groups: Groups, by: By, cgroups: &mut Cgroups) -> Vec<(Key, Row)> {
     let mut named: HashMap<String, (Key, Row)> = HashMap::new();
-    for (key, group) in groups {
+    for (key, group) in groups.rows {
         let (_, row) = named.entry(key.text(by, cgroups)).or_insert_with(|| (key, Row::default()));
         row.closes += group.closes;
         row.resets_sent += group.resets_sent;
