@@ -43,7 +43,9 @@ fn a_bad_flag_is_named_and_helped() {
 
 #[test]
 fn help_and_version_are_no_errors() {
-    for command in ["", "trace", "run", "replay", "check", "config", "completions", "man"] {
+    let commands =
+        "trace run replay check closes errors half-closed top explain status config completions man";
+    for command in [""].into_iter().chain(commands.split(' ')) {
         let args: Vec<_> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let (code, stdout, stderr) = run(&mut observer(&args));
         assert_eq!((code, stderr.as_str()), (Some(0), ""));

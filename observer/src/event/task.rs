@@ -51,7 +51,7 @@ impl From<&record::Task> for Task {
 }
 
 /// A process name: at most 15 bytes, not necessarily UTF-8.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Comm([u8; 16]);
 
 impl Comm {

@@ -184,7 +184,7 @@ fn groups_are_counted() {
     reports.extend([close(4, "curl"), failure(5, None)]);
     let mut history = history(Limits::default(), &reports);
     let mut keys = |by| {
-        let rows = history.top(by, &Wanted::default());
+        let rows = history.top(by, &Wanted::default(), 9).rows;
         let row = |row: &top::Row| format!("{} {} {}", row.key, row.closes, row.write_errors);
         rows.iter().map(row).collect::<Vec<_>>()
     };
@@ -195,6 +195,9 @@ fn groups_are_counted() {
     // The port that was connected to: all of them are ours to connect.
     assert_eq!(keys(By::Port), ["2000 4 1"]);
     assert_eq!(keys(By::Unit), ["- 4 1"]);
+    let top = history.top(By::Owner, &Wanted::default(), 1);
+    assert_eq!((top.closes, top.write_errors, top.groups, top.rows.len()), (4, 1, 3, 1));
+    assert_eq!(top.rows[0].key, "nginx");
 }
 
 /// Not a test of time, which depends on the machine: `cargo test --release -p observer --lib measure -- --ignored
@@ -238,9 +241,11 @@ fn measure() {
     timed("all of them", &mut || history.newest(Kind::Close, &wanted(Filter::default()), usize::MAX).0.len());
     timed("a filter that nothing fits", &mut || history.newest(Kind::Close, &wanted(rare()), 100).0.len());
     timed("a unit", &mut || history.newest(Kind::Close, &wanted(unit()), 100).0.len());
-    timed("top by cause", &mut || history.top(By::Cause, &wanted(Filter::default())).len());
-    timed("top by owner", &mut || history.top(By::Owner, &wanted(Filter::default())).len());
-    timed("top by remote, each its own", &mut || history.top(By::Remote, &wanted(Filter::default())).len());
+    timed("top by cause", &mut || history.top(By::Cause, &wanted(Filter::default()), 20).groups);
+    timed("top by owner", &mut || history.top(By::Owner, &wanted(Filter::default()), 20).groups);
+    timed("top by remote, each its own", &mut || {
+        history.top(By::Remote, &wanted(Filter::default()), 20).groups
+    });
     timed("the oldest story by id", &mut || {
         usize::from(history.story(&Which::Id("0-0001".to_owned())).is_some())
     });

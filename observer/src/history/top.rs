@@ -1,6 +1,7 @@
 //! Closes and failing writes, counted by one of their properties.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     net::{IpAddr, SocketAddr},
 };
@@ -77,7 +78,7 @@ pub struct Row {
 }
 
 /// Many are made and few are shown, so their text is made last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Key {
     Close(Outcome, Cause),
     Write(WriteCause),
@@ -133,10 +134,10 @@ fn service(local: SocketAddr, remote: SocketAddr, opened_by: Option<Side>) -> u1
 }
 
 impl History {
-    /// Groups, the largest first.
-    pub fn top(&mut self, by: By, wanted: &Wanted) -> Vec<Row> {
+    /// The largest `limit` groups.
+    pub fn top(&mut self, by: By, wanted: &Wanted, limit: usize) -> Top {
         let Self { closes, errors, cgroups, .. } = self;
-        let mut groups: HashMap<Key, Row> = HashMap::new();
+        let mut groups = Groups::default();
         for record in &closes.records {
             if record.ns < wanted.since_ns {
                 continue;
@@ -150,7 +151,7 @@ impl History {
                 By::Outcome => Key::Outcome(head.outcome),
                 _ => Key::of(by, &head.endpoints, head.opened_by, head.process.as_ref()),
             };
-            let row = groups.entry(key).or_default();
+            let row = groups.row(key);
             row.closes += 1;
             match head.outcome {
                 Outcome::ResetSent => row.resets_sent += 1,
@@ -172,21 +173,69 @@ impl History {
                 By::Outcome => Key::FailedWrites,
                 _ => Key::of(by, &failure.endpoints, failure.opened_by, failure.process.as_ref()),
             };
-            let row = groups.entry(key).or_default();
+            let row = groups.row(key);
             row.write_errors += 1;
             row.last_ns = row.last_ns.max(record.ns);
         }
-        rows(groups, by, cgroups)
+        Top::of(groups, by, cgroups, limit)
     }
 }
 
-fn rows(groups: HashMap<Key, Row>, by: By, cgroups: &mut Cgroups) -> Vec<Row> {
-    // Two cgroups may be of one unit.
-    let mut named: HashMap<String, Row> = HashMap::new();
-    for (key, group) in groups {
-        let key = key.text(by, cgroups);
-        let row = named.entry(key.clone()).or_default();
-        row.key = key;
+/// Rows by key; the map holds their places alone, since it moves all it holds whenever it grows.
+#[derive(Default)]
+struct Groups {
+    places: HashMap<Key, usize>,
+    rows: Vec<(Key, Row)>,
+}
+
+impl Groups {
+    fn row(&mut self, key: Key) -> &mut Row {
+        let next = self.rows.len();
+        let place = *self.places.entry(key).or_insert(next);
+        if place == next {
+            self.rows.push((key, Row::default()));
+        }
+        &mut self.rows[place].1
+    }
+}
+
+/// Groups, and what is in all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Top {
+    /// Connections that ended.
+    pub closes: u64,
+    /// Sends that failed.
+    pub write_errors: u64,
+    /// How many groups there are.
+    pub groups: usize,
+    /// The largest, in order.
+    pub rows: Vec<Row>,
+}
+
+impl Top {
+    fn of(groups: Groups, by: By, cgroups: &mut Cgroups, limit: usize) -> Self {
+        let mut groups: Vec<_> =
+            if matches!(by, By::Unit | By::Container) { named(groups, by, cgroups) } else { groups.rows };
+        let count = groups.len();
+        let closes = groups.iter().map(|(_, row)| row.closes).sum();
+        let write_errors = groups.iter().map(|(_, row)| row.write_errors).sum();
+        // With a peer each there may be as many as there are closes: only those that are shown are put in order.
+        let order = |(key, row): &(Key, Row)| (Reverse(row.closes + row.write_errors), *key);
+        if limit < count {
+            groups.select_nth_unstable_by_key(limit, order);
+            groups.truncate(limit);
+        }
+        groups.sort_unstable_by_key(order);
+        let rows = groups.into_iter().map(|(key, row)| Row { key: key.text(by, cgroups), ..row });
+        Self { closes, write_errors, groups: count, rows: rows.collect() }
+    }
+}
+
+/// One group a name, since two cgroups may be of one unit.
+fn named(groups: Groups, by: By, cgroups: &mut Cgroups) -> Vec<(Key, Row)> {
+    let mut named: HashMap<String, (Key, Row)> = HashMap::new();
+    for (key, group) in groups.rows {
+        let (_, row) = named.entry(key.text(by, cgroups)).or_insert_with(|| (key, Row::default()));
         row.closes += group.closes;
         row.resets_sent += group.resets_sent;
         row.resets_received += group.resets_received;
@@ -195,10 +244,5 @@ fn rows(groups: HashMap<Key, Row>, by: By, cgroups: &mut Cgroups) -> Vec<Row> {
         row.lost_bytes += group.lost_bytes;
         row.last_ns = row.last_ns.max(group.last_ns);
     }
-    let mut rows: Vec<_> = named.into_values().collect();
-    rows.sort_by(|a, b| {
-        let size = |row: &Row| std::cmp::Reverse(row.closes + row.write_errors);
-        size(a).cmp(&size(b)).then_with(|| a.key.cmp(&b.key))
-    });
-    rows
+    named.into_values().collect()
 }

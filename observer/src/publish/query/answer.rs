@@ -10,7 +10,7 @@ use crate::{
     history::{
         Wanted,
         pack::{Kind, Record},
-        top::By,
+        top::{By, Top},
     },
     publish::{
         json::{self, SCHEMA},
@@ -59,20 +59,10 @@ fn wanted(clock: ClockOffset, filter: Filter, since_ns: Option<i64>) -> Wanted {
 
 fn top(state: &mut State, by: By, wanted: &Wanted, limit: usize) -> String {
     let clock = state.clock;
-    let rows = state.history.top(by, wanted);
-    let line = TopLine {
-        schema: SCHEMA,
-        kind: "top".to_owned(),
-        by,
-        closes: rows.iter().map(|row| row.closes).sum(),
-        write_errors: rows.iter().map(|row| row.write_errors).sum(),
-        groups: rows.len(),
-        rows: rows
-            .into_iter()
-            .take(limit)
-            .map(|row| TopRow { last: clock.rfc3339(row.last_ns), row })
-            .collect(),
-    };
+    let Top { closes, write_errors, groups, rows } = state.history.top(by, wanted, limit);
+    let rows = rows.into_iter().map(|row| TopRow { last: clock.rfc3339(row.last_ns), row });
+    let kind = "top".to_owned();
+    let line = TopLine { schema: SCHEMA, kind, by, closes, write_errors, groups, rows: rows.collect() };
     text(&line)
 }
 
