@@ -12,6 +12,7 @@ mod initramfs;
 mod kernel;
 mod programs;
 mod qemu;
+mod support;
 mod table;
 
 use std::fs;
@@ -50,6 +51,9 @@ pub(crate) struct Options {
     /// Only this way into the kernel; may be given several times
     #[arg(long, value_parser = mechanism, default_values = MECHANISMS)]
     mechanism: Vec<&'static str>,
+    /// Also write the table, with what explains it, to FILE
+    #[arg(long, value_name = "FILE")]
+    support: Option<PathBuf>,
     /// Only the tests whose name contains this
     #[arg(value_parser = filter)]
     filter: Option<String>,
@@ -93,6 +97,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let columns = boot(&machines);
     let (table, surprises) = table::render(&columns);
     eprint!("\n{table}");
+    if let Some(path) = &options.support {
+        let releases: Vec<_> = kernels.iter().map(|kernel| kernel.release.as_str()).collect();
+        fs::write(path, support::page(&table, &releases))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     eprintln!(
         "left out: real_*, whose servers are not in the machines; random, whose load an emulated machine cannot bear\n\
          vm: {} machines in {:.0} s",
@@ -122,9 +131,11 @@ fn machines<'a>(kernels: &'a [Kernel], options: &Options, folder: &Path) -> Resu
         for mechanism in &options.mechanism {
             let console = folder.join(format!("{}-{mechanism}.log", kernel.series.version));
             // What the kernel does not know it gives to init: NAME=value as environment, the rest as arguments.
+            let unseen = expected::unseen(kernel.series.version, mechanism).iter().map(|unseen| unseen.kind);
             let words = format!(
                 "OBSERVER_MECHANISM={mechanism} OBSERVER_TEST_SHARED=1 OBSERVER_TEST_SLOWER=4 \
-                 -- --format=json --test-threads={THREADS} --skip=real_ --skip=random {}",
+                 OBSERVER_TEST_UNSEEN={} -- --format=json --test-threads={THREADS} --skip=real_ --skip=random {}",
+                unseen.collect::<Vec<_>>().join(","),
                 options.filter.as_deref().unwrap_or_default()
             );
             machines.push(Machine { kernel, mechanism, archive: archive.clone(), console, words });

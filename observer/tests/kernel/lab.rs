@@ -11,6 +11,7 @@ use crate::counters::Counters;
 use crate::end::End;
 use crate::netns::{Netns, State};
 use crate::report::Report;
+use crate::sight::{Kind, sees};
 use crate::wait::{DEADLINE, eventually};
 use crate::watch::Watch;
 
@@ -36,6 +37,8 @@ pub(crate) struct Lab {
     before: Counters,
     listener: OnceCell<u16>,
     sockets: Cell<u32>,
+    /// Something was asked for that cannot be seen here.
+    blind: Cell<bool>,
 }
 
 impl Lab {
@@ -60,6 +63,7 @@ impl Lab {
             before,
             listener: OnceCell::new(),
             sockets: Cell::new(0),
+            blind: Cell::new(false),
         }
     }
 
@@ -217,6 +221,9 @@ impl Lab {
     /// As [`Lab::write_error_of`], where another process than its actor wrote.
     #[track_caller]
     pub(crate) fn write_error_by(&self, end: &End<'_>, comm: &str, pid: u32) -> Report {
+        if self.is_blind(Kind::WriteError) {
+            return Report::new(None);
+        }
         let report = self.line("write_error", end);
         report.shows(&json!({"process": {"pid": pid, "comm": comm, "uid": 0}}));
         report
@@ -225,7 +232,34 @@ impl Lab {
     /// The reset that this end's address sent when there was no connection (any more).
     #[track_caller]
     pub(crate) fn reset_of(&self, end: &End<'_>) -> Report {
+        if self.is_blind(Kind::Reset) {
+            return Report::new(None);
+        }
         self.line("reset", end)
+    }
+
+    /// The reset that this end's listener sent, for no connection of its.
+    #[track_caller]
+    pub(crate) fn reset_of_listener(&self, end: &End<'_>) -> Report {
+        self.line("reset", end)
+    }
+
+    /// Whether such lines cannot come, and notes that one was asked for.
+    fn is_blind(&self, kind: Kind) -> bool {
+        let blind = !sees(kind);
+        self.blind.set(self.blind.get() || blind);
+        blind
+    }
+
+    /// How sure the verdicts were; `partly` where the observer could not see everything. None without an observer.
+    pub(crate) fn evidence(&self) -> Option<&'static str> {
+        let watch = self.watch.borrow();
+        let inferred = watch.as_ref()?.any(|line| line["evidence"] == "inferred");
+        Some(match (self.blind.get(), inferred) {
+            (true, _) => "partly",
+            (false, true) => "inferred",
+            (false, false) => "exact",
+        })
     }
 
     /// That this end's lingering `close()` gave up.

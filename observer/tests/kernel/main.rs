@@ -18,6 +18,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "in a test a panic is the way to fail, and the messages are for the person who runs it"
 )]
 
@@ -48,6 +49,7 @@ mod rows;
 mod server;
 mod service;
 mod shared;
+mod sight;
 mod wait;
 mod watch;
 mod who;

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
 use libtest_mimic::{Failed, Trial};
+use serde_json::json;
 
 use crate::counters::Counters;
 use crate::lab::{Family, Lab};
-use crate::witness;
+use crate::{shared, witness};
 
 pub(crate) struct Row {
     pub(crate) name: &'static str,
@@ -19,22 +20,27 @@ impl Row {
     pub(crate) fn trials(&self) -> [Trial; 2] {
         [("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)].map(|(name, family)| {
             let run = self.run;
-            Trial::test(format!("{}::{name}", self.name), move || witness::sees_all(|| trial(run, family)))
+            let test = format!("{}::{name}", self.name);
+            Trial::test(test.clone(), move || witness::sees_all(|| trial(&test, run, family)))
         })
     }
 
     /// Where the family makes no difference.
     pub(crate) fn ipv4_trial(&self) -> Trial {
-        let run = self.run;
-        Trial::test(self.name, move || witness::sees_all(|| trial(run, Family::Ipv4)))
+        let Self { name, run } = *self;
+        Trial::test(name, move || witness::sees_all(|| trial(name, run, Family::Ipv4)))
     }
 }
 
-fn trial(run: fn(&Lab) -> Counters, family: Family) -> Result<(), Failed> {
+fn trial(name: &str, run: fn(&Lab) -> Counters, family: Family) -> Result<(), Failed> {
     let lab = Lab::new(family);
     // Caught here and not only by the runner, since the lab knows what explains the failure.
     PANIC.set(None);
     let outcome = catch_unwind(AssertUnwindSafe(|| lab.finish(run(&lab))));
+    if let Some(evidence) = lab.evidence().filter(|_| outcome.is_ok() && shared::wanted()) {
+        // Between the outcomes that the runner tells as JSON.
+        println!("{}", json!({"type": "evidence", "name": name, "evidence": evidence}));
+    }
     outcome.map_err(|_| Failed::from(format!("{}\n{}", PANIC.take().unwrap_or_default(), lab.dump())))
 }
 

@@ -125,6 +125,11 @@ impl Watch {
         self.own.iter().flat_map(|own| own.messages.try_iter()).collect()
     }
 
+    /// Whether a line came that is so.
+    pub(crate) fn any(&self, is_so: impl Fn(&Value) -> bool) -> bool {
+        self.seen.borrow().iter().any(|(line, _)| is_so(line))
+    }
+
     /// Ends the observer as a person would, and returns the lines that nobody took.
     pub(crate) fn finish(&self) -> Vec<Value> {
         let mut seen = self.seen.borrow_mut();

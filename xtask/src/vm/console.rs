@@ -17,6 +17,8 @@ pub(crate) enum Outcome {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Told {
     pub(crate) outcomes: BTreeMap<String, Outcome>,
+    /// How sure the verdicts of each test that passed were: `exact`, `inferred`, or `partly` unseen.
+    pub(crate) evidence: BTreeMap<String, String>,
     /// How many tests ran, by the last line. None if it is missing.
     pub(crate) ran: Option<u64>,
     /// How long they took, in seconds.
@@ -32,6 +34,10 @@ impl Told {
             let Some(event): Option<Value> = event else { continue };
             match (event["type"].as_str(), event["event"].as_str(), event["name"].as_str()) {
                 (Some("test"), Some(outcome), Some(name)) => told.note(name, outcome, &event["stdout"]),
+                (Some("evidence"), None, Some(name)) => {
+                    let evidence = event["evidence"].as_str().unwrap_or_default();
+                    told.evidence.insert(name.to_owned(), evidence.to_owned());
+                }
                 (Some("suite"), Some("ok" | "failed"), _) => {
                     told.ran = Some(
                         event["passed"].as_u64().unwrap_or_default()
@@ -91,6 +97,8 @@ mod tests {
         "\r\n",
         r#"[    1.0] perf: {{ "type": "test", "name": "a1::ipv4", "event": "ok" }"#,
         "\r\n",
+        r#"{"type":"evidence","name":"a1::ipv4","evidence":"exact"}"#,
+        "\r\n",
         r#"[    1.0] perf: { "type": "test", "name": "a1::ipv4", "event": "ok" }"#,
         "\r\n",
         r#"{ "type": "test", "name": "a3", "event": "failed", "stdout": "Error: \"no close\n2nd line\"\n" }"#,
@@ -112,6 +120,7 @@ mod tests {
             ]
         );
         assert_eq!(told.ran, None);
+        assert_eq!(told.evidence, [("a1::ipv4".to_owned(), "exact".to_owned())].into());
     }
 
     #[test]

@@ -29,6 +29,33 @@ pub(crate) fn difference(kernel: &str, mechanism: &str, scenario: &str) -> Optio
     })
 }
 
+/// A kind of lines that the observer cannot see.
+pub(crate) struct Unseen {
+    /// As `OBSERVER_TEST_UNSEEN` names it.
+    pub(crate) kind: &'static str,
+    pub(crate) why: &'static str,
+}
+
+const OLD_TRACEPOINTS: &[Unseen] = &[
+    Unseen {
+        kind: "write_error",
+        why: "failing writes are not told: the tracepoint sock_send_length came with 6.3",
+    },
+    Unseen {
+        kind: "reset",
+        why: "resets without a connection are not told: before 6.10 the tracepoint tcp_send_reset is silent where there \
+              is no full socket",
+    },
+];
+
+/// What cannot be seen there.
+pub(crate) fn unseen(kernel: &str, mechanism: &str) -> &'static [Unseen] {
+    match (kernel, mechanism) {
+        ("5.10" | "6.1", "raw_tracepoint") => OLD_TRACEPOINTS,
+        _ => &[],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::console::{Outcome, Told};
-use super::expected::difference;
+use super::expected::{difference, unseen};
 
 /// What a machine's run came to.
 pub(crate) struct Column {
@@ -28,7 +28,12 @@ const WIDTH: usize = 300;
 enum Cell {
     /// There is no outcome.
     None,
+    /// Passes, and says nothing of how sure it is.
     Ok,
+    Exact,
+    Inferred,
+    /// Passes as far as can be seen there.
+    Partly,
     /// Fails, as is known of this kernel.
     Known,
     /// Passes, although this kernel is known not to.
@@ -41,6 +46,9 @@ impl Cell {
         match self {
             Self::None => "-",
             Self::Ok => "ok",
+            Self::Exact => "exact",
+            Self::Inferred => "inferred",
+            Self::Partly => "partly",
             Self::Known => "known",
             Self::Passes => "PASSES",
             Self::Failed => "FAILED",
@@ -88,6 +96,13 @@ pub(crate) fn render(columns: &[Column]) -> (String, usize) {
 
     let known = known.into_iter();
     let known = known.map(|((name, why), places)| format!("known: {name} on {}: {why}", places.join(", ")));
+    let unseen = columns.iter().flat_map(|column| {
+        let place = format!("{} {}", column.kernel, column.mechanism);
+        unseen(column.kernel, column.mechanism)
+            .iter()
+            .map(move |unseen| format!("partly on {place}: {}", unseen.why))
+    });
+    let known = known.chain(unseen);
     let count = surprises.len();
     let below: Vec<_> = known.chain(surprises).map(|line| line + "\n").collect();
     (aligned(&lines) + &below.concat(), count)
@@ -101,10 +116,22 @@ impl Column {
         }
         let known = difference(self.kernel, self.mechanism, name).is_some();
         match (outcomes.any(|(_, outcome)| *outcome != Outcome::Passed), known) {
-            (false, false) => Cell::Ok,
+            (false, false) => self.evidence(name),
             (false, true) => Cell::Passes,
             (true, false) => Cell::Failed,
             (true, true) => Cell::Known,
+        }
+    }
+
+    /// How sure the verdicts were, the least sure of both address families.
+    fn evidence(&self, name: &str) -> Cell {
+        let of_test = self.told.evidence.iter().filter(|(test, _)| scenario(test) == name);
+        let words: BTreeSet<_> = of_test.map(|(_, word)| word.as_str()).collect();
+        match () {
+            () if words.contains("partly") => Cell::Partly,
+            () if words.contains("inferred") => Cell::Inferred,
+            () if words.contains("exact") => Cell::Exact,
+            () => Cell::Ok,
         }
     }
 
@@ -172,7 +199,8 @@ mod tests {
 
     fn column(kernel: &'static str, outcomes: &[(&str, Outcome)]) -> Column {
         let outcomes = outcomes.iter().map(|(name, outcome)| ((*name).to_owned(), outcome.clone())).collect();
-        let told = Told { outcomes, ran: Some(0), seconds: 0.0 };
+        let evidence = [("c2".to_owned(), "exact".to_owned())].into();
+        let told = Told { outcomes, evidence, ran: Some(0), seconds: 0.0 };
         Column { kernel, mechanism: "raw_tracepoint", told, broken: None, console: "c.log".to_owned() }
     }
 
@@ -201,10 +229,14 @@ mod tests {
             "\
 kernel    5.10            6.1
 scenario  raw_tracepoint  raw_tracepoint
-c2        ok              ok
+c2        exact           exact
 c10       FAILED          ok
 f8        known           ok
 known: f8 on 5.10 raw_tracepoint: Debian built this kernel without MPTCP
+partly on 5.10 raw_tracepoint: failing writes are not told: the tracepoint sock_send_length came with 6.3
+partly on 5.10 raw_tracepoint: resets without a connection are not told: before 6.10 the tracepoint tcp_send_reset is silent where there is no full socket
+partly on 6.1 raw_tracepoint: failing writes are not told: the tracepoint sock_send_length came with 6.3
+partly on 6.1 raw_tracepoint: resets without a connection are not told: before 6.10 the tracepoint tcp_send_reset is silent where there is no full socket
 5.10 raw_tracepoint: c10 failed
   c10::ipv4: ok
   c10::ipv6:

@@ -134,7 +134,7 @@ pub(crate) fn f6(lab: &Lab) -> Counters {
 pub(crate) fn f7_listener(lab: &Lab) -> Counters {
     let us = lab.deaf();
     lab.netns.run(|| raw::send(us.local, us.remote, raw::Flag::Ack, 1000)).expect("sending a segment");
-    lab.reset_of(&us.other()).shows(&json!({"cause": "other"}));
+    lab.reset_of_listener(&us.other()).shows(&json!({"cause": "other"}));
     Counters { resets_sent: 1, ..Counters::NONE }
 }
 
@@ -144,7 +144,7 @@ pub(crate) fn f7_embryonic(lab: &Lab) -> Counters {
     let send = |sequence| lab.netns.run(|| raw::send(us.local, us.remote, raw::Flag::Syn, sequence));
     send(1000).expect("sending a SYN");
     send(1010).expect("sending another");
-    lab.reset_of(&us.other()).shows(&json!({"cause": "embryonic"}));
+    lab.reset_of_listener(&us.other()).shows(&json!({"cause": "embryonic"}));
     Counters { resets_sent: 1, attempts_failed: 1, ..Counters::NONE }
 }
 
