@@ -103,7 +103,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     eprintln!(
-        "left out: real_*, whose servers are not in the machines; random, whose load an emulated machine cannot bear\n\
+        "left out: real_* and prometheus, whose servers are not in the machines; random, whose load an emulated machine cannot bear\n\
          vm: {} machines in {:.0} s",
         machines.len(),
         start.elapsed().as_secs_f64()
@@ -134,7 +134,7 @@ fn machines<'a>(kernels: &'a [Kernel], options: &Options, folder: &Path) -> Resu
             let unseen = expected::unseen(kernel.series.version, mechanism).iter().map(|unseen| unseen.kind);
             let words = format!(
                 "OBSERVER_MECHANISM={mechanism} OBSERVER_TEST_SHARED=1 OBSERVER_TEST_SLOWER=4 \
-                 OBSERVER_TEST_UNSEEN={} -- --format=json --test-threads={THREADS} --skip=real_ --skip=random {}",
+                 OBSERVER_TEST_UNSEEN={} -- --format=json --test-threads={THREADS} --skip=real_ --skip=random --skip=prometheus {}",
                 unseen.collect::<Vec<_>>().join(","),
                 options.filter.as_deref().unwrap_or_default()
             );

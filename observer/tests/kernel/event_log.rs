@@ -13,6 +13,7 @@ use libtest_mimic::{Failed, Trial};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+use crate::again::once_more;
 use crate::daemon::Daemon;
 use crate::service::{directory, is_skipped, one_close};
 use crate::wait::{DEADLINE, eventually};
@@ -23,7 +24,7 @@ const OBSERVED: &str = "log-observed";
 const LOST: &str = "observer_event_log_lost_total{reason=\"write_failed\"}";
 
 pub(crate) fn trial() -> Trial {
-    Trial::test("event_log", run)
+    Trial::test("event_log", || once_more("event_log", run))
 }
 
 fn run() -> Result<(), Failed> {

@@ -29,6 +29,7 @@ use libtest_mimic::Arguments;
 use crate::row::Row;
 
 mod actor;
+mod again;
 mod counters;
 mod daemon;
 mod destroy;
@@ -103,6 +104,7 @@ const ROWS: &[Row] = &[
     Row { name: "f7_listener", run: rows::f::f7_listener },
     Row { name: "f7_embryonic", run: rows::f::f7_embryonic },
     Row { name: "f8", run: rows::f::f8 },
+    Row { name: "f9", run: rows::f::f9 },
 ];
 
 fn main() -> ExitCode {

@@ -9,6 +9,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use crate::actor::{Act, Actor};
+use crate::again::once_more;
 use crate::netns::Netns;
 use crate::wait::{DEADLINE, eventually};
 use crate::watch::observer;
@@ -17,7 +18,7 @@ use crate::watch::observer;
 const CLOSER: &str = "query-closer";
 
 pub(crate) fn trial() -> Trial {
-    Trial::test("queries_of_the_daemon", run)
+    Trial::test("queries_of_the_daemon", || once_more("queries_of_the_daemon", run))
 }
 
 fn run() -> Result<(), Failed> {

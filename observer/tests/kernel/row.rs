@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::counters::Counters;
 use crate::lab::{Family, Lab};
-use crate::{shared, witness};
+use crate::{again, shared, witness};
 
 pub(crate) struct Row {
     pub(crate) name: &'static str,
@@ -21,14 +21,18 @@ impl Row {
         [("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)].map(|(name, family)| {
             let run = self.run;
             let test = format!("{}::{name}", self.name);
-            Trial::test(test.clone(), move || witness::sees_all(|| trial(&test, run, family)))
+            Trial::test(test.clone(), move || {
+                again::once_more(&test, || witness::sees_all(|| trial(&test, run, family)))
+            })
         })
     }
 
     /// Where the family makes no difference.
     pub(crate) fn ipv4_trial(&self) -> Trial {
         let Self { name, run } = *self;
-        Trial::test(name, move || witness::sees_all(|| trial(name, run, Family::Ipv4)))
+        Trial::test(name, move || {
+            again::once_more(name, || witness::sees_all(|| trial(name, run, Family::Ipv4)))
+        })
     }
 }
 

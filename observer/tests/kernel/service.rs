@@ -10,6 +10,7 @@ use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 
 use crate::actor::{Act, Actor};
+use crate::again::once_more;
 use crate::daemon::Daemon;
 use crate::netns::Netns;
 use crate::wait::{DEADLINE, eventually};
@@ -25,9 +26,9 @@ const OBSERVED: &str = "rights-observed";
 
 pub(crate) fn trials() -> [Trial; 3] {
     [
-        Trial::test("service_rights", rights),
-        Trial::test("service_manager", manager),
-        Trial::test("service_reload", reload),
+        Trial::test("service_rights", || once_more("service_rights", rights)),
+        Trial::test("service_manager", || once_more("service_manager", manager)),
+        Trial::test("service_reload", || once_more("service_reload", reload)),
     ]
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Told {
     pub(crate) outcomes: BTreeMap<String, Outcome>,
     /// How sure the verdicts of each test that passed were: `exact`, `inferred`, or `partly` unseen.
     pub(crate) evidence: BTreeMap<String, String>,
+    /// Tests that were tried once more, with what they said the first time.
+    pub(crate) again: BTreeMap<String, String>,
     /// How many tests ran, by the last line. None if it is missing.
     pub(crate) ran: Option<u64>,
     /// How long they took, in seconds.
@@ -37,6 +39,10 @@ impl Told {
                 (Some("evidence"), None, Some(name)) => {
                     let evidence = event["evidence"].as_str().unwrap_or_default();
                     told.evidence.insert(name.to_owned(), evidence.to_owned());
+                }
+                (Some("again"), None, Some(name)) => {
+                    let said = event["said"].as_str().unwrap_or_default();
+                    told.again.insert(name.to_owned(), said.to_owned());
                 }
                 (Some("suite"), Some("ok" | "failed"), _) => {
                     told.ran = Some(

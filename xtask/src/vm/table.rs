@@ -102,7 +102,17 @@ pub(crate) fn render(columns: &[Column]) -> (String, usize) {
             .iter()
             .map(move |unseen| format!("partly on {place}: {}", unseen.why))
     });
-    let known = known.chain(unseen);
+    let again = columns.iter().flat_map(|column| {
+        let place = format!("{} {}", column.kernel, column.mechanism);
+        column.told.again.iter().map(move |(test, said)| {
+            let said: Vec<_> = said.lines().take(2).collect();
+            format!(
+                "again: {test} on {place} passes or fails by its second try; the first: {}",
+                said.join(" ")
+            )
+        })
+    });
+    let known = known.chain(unseen).chain(again);
     let count = surprises.len();
     let below: Vec<_> = known.chain(surprises).map(|line| line + "\n").collect();
     (aligned(&lines) + &below.concat(), count)
@@ -200,7 +210,7 @@ mod tests {
     fn column(kernel: &'static str, outcomes: &[(&str, Outcome)]) -> Column {
         let outcomes = outcomes.iter().map(|(name, outcome)| ((*name).to_owned(), outcome.clone())).collect();
         let evidence = [("c2".to_owned(), "exact".to_owned())].into();
-        let told = Told { outcomes, evidence, ran: Some(0), seconds: 0.0 };
+        let told = Told { outcomes, evidence, again: BTreeMap::new(), ran: Some(0), seconds: 0.0 };
         Column { kernel, mechanism: "raw_tracepoint", told, broken: None, console: "c.log".to_owned() }
     }
 

@@ -29,6 +29,27 @@ pub(crate) fn f1(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, established_reset: 2, ..Counters::NONE }
 }
 
+/// connect(AF_UNSPEC) after shutdown() of both sides with SO_LINGER zero: to the kernel's fields the same as close().
+pub(crate) fn f9(lab: &Lab) -> Counters {
+    let (us, peer) = lab.pair();
+    us.linger(0);
+    us.shutdown(How::Both);
+    lab.await_state(&us, State::FinWait2);
+    us.call(Act::Disconnect).expect("disconnecting");
+    peer.await_gone();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "disconnect", "first_close": "local", "local_action": "shutdown_both",
+        "linger": null, "bytes": Bytes::NONE, "reset": reset_sent_in("FIN_WAIT2"), "evidence": "exact",
+    }));
+    lab.close_of(&peer).shows(&json!({
+        "outcome": "reset_received", "cause": "reset_after_peer_fin", "first_close": "remote",
+        "reset": reset_received_in("CLOSE_WAIT"),
+    }));
+    us.close();
+    peer.close();
+    Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
+}
+
 /// TCP_LINGER2 below zero: close does not wait for the peer's FIN.
 pub(crate) fn f2(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
