@@ -151,14 +151,7 @@ impl Session {
     /// Looks for the processes of connections that are about to be told and have none.
     fn find_owners(&mut self, now: u64, watcher: &mut impl Watcher) -> anyhow::Result<()> {
         // By the time the batch is through, some more are due.
-        let unowned: Vec<_> = self.pipeline.unowned(now + OWNER_LEAD_NS).collect();
-        for Unowned { sock, ns, inode } in unowned {
-            let Some(task) = self.owners.find(inode) else { continue };
-            let event = Event { ns, sock, task: Some(task), body: Body::Owner };
-            watcher.owner(&event)?;
-            self.pipeline.apply(&event, &mut |report| watcher.report(report));
-        }
-        Ok(())
+        find_owners(&mut self.owners, &mut self.pipeline, now + OWNER_LEAD_NS, watcher)
     }
 
     /// One batch. True when more is waiting.
@@ -167,9 +160,13 @@ impl Session {
         self.find_owners(now, watcher)?;
         let mut failed = Ok(());
         let Attached { ring, names, .. } = &mut self.attached;
-        let (pipeline, undecodable) = (&mut self.pipeline, &mut self.undecodable);
+        let (pipeline, undecodable, owners) = (&mut self.pipeline, &mut self.undecodable, &mut self.owners);
         let taken = ring::drain(ring, names, BATCH, &mut |event| match event {
             Ok(event) => {
+                if failed.is_ok() {
+                    // On a slow host a batch is long, and its later events make the earlier ones due.
+                    failed = find_owners(owners, pipeline, event.ns, watcher);
+                }
                 if failed.is_ok() {
                     failed = watcher.event(&event);
                 }
@@ -226,6 +223,23 @@ pub(crate) const LOST_REASONS: [&str; 8] = [
     "opening_table_full",
     "end_not_seen",
 ];
+
+/// Looks for the processes of connections that are due by `until_ns` and have none.
+fn find_owners(
+    owners: &mut Owners,
+    pipeline: &mut Pipeline,
+    until_ns: u64,
+    watcher: &mut impl Watcher,
+) -> anyhow::Result<()> {
+    let unowned: Vec<_> = pipeline.unowned(until_ns).collect();
+    for Unowned { sock, ns, inode } in unowned {
+        let Some(task) = owners.find(inode) else { continue };
+        let event = Event { ns, sock, task: Some(task), body: Body::Owner };
+        watcher.owner(&event)?;
+        pipeline.apply(&event, &mut |report| watcher.report(report));
+    }
+    Ok(())
+}
 
 /// Gives back what reading the kernel's types took: some 80 MB, which glibc would keep for as long as we run.
 fn return_memory() {

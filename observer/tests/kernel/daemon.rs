@@ -16,7 +16,7 @@ use crate::wait::DEADLINE;
 use crate::watch::observer;
 
 /// Loading programs into a busy kernel takes a while.
-const READY: Duration = Duration::from_secs(30);
+const READY: Duration = Duration::from_secs(90);
 
 /// For queries, which most tests do not ask: a place of its own, since daemons of other tests may run.
 fn socket() -> PathBuf {

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use caps::{CapSet, Capability};
 use libtest_mimic::{Failed, Trial};
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::signal::Signal;
 
 use crate::actor::{Act, Actor};
@@ -87,6 +88,8 @@ fn limit(command: &mut Command, given: Vec<Capability>) {
                 caps::drop(None, CapSet::Bounding, capability).map_err(std::io::Error::other)?;
             }
         }
+        // The unit's LimitMEMLOCK=infinity, which maps need before 5.11. Not every root may raise it.
+        setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).ok();
         Ok(())
     };
     // SAFETY: system calls, and memory for a list of capabilities. The parent may be in the middle of an allocation
