@@ -111,6 +111,9 @@ pub enum Body {
     LingerInterrupted {
         /// Signal number.
         signal: u32,
+        /// The thread.
+        #[serde(default)]
+        tid: u32,
     },
     /// `tcp_send_fin`: our FIN is queued.
     FinQueued {

@@ -246,6 +246,12 @@ impl Story {
         if matches!(event.body, Body::Destroyed { .. }) && self.gone_ns.is_some() {
             return;
         }
+        // The note of the lingering may be older than this connection, whose socket was another's then.
+        if let Body::LingerInterrupted { tid, .. } = &event.body
+            && self.close_call.and_then(|call| call.task).is_none_or(|task| task.tid != *tid)
+        {
+            return;
+        }
         // The function and the tracepoint tell of the same reset, the function first.
         if matches!(event.body, Body::ResetSent { active: true, .. })
             && self.reset_sent.as_ref().is_some_and(|sent| sent.active)

@@ -281,8 +281,9 @@ pub struct LingerInterrupted {
     pub header: Header,
     /// The signal.
     pub signal: u32,
-    /// Zero.
-    pub pad: u32,
+    /// The thread it was delivered to: the kernel uses sockets again, and what is known of this one may be of another
+    /// thread's.
+    pub tid: u32,
 }
 
 /// `tcp_send_fin`: our FIN is queued. The [`StateChange`] comes right before.

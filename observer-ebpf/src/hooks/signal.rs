@@ -18,7 +18,7 @@ use crate::{
 const SIGPIPE: u32 = 13;
 
 /// `sk_stream_error` sends the signal right before the send returns; an older mark is of another write.
-const MARK_LIFE_NS: u64 = 10_000_000;
+const MARK_LIFE_NS: u64 = 100_000_000;
 
 #[raw_tracepoint(tracepoint = "signal_generate")]
 pub(crate) fn rt_sig_generate(ctx: RawTracePointContext) -> i32 {
@@ -43,7 +43,7 @@ fn on_delivered(signal: u32) {
     // A failed removal means the LRU was faster, which is as good.
     let _gone = LINGERS.remove(thread);
     let header = Header { kind: kind::LINGER_INTERRUPTED, has_task: 0, ns: now(), sock };
-    emit(LingerInterrupted { header, signal, pad: 0 });
+    emit(LingerInterrupted { header, signal, tid: thread as u32 });
 }
 
 /// Whether SIGPIPE was just generated for the running thread; takes the mark.

@@ -135,7 +135,7 @@ pub fn decode(bytes: &[u8], names: &KernelNames) -> Result<Event, DecodeError> {
         }
         kind::LINGER_INTERRUPTED => {
             let r: record::LingerInterrupted = view(kind, bytes)?;
-            Ok(event(&r.header, None, Body::LingerInterrupted { signal: r.signal }))
+            Ok(event(&r.header, None, Body::LingerInterrupted { signal: r.signal, tid: r.tid }))
         }
         kind::FIN_QUEUED => {
             let r: record::FinQueued = view(kind, bytes)?;

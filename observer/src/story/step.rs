@@ -127,7 +127,7 @@ impl Step {
             Body::Destroyed { unread } => Act::Closed { call: close_action(event.task), unread: *unread },
             Body::ErrorReport { err } => Act::Told { errno: *err },
             Body::LingerOver { state } => Act::Waited { acked: !state.fin_outstanding() },
-            Body::LingerInterrupted { signal } => Act::Signalled { signal: *signal },
+            Body::LingerInterrupted { signal, .. } => Act::Signalled { signal: *signal },
             // A queued FIN shows in the change of state.
             Body::Opened { .. }
             | Body::FinQueued { .. }

@@ -208,3 +208,19 @@ fn a_reset_that_function_and_tracepoint_tell_of_is_the_functions() {
     let last = script.events.last().map(|event| event.ns);
     assert_eq!(script.story().reset_sent.map(|sent| sent.ns), last);
 }
+
+#[test]
+fn a_signal_to_a_thread_that_lingered_on_the_same_socket_before_is_no_matter_of_this_one() {
+    let interrupted = |tid| {
+        let script = Script::opened().with(|socket| socket.linger_ms = Some(1000)).close_to(State::FinWait1);
+        let mut story = script.story();
+        let ns = script.events.last().map_or(0, |event| event.ns) + MS;
+        let body = Body::LingerInterrupted { signal: 9, tid };
+        story.note(&Event { ns, sock: SOCK, task: None, body });
+        story.linger_interrupted_ns.is_some()
+    };
+    let closer = Script::opened().close_to(State::FinWait1).story().close_call.and_then(|call| call.task);
+    let tid = closer.map_or(0, |task| task.tid);
+    assert!(interrupted(tid));
+    assert!(!interrupted(tid + 1));
+}

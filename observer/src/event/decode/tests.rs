@@ -141,7 +141,7 @@ fn every_kind() -> Vec<(Vec<u8>, &'static str)> {
             bytes(&record::LingerInterrupted {
                 header: header_of(kind::LINGER_INTERRUPTED, 0),
                 signal: 10,
-                pad: 0,
+                tid: 1,
             }),
             "linger_interrupted",
         ),
