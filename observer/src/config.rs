@@ -8,7 +8,7 @@ mod marks;
 mod mistake;
 mod read;
 mod rules;
-mod unit;
+pub(crate) mod unit;
 
 use std::{
     net::SocketAddr,
@@ -24,7 +24,8 @@ use thiserror::Error;
 pub use self::mistake::{Mistake, Mistakes};
 use crate::{
     attach::plan::{Mechanism, Wishes},
-    publish::metrics::OwnerBy,
+    history,
+    publish::{metrics::OwnerBy, query::SOCKET},
     story::table::Limits,
 };
 
@@ -43,6 +44,12 @@ pub struct Config {
     pub log: Log,
     /// What is asked of the kernel, and what is kept of it.
     pub kernel: Kernel,
+    /// What is remembered for those who ask.
+    pub history: History,
+    /// Who may ask, and where.
+    pub query: Query,
+    /// How metrics are protected.
+    pub web: Web,
     /// Verdicts that are kept.
     pub event_log: EventLog,
 }
@@ -137,6 +144,8 @@ pub struct Kernel {
     pub stories: usize,
     /// Connections whose beginning is remembered; 0 to 100,000,000.
     pub openings: usize,
+    /// Whether the kernel counts what BPF programs cost, all of this host's.
+    pub program_stats: bool,
 }
 
 impl Default for Kernel {
@@ -151,6 +160,7 @@ impl Default for Kernel {
             drain_interval: Duration::from_millis(50),
             stories,
             openings,
+            program_stats: false,
         }
     }
 }
@@ -188,6 +198,66 @@ pub enum MechanismChoice {
     Kprobe,
     /// Tracepoints without their formatting.
     RawTracepoint,
+}
+
+/// `history`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct History {
+    /// Closes; 0 to 100,000,000.
+    pub closes: usize,
+    /// Failing writes; 0 to 100,000,000.
+    pub errors: usize,
+    /// Memory of both together, bytes; below 4 GiB.
+    #[serde(with = "unit::bytes")]
+    pub max_memory: u32,
+    /// What is older is forgotten; 1 second to 10 years.
+    #[serde(with = "unit::duration")]
+    pub max_age: Duration,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        let history::Limits { closes, errors, bytes, age } = history::Limits::default();
+        Self { closes, errors, max_memory: u32::try_from(bytes).unwrap_or(u32::MAX), max_age: age }
+    }
+}
+
+impl History {
+    /// What the history may hold.
+    #[must_use]
+    pub fn limits(&self) -> history::Limits {
+        history::Limits {
+            closes: self.closes,
+            errors: self.errors,
+            bytes: usize::try_from(self.max_memory).unwrap_or(usize::MAX),
+            age: self.max_age,
+        }
+    }
+}
+
+/// `query`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Query {
+    /// Where questions are answered.
+    pub socket: PathBuf,
+    /// Whose members may ask, beside root; None is the group that the daemon runs as.
+    pub group: Option<String>,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self { socket: PathBuf::from(SOCKET), group: None }
+    }
+}
+
+/// `web`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Web {
+    /// TLS and passwords; None serves anybody who can connect.
+    pub config_file: Option<PathBuf>,
 }
 
 /// `event_log`.
@@ -327,9 +397,10 @@ impl Config {
     /// The settings of `new`, but for those that cannot change while the observer runs.
     #[must_use]
     pub fn changed_live(&self, new: &Self) -> Self {
-        let Kernel { mechanism, without, ring_size, .. } = self.kernel.clone();
-        let kernel = Kernel { mechanism, without, ring_size, ..new.kernel.clone() };
-        Self { listen: self.listen.clone(), kernel, ..new.clone() }
+        let Kernel { mechanism, without, ring_size, program_stats, .. } = self.kernel.clone();
+        let kernel = Kernel { mechanism, without, ring_size, program_stats, ..new.kernel.clone() };
+        let (listen, query, web) = (self.listen.clone(), self.query.clone(), self.web.clone());
+        Self { listen, kernel, query, web, ..new.clone() }
     }
 
     /// The names of the settings in which the two differ, such as `owner.limit`.

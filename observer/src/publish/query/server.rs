@@ -69,6 +69,8 @@ pub enum Note {
     Records(Vec<Record>),
     /// How it is.
     Pulse(Box<Pulse>),
+    /// How much is to be remembered from now on.
+    Limits(Limits),
 }
 
 /// The draining thread's end: gathers, and hands over without ever waiting.
@@ -76,6 +78,8 @@ pub struct Feeder {
     notes: mpsc::Sender<Note>,
     backlog: Vec<Record>,
     not_taken: u64,
+    /// Not yet handed over.
+    limits: Option<Limits>,
     gone: bool,
 }
 
@@ -89,8 +93,19 @@ impl Feeder {
         }
     }
 
+    /// Changes how much is remembered.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = Some(limits);
+    }
+
     /// Hands over what was gathered; what does not fit waits for the next time.
     pub fn flush(&mut self) {
+        if let Some(limits) = self.limits
+            && let Ok(place) = self.notes.try_reserve()
+        {
+            place.send(Note::Limits(limits));
+            self.limits = None;
+        }
         if self.backlog.is_empty() {
             return;
         }
@@ -126,7 +141,7 @@ pub fn serve_in_thread(socket: Socket, limits: Limits) -> anyhow::Result<(Feeder
         }
     });
     let thread = thread.context("starting the thread that answers queries")?;
-    Ok((Feeder { notes, backlog: Vec::new(), not_taken: 0, gone: false }, thread))
+    Ok((Feeder { notes, backlog: Vec::new(), not_taken: 0, limits: None, gone: false }, thread))
 }
 
 /// What questions are answered from.
@@ -166,6 +181,7 @@ impl Shared {
                 state.clock = state.clock.refreshed();
                 state.pulse = *pulse;
             }
+            Note::Limits(limits) => state.history.set_limits(limits),
         }
     }
 }
