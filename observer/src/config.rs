@@ -23,7 +23,10 @@ use thiserror::Error;
 
 pub use self::mistake::{Mistake, Mistakes};
 use crate::{
-    attach::plan::{Mechanism, Wishes},
+    attach::{
+        load,
+        plan::{Mechanism, Wishes},
+    },
     history,
     publish::{metrics::OwnerBy, query::SOCKET},
     story::table::Limits,
@@ -146,6 +149,8 @@ pub struct Kernel {
     pub openings: usize,
     /// Whether the kernel counts what BPF programs cost, all of this host's.
     pub program_stats: bool,
+    /// Whether sends that find the buffer full are counted.
+    pub count_send_buffer_full: bool,
 }
 
 impl Default for Kernel {
@@ -161,6 +166,7 @@ impl Default for Kernel {
             stories,
             openings,
             program_stats: false,
+            count_send_buffer_full: false,
         }
     }
 }
@@ -170,6 +176,12 @@ impl Kernel {
     #[must_use]
     pub const fn limits(&self) -> Limits {
         Limits { stories: self.stories, openings: self.openings }
+    }
+
+    /// What the programs are loaded with.
+    #[must_use]
+    pub const fn load(&self) -> load::Settings {
+        load::Settings { ring_bytes: self.ring_size, count_send_buffer_full: self.count_send_buffer_full }
     }
 
     /// What the plan of attachment is to heed.
@@ -397,8 +409,14 @@ impl Config {
     /// The settings of `new`, but for those that cannot change while the observer runs.
     #[must_use]
     pub fn changed_live(&self, new: &Self) -> Self {
-        let Kernel { mechanism, without, ring_size, program_stats, .. } = self.kernel.clone();
-        let kernel = Kernel { mechanism, without, ring_size, program_stats, ..new.kernel.clone() };
+        // What programs are loaded with, and what takes rights that are given up.
+        let loaded = self.kernel.clone();
+        let kernel = Kernel {
+            stories: new.kernel.stories,
+            openings: new.kernel.openings,
+            drain_interval: new.kernel.drain_interval,
+            ..loaded
+        };
         let (listen, query, web) = (self.listen.clone(), self.query.clone(), self.web.clone());
         Self { listen, kernel, query, web, ..new.clone() }
     }

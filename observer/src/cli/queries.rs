@@ -85,6 +85,7 @@ pub(crate) fn pulse(session: &Session, started_ns: u64) -> Pulse {
         hook: hook.hook.name.to_owned(),
         mechanism: hook.mechanism.map_or("none", Mechanism::word).to_owned(),
         reason: hook.reason.clone(),
+        fate: hook.fate.word().to_owned(),
     });
     let programs = session.attached.run_stats().into_iter();
     Pulse {
@@ -92,8 +93,11 @@ pub(crate) fn pulse(session: &Session, started_ns: u64) -> Pulse {
         started_ns,
         kernel: session.release.clone(),
         hooks: hooks.collect(),
+        closed: session.plan.closed.iter().map(ToString::to_string).collect(),
+        unseen: session.plan.unseen(),
         lost: session.lost().into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
         programs: programs.map(|(name, run_ns, runs)| (name.to_owned(), run_ns, runs)).collect(),
+        send_buffer_full: session.attached.send_buffer_full(),
         tracked: session.pipeline.tracked(),
         not_taken: 0,
     }

@@ -92,8 +92,14 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     for hook in &session.plan.hooks {
         metrics.hook(hook.hook.name, hook.mechanism.map_or("none", Mechanism::word));
     }
-    for hook in session.refused() {
-        log::warn!("{}: {}", hook.hook.name, hook.reason);
+    for refusal in session.plan.refusals() {
+        log::info!("{refusal}; `observer status` shows what stands in for it");
+    }
+    for unseen in session.plan.unseen() {
+        log::warn!("{unseen}");
+    }
+    if config.kernel.count_send_buffer_full && session.attached.send_buffer_full().is_none() {
+        log::warn!("sends that find the buffer full cannot be counted: no hook sees them");
     }
     let verdicts = args.verdicts.then(|| Output::new(Format::Text, ClockOffset::now(), Cgroups::none()));
     let registry = metrics.registry();
@@ -150,6 +156,9 @@ impl Daemon {
             self.metrics.program(program, run_ns, runs);
         }
         self.metrics.event_log(&self.event_log);
+        if let Some(total) = session.attached.send_buffer_full() {
+            self.metrics.send_buffer_full(total);
+        }
         let mut lost = 0;
         for (reason, total) in session.lost() {
             self.metrics.lost(reason, total);

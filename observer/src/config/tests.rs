@@ -177,7 +177,7 @@ fn values_that_do_not_go_together_are_told_where_the_first_stands() {
 fn only_what_can_change_live_is_changed_live() {
     let old = Config::default();
     let new = Config::parse(
-        "owner: {limit: 5}\nkernel: {ring_size: 1MiB, stories: 9, program_stats: true}\nlisten: {address: '[::]:1'}\n\
+        "owner: {limit: 5}\nkernel: {ring_size: 1MiB, stories: 9, program_stats: true, count_send_buffer_full: true}\nlisten: {address: '[::]:1'}\n\
          history: {closes: 1, errors: 2, max_memory: 3MiB, max_age: 4h}\nquery: {socket: /a, group: b}\n\
          web: {config_file: /c}",
     );
@@ -200,6 +200,7 @@ fn only_what_can_change_live_is_changed_live() {
             "listen.address",
             "kernel.ring_size",
             "kernel.program_stats",
+            "kernel.count_send_buffer_full",
             "query.socket",
             "query.group",
             "web.config_file"

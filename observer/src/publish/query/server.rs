@@ -23,7 +23,7 @@ use super::{
     Ask,
     answer::{self, Answer},
     socket::Socket,
-    status::Pulse,
+    status::{Losses, Pulse},
 };
 use crate::{
     history::{
@@ -148,6 +148,7 @@ pub fn serve_in_thread(socket: Socket, limits: Limits) -> anyhow::Result<(Feeder
 pub(super) struct State {
     pub(super) history: History,
     pub(super) pulse: Pulse,
+    pub(super) losses: Losses,
     pub(super) clock: ClockOffset,
 }
 
@@ -179,6 +180,7 @@ impl Shared {
             Note::Pulse(pulse) => {
                 state.history.expire(pulse.ns);
                 state.clock = state.clock.refreshed();
+                state.losses.note(&pulse);
                 state.pulse = *pulse;
             }
             Note::Limits(limits) => state.history.set_limits(limits),
@@ -192,6 +194,7 @@ async fn serve(socket: &Socket, limits: Limits, mut notes: mpsc::Receiver<Note>)
         history: History::new(limits, Cgroups::new()),
         // Until the first comes.
         pulse: Pulse { ns: monotonic_ns(), started_ns: monotonic_ns(), ..Pulse::default() },
+        losses: Losses::default(),
         clock: ClockOffset::now(),
     };
     let (news, _) = broadcast::channel(FOLLOWER_LAG);
