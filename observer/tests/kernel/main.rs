@@ -37,6 +37,7 @@ mod end;
 mod event_log;
 mod gauges;
 mod lab;
+mod loaded;
 mod netns;
 mod prometheus;
 mod queries;
@@ -129,7 +130,9 @@ fn main() -> ExitCode {
 
     let rows = ROWS.iter().flat_map(Row::trials);
     let trials = rows
-        .chain(who::ROWS.iter().chain(real::ROWS).map(Row::ipv4_trial))
+        .chain(real::ROWS.iter().flat_map(Row::trials))
+        .chain(loaded::trials())
+        .chain(who::ROWS.iter().map(Row::ipv4_trial))
         .chain([random::trial(), gauges::trial(), event_log::trial(), queries::trial(), prometheus::trial()])
         .chain(service::trials())
         .collect();
