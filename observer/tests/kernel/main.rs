@@ -35,6 +35,7 @@ mod daemon;
 mod destroy;
 mod end;
 mod event_log;
+mod full;
 mod gauges;
 mod lab;
 mod loaded;
@@ -133,7 +134,14 @@ fn main() -> ExitCode {
         .chain(real::ROWS.iter().flat_map(Row::trials))
         .chain(loaded::trials())
         .chain(who::ROWS.iter().map(Row::ipv4_trial))
-        .chain([random::trial(), gauges::trial(), event_log::trial(), queries::trial(), prometheus::trial()])
+        .chain([
+            random::trial(),
+            gauges::trial(),
+            full::trial(),
+            event_log::trial(),
+            queries::trial(),
+            prometheus::trial(),
+        ])
         .chain(service::trials())
         .collect();
     row::note_panics();
