@@ -202,7 +202,9 @@ fn manual_pages_name_every_command_and_every_flag() {
     let (code, page, stderr) = run(&mut observer(&["man"]));
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(page.contains("\n.TH observer 1"), "{page}");
-    for command in ["trace", "run", "replay", "half\\-closed", "check", "config", "completions", "man"] {
+    let asking = ["closes", "errors", "top", "explain", "status"];
+    let others = ["trace", "run", "replay", "half\\-closed", "check", "config", "completions", "man"];
+    for command in asking.into_iter().chain(others) {
         assert!(page.contains(&format!("observer\\-{command}(1)")), "{command} is not in {page}");
     }
     let (_, page, _) = run(&mut observer(&["man", "run"]));
