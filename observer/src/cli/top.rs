@@ -71,8 +71,9 @@ pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     let mut first = "\x1b[2J";
     loop {
         let (text, _) = args.look(args.limit(true))?;
-        // Home, and each line to its end: clearing all each time would flicker.
-        let text = text.replace('\n', "\x1b[K\n");
+        // Home, and each line cleared before it is written: clearing all each time would flicker, and clearing after the
+        // last column would take its character away.
+        let text: String = text.lines().map(|line| format!("\x1b[K{line}\n")).collect();
         let first = std::mem::take(&mut first);
         let mut out = stdout().lock();
         write!(out, "{first}\x1b[H{text}\x1b[J").and_then(|()| out.flush()).context("writing to stdout")?;

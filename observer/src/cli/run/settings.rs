@@ -130,3 +130,46 @@ impl Settings {
         Some(std::mem::replace(&mut self.now, live))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::History;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        settings: SettingArgs,
+    }
+
+    #[test]
+    fn flags_beat_the_file_and_paths_are_meant_from_here() {
+        let file = std::env::temp_dir().join(format!("observer-settings-{}.yaml", std::process::id()));
+        let text = "history: {closes: 5, errors: 6, max_age: 7h}\nquery: {socket: /run/q, group: g}\n\
+                    web: {config_file: /etc/web.yml}\nkernel: {program_stats: true}\n";
+        std::fs::write(&file, text).unwrap();
+        let read = |flags: &[&str]| {
+            let words = [&["run", "--config", file.to_str().unwrap()], flags].concat();
+            Typed::try_parse_from(words).unwrap().settings.read().unwrap()
+        };
+        let config = read(&[]);
+        assert_eq!((config.query.socket, config.query.group), ("/run/q".into(), Some("g".to_owned())));
+        assert!(config.kernel.program_stats && !config.kernel.count_send_buffer_full);
+
+        let flags = ["--history-closes", "1", "--history-max-memory", "2MiB", "--history-max-age", "3d"];
+        let flags =
+            [&flags[..], &["--socket", "s", "--socket-group", "h", "--count-send-buffer-full"]].concat();
+        let config = read(&[&flags[..], &["--web-config-file", "w"]].concat());
+        let max_age = Duration::from_hours(72);
+        assert_eq!(config.history, History { closes: 1, errors: 6, max_memory: 2 << 20, max_age });
+        let here = std::env::current_dir().unwrap();
+        assert_eq!((config.query.socket, config.query.group), (here.join("s"), Some("h".to_owned())));
+        assert_eq!(config.web.config_file, Some(here.join("w")));
+        assert!(config.kernel.count_send_buffer_full);
+        std::fs::remove_file(file).unwrap();
+    }
+}
