@@ -10,7 +10,7 @@ use observer_ebpf::abi::counter;
 #[map]
 pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
-/// What could not be delivered, by `abi::counter`.
+/// What could not be delivered, and what is only counted, by `abi::counter`.
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::COUNT, 0);
 

@@ -36,6 +36,9 @@ pub(crate) static TASK_BTF: u32 = 0;
 #[unsafe(no_mangle)]
 pub(crate) static SOCK_KEY: u64 = 0;
 
+#[unsafe(no_mangle)]
+pub(crate) static COUNT_FULL: u32 = 0;
+
 /// The value user space set; the compiler must not take the initial one for granted.
 #[inline(always)]
 pub(crate) fn get<T: Copy>(setting: &'static T) -> T {

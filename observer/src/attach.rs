@@ -15,7 +15,7 @@ use thiserror::Error;
 use self::{
     btf::{BtfError, KernelBtf},
     facts::{Answer, Facts, Roots},
-    load::{Attached, LoadError},
+    load::{Attached, LoadError, Settings},
     plan::{Mechanism, Plan, PlanError, Wishes},
 };
 
@@ -45,11 +45,11 @@ pub struct Entered {
 
 /// Looks at the kernel, plans and attaches. A way into a hook that turns out to be closed is a new fact, and the plan
 /// is made again: what a kernel accepts is known for sure only by trying.
-pub fn enter(wishes: &Wishes, ring_bytes: u32) -> Result<Entered, AttachError> {
+pub fn enter(wishes: &Wishes, settings: Settings) -> Result<Entered, AttachError> {
     let (mut facts, btf): (Facts, KernelBtf) = facts::gather(Roots::default())?;
     loop {
         let plan = plan::plan(&facts, wishes)?;
-        match load::attach(&plan, &btf, ring_bytes) {
+        match load::attach(&plan, &btf, settings) {
             Ok(attached) => return Ok(Entered { facts, plan, attached }),
             Err(LoadError::Program { hook, mechanism, source, .. })
                 if mechanism != Mechanism::RawTracepoint =>

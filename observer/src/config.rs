@@ -8,7 +8,7 @@ mod marks;
 mod mistake;
 mod read;
 mod rules;
-mod unit;
+pub(crate) mod unit;
 
 use std::{
     net::SocketAddr,
@@ -23,8 +23,12 @@ use thiserror::Error;
 
 pub use self::mistake::{Mistake, Mistakes};
 use crate::{
-    attach::plan::{Mechanism, Wishes},
-    publish::metrics::OwnerBy,
+    attach::{
+        load,
+        plan::{Mechanism, Wishes},
+    },
+    history,
+    publish::{metrics::OwnerBy, query::SOCKET},
     story::table::Limits,
 };
 
@@ -43,6 +47,12 @@ pub struct Config {
     pub log: Log,
     /// What is asked of the kernel, and what is kept of it.
     pub kernel: Kernel,
+    /// What is remembered for those who ask.
+    pub history: History,
+    /// Who may ask, and where.
+    pub query: Query,
+    /// How metrics are protected.
+    pub web: Web,
     /// Verdicts that are kept.
     pub event_log: EventLog,
 }
@@ -137,6 +147,10 @@ pub struct Kernel {
     pub stories: usize,
     /// Connections whose beginning is remembered; 0 to 100,000,000.
     pub openings: usize,
+    /// Whether the kernel counts what BPF programs cost, all of this host's.
+    pub program_stats: bool,
+    /// Whether sends that find the buffer full are counted.
+    pub count_send_buffer_full: bool,
 }
 
 impl Default for Kernel {
@@ -151,6 +165,8 @@ impl Default for Kernel {
             drain_interval: Duration::from_millis(50),
             stories,
             openings,
+            program_stats: false,
+            count_send_buffer_full: false,
         }
     }
 }
@@ -160,6 +176,12 @@ impl Kernel {
     #[must_use]
     pub const fn limits(&self) -> Limits {
         Limits { stories: self.stories, openings: self.openings }
+    }
+
+    /// What the programs are loaded with.
+    #[must_use]
+    pub const fn load(&self) -> load::Settings {
+        load::Settings { ring_bytes: self.ring_size, count_send_buffer_full: self.count_send_buffer_full }
     }
 
     /// What the plan of attachment is to heed.
@@ -188,6 +210,66 @@ pub enum MechanismChoice {
     Kprobe,
     /// Tracepoints without their formatting.
     RawTracepoint,
+}
+
+/// `history`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct History {
+    /// Closes; 0 to 100,000,000.
+    pub closes: usize,
+    /// Failing writes; 0 to 100,000,000.
+    pub errors: usize,
+    /// Memory of both together, bytes; below 4 GiB.
+    #[serde(with = "unit::bytes")]
+    pub max_memory: u32,
+    /// What is older is forgotten; 1 second to 10 years.
+    #[serde(with = "unit::duration")]
+    pub max_age: Duration,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        let history::Limits { closes, errors, bytes, age } = history::Limits::default();
+        Self { closes, errors, max_memory: u32::try_from(bytes).unwrap_or(u32::MAX), max_age: age }
+    }
+}
+
+impl History {
+    /// What the history may hold.
+    #[must_use]
+    pub fn limits(&self) -> history::Limits {
+        history::Limits {
+            closes: self.closes,
+            errors: self.errors,
+            bytes: usize::try_from(self.max_memory).unwrap_or(usize::MAX),
+            age: self.max_age,
+        }
+    }
+}
+
+/// `query`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Query {
+    /// Where questions are answered.
+    pub socket: PathBuf,
+    /// Whose members may ask, beside root; None is the group that the daemon runs as.
+    pub group: Option<String>,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self { socket: PathBuf::from(SOCKET), group: None }
+    }
+}
+
+/// `web`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Web {
+    /// TLS and passwords; None serves anybody who can connect.
+    pub config_file: Option<PathBuf>,
 }
 
 /// `event_log`.
@@ -327,9 +409,16 @@ impl Config {
     /// The settings of `new`, but for those that cannot change while the observer runs.
     #[must_use]
     pub fn changed_live(&self, new: &Self) -> Self {
-        let Kernel { mechanism, without, ring_size, .. } = self.kernel.clone();
-        let kernel = Kernel { mechanism, without, ring_size, ..new.kernel.clone() };
-        Self { listen: self.listen.clone(), kernel, ..new.clone() }
+        // What programs are loaded with, and what takes rights that are given up.
+        let loaded = self.kernel.clone();
+        let kernel = Kernel {
+            stories: new.kernel.stories,
+            openings: new.kernel.openings,
+            drain_interval: new.kernel.drain_interval,
+            ..loaded
+        };
+        let (listen, query, web) = (self.listen.clone(), self.query.clone(), self.web.clone());
+        Self { listen, kernel, query, web, ..new.clone() }
     }
 
     /// The names of the settings in which the two differ, such as `owner.limit`.

@@ -195,14 +195,26 @@ impl History {
     pub fn note(&mut self, record: Record) {
         // By the time somebody asks, the cgroup may be gone.
         self.cgroups.get(record.cgroup);
-        let (kept, limit) = match record.kind {
-            Kind::Close => (&mut self.closes, self.limits.closes),
-            Kind::WriteError => (&mut self.errors, self.limits.errors),
-        };
-        kept.push(record);
-        while kept.records.len() > limit {
-            kept.pop();
-            self.pushed_out.count += 1;
+        match record.kind {
+            Kind::Close => self.closes.push(record),
+            Kind::WriteError => self.errors.push(record),
+        }
+        self.make_room();
+    }
+
+    /// Other limits from now on. What is too old for them goes with the next [`Self::expire`].
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
+        for (kept, limit) in [(&mut self.closes, self.limits.closes), (&mut self.errors, self.limits.errors)]
+        {
+            while kept.records.len() > limit {
+                kept.pop();
+                self.pushed_out.count += 1;
+            }
         }
         while self.closes.bytes + self.errors.bytes > self.limits.bytes {
             self.pop_oldest();

@@ -163,6 +163,15 @@ fn the_daemon_does_not_start_with_mistakes_wherever_they_are() {
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
     assert!(stderr.starts_with("observer: 2 mistakes in the configuration\n"), "{stderr}");
     assert!(stderr.contains("daemon.yaml:2:10: ") && stderr.contains("daemon.yaml:3:1: "), "{stderr}");
+    for (flag, value, says) in [
+        ("--history-max-age", "1ms", "history.max_age: 1ms is not in 1s to 3650d"),
+        ("--history-max-age", "soon", "`soon` is no duration"),
+        ("--history-max-memory", "4GiB", "`4GiB` is too much"),
+        ("--socket-group", "", "query.group: no group has an empty name"),
+    ] {
+        let (code, _, stderr) = run(&mut observer(&["run", flag, value]));
+        assert!(code == Some(2) && stderr.contains(says), "{flag}: {code:?} {stderr}");
+    }
     let (code, _, stderr) = run(observer(&["run"]).env("OBSERVER_OWNER_LIMIT", "10001"));
     assert_eq!(code, Some(2));
     assert!(stderr.contains("owner.limit: 10001 is not in 0 to 10000"), "{stderr}");
@@ -202,7 +211,9 @@ fn manual_pages_name_every_command_and_every_flag() {
     let (code, page, stderr) = run(&mut observer(&["man"]));
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(page.contains("\n.TH observer 1"), "{page}");
-    for command in ["trace", "run", "replay", "half\\-closed", "check", "config", "completions", "man"] {
+    let asking = ["closes", "errors", "top", "explain", "status"];
+    let others = ["trace", "run", "replay", "half\\-closed", "check", "config", "completions", "man"];
+    for command in asking.into_iter().chain(others) {
         assert!(page.contains(&format!("observer\\-{command}(1)")), "{command} is not in {page}");
     }
     let (_, page, _) = run(&mut observer(&["man", "run"]));

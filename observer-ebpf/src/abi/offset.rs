@@ -36,6 +36,9 @@ pub const TASK_BTF: &str = "TASK_BTF";
 /// Name of the global that is XORed into socket pointers, so that no kernel address leaves the kernel.
 pub const SOCK_KEY: &str = "SOCK_KEY";
 
+/// Name of the global that is 1 where sends that find the buffer full are to be counted.
+pub const COUNT_FULL: &str = "COUNT_FULL";
+
 /// Name of the global that is 1 where [`CAST_CALL`] has become a call of `bpf_rdonly_cast` (6.2 and later).
 pub const TYPED: &str = "TYPED";
 

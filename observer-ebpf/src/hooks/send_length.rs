@@ -7,7 +7,7 @@ use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use crate::{
     hooks::{
         signal::took_sigpipe,
-        stream_error::{EPIPE, is_failure, on_write_error},
+        stream_error::{EPIPE, count_full, is_failure, on_write_error},
     },
     sock::Sock,
 };
@@ -20,6 +20,8 @@ pub(crate) fn rt_send_length(ctx: RawTracePointContext) -> i32 {
         if sk.is_internet() {
             on_write_error(sk, -ret, ret == -EPIPE && took_sigpipe());
         }
+    } else {
+        count_full(ret, || Sock::new(ctx.arg(0)));
     }
     0
 }

@@ -6,9 +6,19 @@ use aya_ebpf::{
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
-use observer_ebpf::abi::record::{WriteError, kind};
+use observer_ebpf::abi::{
+    counter,
+    record::{WriteError, kind},
+};
 
-use crate::{args::Args, emit::emit_if, sock::Sock, task};
+use crate::{
+    args::Args,
+    emit::emit_if,
+    maps::count,
+    settings::{COUNT_FULL, get},
+    sock::Sock,
+    task,
+};
 
 const EAGAIN: i32 = 11;
 pub(crate) const EPIPE: i32 = 32;
@@ -35,6 +45,7 @@ pub(crate) fn kp_stream_error(ctx: ProbeContext) -> u32 {
 fn on_stream_error(args: &impl Args) -> i32 {
     let ret = args.number(2) as i32;
     if !is_failure(ret) {
+        count_full(ret, || Sock::new(args.number(0)));
         return 0;
     }
     let sk = Sock::new(args.number(0));
@@ -49,6 +60,17 @@ fn on_stream_error(args: &impl Args) -> i32 {
 #[inline(always)]
 pub(crate) fn is_failure(ret: i32) -> bool {
     ret < 0 && ret != -EAGAIN && ret != -EINPROGRESS && ret > -ERESTARTSYS
+}
+
+/// Counts a send that found the buffer of a TCP socket full, where that is asked for; dead code where it is not.
+#[inline(always)]
+pub(crate) fn count_full(ret: i32, sk: impl FnOnce() -> Sock) {
+    if get(&COUNT_FULL) != 0 && ret == -EAGAIN {
+        let sk = sk();
+        if sk.is_internet() && sk.is_tcp() {
+            count(counter::SEND_BUFFER_FULL);
+        }
+    }
 }
 
 #[inline(always)]

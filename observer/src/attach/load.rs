@@ -13,7 +13,9 @@ use aya::{
 };
 use observer_ebpf::abi::{
     counter,
-    offset::{ABSENT, ACTIVE_REASON_ARG, CAST_FUNCTION, RESET_REASON_ARG, SOCK_KEY, TASK_BTF, TYPED},
+    offset::{
+        ABSENT, ACTIVE_REASON_ARG, CAST_FUNCTION, COUNT_FULL, RESET_REASON_ARG, SOCK_KEY, TASK_BTF, TYPED,
+    },
     program::{Point, RING},
 };
 use thiserror::Error;
@@ -76,6 +78,15 @@ pub enum LoadError {
     },
 }
 
+/// What the programs are told before they are loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The ring buffer, bytes: a power of two.
+    pub ring_bytes: u32,
+    /// Whether sends that find the buffer full are counted.
+    pub count_send_buffer_full: bool,
+}
+
 /// Loaded and attached; everything is detached when it is dropped.
 pub struct Attached {
     ebpf: Ebpf,
@@ -87,19 +98,21 @@ pub struct Attached {
     /// Programs whose skipped runs nobody makes up for.
     unguarded: Vec<&'static str>,
     counters: PerCpuArray<MapData, u64>,
+    /// A hook counts sends that find the buffer full.
+    counts_full: bool,
 }
 
 /// Loads the object with this kernel's offsets and attaches what the plan says.
 ///
 /// Where the kernel has `bpf_rdonly_cast`, programs that read by it are tried first, since they take a fraction of the
 /// time; a kernel that refuses them gets those that read by helper calls.
-pub fn attach(plan: &Plan, btf: &KernelBtf, ring_bytes: u32) -> Result<Attached, LoadError> {
+pub fn attach(plan: &Plan, btf: &KernelBtf, settings: Settings) -> Result<Attached, LoadError> {
     if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
     let typed = btf.function(CAST_FUNCTION).and_then(|function| cast::with_casts(OBJECT, function));
     if let Some((object, types)) = typed.zip(btf.type_ids()) {
-        match attach_object(plan, btf, ring_bytes, &object, &types) {
+        match attach_object(plan, btf, settings, &object, &types) {
             Err(error @ LoadError::Program { .. }) => {
                 log::warn!("reading kernel structs the slower way, since the kernel refuses {CAST_FUNCTION}");
                 log::debug!("{:#}", anyhow::Error::new(error));
@@ -107,13 +120,13 @@ pub fn attach(plan: &Plan, btf: &KernelBtf, ring_bytes: u32) -> Result<Attached,
             attached => return attached,
         }
     }
-    attach_object(plan, btf, ring_bytes, OBJECT, &Globals::new())
+    attach_object(plan, btf, settings, OBJECT, &Globals::new())
 }
 
 fn attach_object(
     plan: &Plan,
     btf: &KernelBtf,
-    ring_bytes: u32,
+    settings: Settings,
     object: &[u8],
     types: &Globals,
 ) -> Result<Attached, LoadError> {
@@ -124,6 +137,8 @@ fn attach_object(
     // A kernel that does not say reads the slower way.
     let task_btf = u32::from(task_btf.unwrap_or(false));
     let can_cast = u32::from(!types.is_empty());
+    let Settings { ring_bytes, count_send_buffer_full } = settings;
+    let full_wanted = u32::from(count_send_buffer_full);
     // Any number that user space cannot guess will do: records then tell sockets apart and not where they lie.
     let key: u64 = RandomState::new().hash_one(0u8);
 
@@ -137,6 +152,7 @@ fn attach_object(
     loader.override_global(TASK_BTF, &task_btf, true);
     loader.override_global(TYPED, &can_cast, true);
     loader.override_global(SOCK_KEY, &key, true);
+    loader.override_global(COUNT_FULL, &full_wanted, true);
     loader.map_max_entries(RING, ring_bytes);
     // The object has no relocations against kernel types, so aya need not read the BTF a second time.
     let mut ebpf = loader.btf(None).load(object).map_err(object_error)?;
@@ -168,7 +184,8 @@ fn attach_object(
         reset_reasons: btf.enum_names(RESET_REASON, "SK_RST_REASON_"),
         tick_ns: clock::tick_ns(),
     };
-    Ok(Attached { ebpf, ring, names, programs, unguarded, counters })
+    let counts_full = count_send_buffer_full && (plan.has("sk_stream_error") || plan.has("sock_send_length"));
+    Ok(Attached { ebpf, ring, names, programs, unguarded, counters, counts_full })
 }
 
 fn attach_program(
@@ -223,16 +240,20 @@ impl Attached {
         self.counters.get(&0, 0).is_ok()
     }
 
-    /// Each counter of `abi::counter`, summed over CPUs; zeros when the map cannot be read.
+    /// Each loss of `abi::counter`, summed over CPUs; zeros when the map cannot be read.
     #[must_use]
-    pub fn lost(&self) -> [u64; counter::COUNT as usize] {
-        let mut lost = [0; counter::COUNT as usize];
-        for (index, sum) in (0..).zip(&mut lost) {
-            if let Ok(cpus) = self.counters.get(&index, 0) {
-                *sum = cpus.iter().sum();
-            }
-        }
-        lost
+    pub fn lost(&self) -> [u64; counter::LOSSES as usize] {
+        std::array::from_fn(|index| u32::try_from(index).map_or(0, |index| self.counter(index)))
+    }
+
+    /// Sends that found the buffer full; None where they are not counted.
+    #[must_use]
+    pub fn send_buffer_full(&self) -> Option<u64> {
+        self.counts_full.then(|| self.counter(counter::SEND_BUFFER_FULL))
+    }
+
+    fn counter(&self, index: u32) -> u64 {
+        self.counters.get(&index, 0).map_or(0, |cpus| cpus.iter().sum())
     }
 
     /// How often the kernel left out a program because it was running on that CPU already, where no second program

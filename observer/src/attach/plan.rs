@@ -1,5 +1,7 @@
 //! Which hook is entered by which mechanism, and why. Pure: facts and wishes in, plan out.
 
+use std::fmt;
+
 use observer_ebpf::abi::program::{HOOKS, Hook, Program, Want};
 use thiserror::Error;
 
@@ -15,6 +17,22 @@ words! {
         Kprobe = "kprobe",
         /// Tracepoints without their formatting.
         RawTracepoint = "raw_tracepoint",
+    }
+}
+
+words! {
+    /// What becomes of a hook.
+    Fate {
+        /// It is entered.
+        Attached = "attached",
+        /// Another tells what it would.
+        NotNeeded = "not_needed",
+        /// Nobody wants it.
+        LeftOut = "left_out",
+        /// The kernel has it, and a way into it that it refuses.
+        Refused = "refused",
+        /// The kernel does not have it, or has no way into it.
+        Absent = "absent",
     }
 }
 
@@ -46,10 +64,12 @@ pub struct Planned {
     pub hook: &'static Hook,
     /// None when it is not needed, not wanted, or not to be had.
     pub mechanism: Option<Mechanism>,
-    /// Why this mechanism, or why none.
+    /// Why this mechanism, or why none, but for what is true of a mechanism everywhere ([`Plan::closed`]).
     pub reason: String,
     /// The kernel has a better way in, and refuses it.
     pub refused: bool,
+    /// What that comes to.
+    pub fate: Fate,
 }
 
 impl Planned {
@@ -58,6 +78,33 @@ impl Planned {
     pub fn programs(&self) -> &'static [Program] {
         self.mechanism.map_or(&[], |mechanism| mechanism.programs(self.hook))
     }
+
+    /// The mechanism, or why there is none in a word; `-` for a hook that nobody misses.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match (self.mechanism, self.fate) {
+            (Some(mechanism), _) => mechanism.word(),
+            (None, Fate::Refused | Fate::Absent) => self.fate.word(),
+            (None, Fate::Attached | Fate::NotNeeded | Fate::LeftOut) => "-",
+        }
+    }
+}
+
+/// A mechanism by which no function can be entered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// The mechanism.
+    pub mechanism: Mechanism,
+    /// Why.
+    pub reason: String,
+    /// The kernel has it, and refuses it.
+    pub refused: bool,
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.mechanism.word(), self.reason)
+    }
 }
 
 /// What will be attached.
@@ -65,6 +112,8 @@ impl Planned {
 pub struct Plan {
     /// Every hook, in the order in which it is attached.
     pub hooks: Vec<Planned>,
+    /// What no hook can be entered by.
+    pub closed: Vec<Closed>,
 }
 
 impl Plan {
@@ -72,6 +121,46 @@ impl Plan {
     #[must_use]
     pub fn has(&self, hook: &str) -> bool {
         has(&self.hooks, hook)
+    }
+
+    /// What is not seen with this plan, since neither a hook nor its stand-in is to be had; nothing that somebody
+    /// chose not to see.
+    #[must_use]
+    pub fn unseen(&self) -> Vec<String> {
+        let missing = |name: &str| {
+            let is_missing = |planned: &Planned| matches!(planned.fate, Fate::Refused | Fate::Absent);
+            self.hooks.iter().any(|planned| planned.hook.name == name && is_missing(planned))
+        };
+        let pairs = HOOKS.iter().filter_map(|hook| match hook.want {
+            Want::InsteadOf(other) if missing(hook.name) && missing(other) => Some(format!(
+                "{} cannot be seen: neither {other} nor {} is to be had",
+                told_by(hook),
+                hook.name
+            )),
+            _ => None,
+        });
+        pairs.collect()
+    }
+
+    /// What the kernel refuses though it has it, for a person who might change that: one line each.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<String> {
+        let closed = self.closed.iter().filter(|closed| closed.refused).map(ToString::to_string);
+        let of_a_way =
+            |reason: &str| Mechanism::ALL.iter().any(|way| reason.starts_with(&format!("{}: ", way.word())));
+        let refused = |planned: &&Planned| planned.refused && of_a_way(&planned.reason);
+        let hooks = self.hooks.iter().filter(refused);
+        closed.chain(hooks.map(|planned| format!("{}: {}", planned.hook.name, planned.reason))).collect()
+    }
+}
+
+/// What a stand-in tells, in words.
+fn told_by(hook: &Hook) -> &'static str {
+    match hook.name {
+        "sock_send_length" => "failing writes",
+        "signal_generate" => "whether a failing write came with SIGPIPE",
+        "signal_deliver" => "that a signal ended a lingering close()",
+        other => other,
     }
 }
 
@@ -121,12 +210,16 @@ pub fn plan(facts: &Facts, wishes: &Wishes) -> Result<Plan, PlanError> {
     }
     let mut hooks: Vec<Planned> = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS {
-        let none = |reason: String| Planned { hook, mechanism: None, reason, refused: false };
+        let none = |fate, reason: String| Planned { hook, mechanism: None, reason, refused: false, fate };
         let planned = match hook.want {
-            _ if wishes.without.iter().any(|name| name == hook.name) => none("left out as asked".to_owned()),
-            Want::InsteadOf(other) if has(&hooks, other) => none(format!("{other} tells it")),
+            _ if wishes.without.iter().any(|name| name == hook.name) => {
+                none(Fate::LeftOut, "left out as asked".to_owned())
+            }
+            Want::InsteadOf(other) if has(&hooks, other) => {
+                none(Fate::NotNeeded, format!("not needed: {other} tells it"))
+            }
             Want::WithoutReasons if facts.reset_reasons => {
-                none("tcp_send_reset shows every reset on this kernel".to_owned())
+                none(Fate::NotNeeded, "not needed: tcp_send_reset shows every reset".to_owned())
             }
             Want::Required | Want::Optional | Want::InsteadOf(_) | Want::WithoutReasons => {
                 choose(hook, facts, wishes)
@@ -137,7 +230,22 @@ pub fn plan(facts: &Facts, wishes: &Wishes) -> Result<Plan, PlanError> {
         }
         hooks.push(planned);
     }
-    Ok(Plan { hooks })
+    let ways = [(Mechanism::Fentry, &facts.fentry), (Mechanism::Kprobe, &facts.kprobe)];
+    let closed = ways.into_iter().filter_map(|(mechanism, answer)| {
+        let (reason, refused) = match answer {
+            _ if is_unwished(wishes, mechanism) => ("not wanted".to_owned(), false),
+            Answer::Yes => return None,
+            Answer::No(reason) => (reason.clone(), false),
+            Answer::Refused(reason) => (reason.clone(), true),
+            Answer::Unclear(reason) => (format!("could not tell: {reason}"), false),
+        };
+        Some(Closed { mechanism, reason, refused })
+    });
+    Ok(Plan { hooks, closed: closed.collect() })
+}
+
+fn is_unwished(wishes: &Wishes, way: Mechanism) -> bool {
+    wishes.mechanism.is_some_and(|only| only != way) && way != Mechanism::RawTracepoint
 }
 
 fn has(hooks: &[Planned], name: &str) -> bool {
@@ -147,34 +255,47 @@ fn has(hooks: &[Planned], name: &str) -> bool {
 /// The best way into the hook that is to be had.
 fn choose(hook: &'static Hook, facts: &Facts, wishes: &Wishes) -> Planned {
     let ways = Mechanism::ALL.iter().copied().filter(|mechanism| !mechanism.programs(hook).is_empty());
-    let mut planned = Planned { hook, mechanism: None, reason: String::new(), refused: false };
-    let mut against = Vec::new();
+    let mut planned =
+        Planned { hook, mechanism: None, reason: String::new(), refused: false, fate: Fate::Absent };
+    // What is against a way into this hook, and the ways that are closed for all.
+    let (mut against, mut closed, mut unwished) = (Vec::new(), Vec::new(), false);
     if let Answer::No(reason) | Answer::Refused(reason) | Answer::Unclear(reason) = facts.hook(hook.name) {
         against.push(reason);
     } else {
         for way in ways {
-            let unwished =
-                wishes.mechanism.is_some_and(|only| only != way) && way != Mechanism::RawTracepoint;
             let answer = facts.mechanism(hook.name, way);
-            if unwished {
-                against.push(format!("{}: not wanted", way.word()));
+            if is_unwished(wishes, way) {
+                unwished = true;
+                closed.push(way.word());
             } else if answer.is_yes() {
                 planned.mechanism = Some(way);
                 break;
             } else {
                 planned.refused |= matches!(answer, Answer::Refused(_));
-                let doubt = if matches!(answer, Answer::Unclear(_)) { "could not tell: " } else { "" };
-                against.push(format!("{}: {doubt}{}", way.word(), answer.reason()));
+                let tried = facts.tried.iter().any(|(name, tried, _)| *name == hook.name && *tried == way);
+                if tried {
+                    against.push(format!("{}: {}", way.word(), answer.reason()));
+                } else {
+                    closed.push(way.word());
+                }
             }
         }
     }
+    planned.fate = match (planned.mechanism, planned.refused) {
+        (Some(_), _) => Fate::Attached,
+        (None, true) => Fate::Refused,
+        (None, false) if unwished => Fate::LeftOut,
+        (None, false) => Fate::Absent,
+    };
     if planned.mechanism.is_none() && !hook.else_by.is_empty() {
         against.push(format!("{} tells it instead", hook.else_by));
     }
-    planned.reason = match (against.is_empty(), hook.want) {
-        (false, _) => against.join("; "),
-        (true, Want::InsteadOf(other)) => format!("stands in for {other}"),
-        (true, _) => "the best there is for it".to_owned(),
+    planned.reason = match (against.is_empty(), planned.mechanism, hook.want) {
+        (false, ..) => against.join("; "),
+        (true, None, _) => format!("no way in but by {}", closed.join(" or ")),
+        (true, Some(_), Want::InsteadOf(other)) => format!("stands in for {other}"),
+        (true, Some(_), _) if closed.is_empty() => "the best there is for it".to_owned(),
+        (true, Some(_), _) => format!("instead of {}", closed.join(" or ")),
     };
     planned
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 /// Why it does not count.
 #[derive(Debug, Error)]
 #[error(
-    "the kernel does not count the time of BPF programs (it needs CAP_SYS_ADMIN); leave out --program-stats"
+    "the kernel does not count the time of BPF programs (it needs CAP_SYS_ADMIN); leave out kernel.program_stats"
 )]
 pub struct StatsError(#[source] SyscallError);
 

@@ -5,9 +5,16 @@ use std::{io::Write as _, process::ExitCode};
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{kernel::KernelArgs, session::Session};
+use super::{ask::width, kernel::KernelArgs, session::Session};
+use crate::publish::table::{self, words};
 
 /// Show what this kernel offers
+///
+/// Everything is loaded and attached for a moment, as the daemon would. Of each hook it is shown how it is entered, or
+/// that it is not: `-` where another makes up for it or it was left out as asked, `refused` where the kernel has a way
+/// in and does not let us use it, `absent` where it has none.
+///
+/// Exit status: 0 verdicts can be told on this kernel, 2 they cannot, and why.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
@@ -16,31 +23,20 @@ pub(crate) struct CheckArgs {
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
-    // Not a dry run: everything is loaded and attached for a moment, as the daemon would.
     let session = Session::start(&args.kernel.settings())?;
+    let plan = &session.plan;
+    let mut lines = vec![format!("kernel {}", session.release)];
+    lines.extend(plan.closed.iter().map(ToString::to_string));
+    lines.push(String::new());
+    let rows = plan.hooks.iter().map(|hook| {
+        let (name, word) = (hook.hook.name.to_owned(), hook.word().to_owned());
+        [name, word, hook.reason.clone()]
+    });
+    lines.extend(table::lines(["HOOK", "MECHANISM", "WHY"].map(words), rows, width()));
+    lines.push(String::new());
+    lines.push(format!("{} hooks were attached; verdicts can be told on this kernel", session.hooks()));
+    lines.extend(plan.unseen().iter().map(|unseen| format!("warning: {unseen}")));
     let mut out = std::io::stdout().lock();
-    let mut print = || -> std::io::Result<()> {
-        writeln!(out, "kernel {}\n", session.release)?;
-        writeln!(out, "{:<22}  {:<15}  why", "hook", "mechanism")?;
-        for hook in &session.plan.hooks {
-            let mechanism = hook.mechanism.map_or("none", crate::attach::plan::Mechanism::word);
-            writeln!(out, "{:<22}  {mechanism:<15}  {}", hook.hook.name, hook.reason)?;
-        }
-        writeln!(
-            out,
-            "\n{} hooks were loaded and attached; verdicts can be told on this kernel",
-            session.hooks()
-        )?;
-        let refused: Vec<_> = session.refused().map(|hook| hook.hook.name).collect();
-        if !refused.is_empty() {
-            writeln!(
-                out,
-                "warning: this kernel has a better way into {} and refuses it",
-                refused.join(", ")
-            )?;
-        }
-        Ok(())
-    };
-    print().context("writing to stdout")?;
+    lines.iter().try_for_each(|line| writeln!(out, "{line}")).context("writing to stdout")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,9 @@ pub(crate) struct KernelArgs {
     /// Leave out a hook, such as sock_send_length; may be given more than once
     #[arg(long, value_name = "HOOK")]
     without: Vec<String>,
+    /// Count sends that a full buffer refuses (EAGAIN), which are no errors
+    #[arg(long)]
+    count_send_buffer_full: bool,
 }
 
 impl KernelArgs {
@@ -28,5 +31,6 @@ impl KernelArgs {
     pub(crate) fn change(&self, settings: &mut Kernel) {
         settings.mechanism = self.mechanism.unwrap_or(settings.mechanism);
         settings.without.extend_from_slice(&self.without);
+        settings.count_send_buffer_full |= self.count_send_buffer_full;
     }
 }

@@ -1,15 +1,17 @@
 //! The daemon's side of queries: its settings, and what it tells of itself.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf, absolute},
+    time::Duration,
+};
 
 use clap::Args;
 
 use super::session::Session;
 use crate::{
     attach::plan::Mechanism,
-    history::Limits,
+    config::{Config, Query, unit},
     publish::query::{
-        SOCKET,
         socket::{Socket, SocketError},
         status::{Hook, Pulse},
     },
@@ -17,44 +19,64 @@ use crate::{
 };
 
 /// How the daemon answers queries, and how much it remembers for them.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Queries")]
 pub(crate) struct QueryArgs {
-    /// Socket at which `observer closes` and its like ask
-    #[arg(long, env = "OBSERVER_SOCKET", value_name = "PATH", default_value = SOCKET)]
-    socket: PathBuf,
-    /// Group whose members may ask, beside root
-    #[arg(long, value_name = "NAME")]
+    /// Socket at which `observer closes` and its like ask [default: /run/observer/query.sock]
+    #[arg(long, env = "OBSERVER_SOCKET", value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Group whose members may ask, beside root [default: the observer's own]
+    #[arg(long, env = "OBSERVER_SOCKET_GROUP", value_name = "NAME")]
     socket_group: Option<String>,
-    /// Closes that are remembered
-    #[arg(long, value_name = "N", default_value_t = Limits::default().closes)]
-    history_closes: usize,
-    /// Failing writes that are remembered
-    #[arg(long, value_name = "N", default_value_t = Limits::default().errors)]
-    history_errors: usize,
-    /// Memory for both, MiB
-    #[arg(long, value_name = "MIB", default_value_t = Limits::default().bytes >> 20)]
-    history_mib: usize,
-    /// Hours after which they are forgotten
-    #[arg(long, value_name = "HOURS", default_value_t = Limits::default().age.as_secs() / 3600)]
-    history_hours: u64,
+    /// Closes that are remembered [default: 100000]
+    #[arg(long, env = "OBSERVER_HISTORY_CLOSES", value_name = "N")]
+    history_closes: Option<usize>,
+    /// Failing writes that are remembered [default: 25000]
+    #[arg(long, env = "OBSERVER_HISTORY_ERRORS", value_name = "N")]
+    history_errors: Option<usize>,
+    /// Memory for both [default: 64MiB]
+    #[arg(long, env = "OBSERVER_HISTORY_MAX_MEMORY", value_name = "SIZE", value_parser = unit::bytes::parse)]
+    history_max_memory: Option<u32>,
+    /// How old they may get [default: 24h]
+    #[arg(long, env = "OBSERVER_HISTORY_MAX_AGE", value_name = "SPAN", value_parser = unit::duration::parse)]
+    history_max_age: Option<Duration>,
 }
 
 impl QueryArgs {
-    /// Takes the socket.
-    pub(crate) fn bind(&self, runtime: &tokio::runtime::Runtime) -> Result<Socket, SocketError> {
-        let _inside = runtime.enter();
-        Socket::bind(&self.socket, self.socket_group.as_deref())
-    }
-
-    pub(crate) fn limits(&self) -> Limits {
-        Limits {
-            closes: self.history_closes,
-            errors: self.history_errors,
-            bytes: self.history_mib.saturating_mul(1 << 20),
-            age: Duration::from_secs(self.history_hours.saturating_mul(3600)),
+    /// Makes these changes.
+    pub(crate) fn change(&self, config: &mut Config) {
+        let Self {
+            socket,
+            socket_group,
+            history_closes,
+            history_errors,
+            history_max_memory,
+            history_max_age,
+        } = self;
+        let Config { query, history, .. } = config;
+        if let Some(path) = socket {
+            query.socket = from_root(path);
         }
+        if socket_group.is_some() {
+            query.group.clone_from(socket_group);
+        }
+        history.closes = history_closes.unwrap_or(history.closes);
+        history.errors = history_errors.unwrap_or(history.errors);
+        history.max_memory = history_max_memory.unwrap_or(history.max_memory);
+        history.max_age = history_max_age.unwrap_or(history.max_age);
     }
+}
+
+/// Who types a path means it from where he is.
+pub(crate) fn from_root(path: &Path) -> PathBuf {
+    // It fails when there is no such place any more; then what needs the path says so.
+    absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Takes the socket.
+pub(crate) fn bind(query: &Query, runtime: &tokio::runtime::Runtime) -> Result<Socket, SocketError> {
+    let _inside = runtime.enter();
+    Socket::bind(&query.socket, query.group.as_deref())
 }
 
 /// How the draining thread is now.
@@ -63,6 +85,7 @@ pub(crate) fn pulse(session: &Session, started_ns: u64) -> Pulse {
         hook: hook.hook.name.to_owned(),
         mechanism: hook.mechanism.map_or("none", Mechanism::word).to_owned(),
         reason: hook.reason.clone(),
+        fate: hook.fate.word().to_owned(),
     });
     let programs = session.attached.run_stats().into_iter();
     Pulse {
@@ -70,8 +93,11 @@ pub(crate) fn pulse(session: &Session, started_ns: u64) -> Pulse {
         started_ns,
         kernel: session.release.clone(),
         hooks: hooks.collect(),
+        closed: session.plan.closed.iter().map(ToString::to_string).collect(),
+        unseen: session.plan.unseen(),
         lost: session.lost().into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
         programs: programs.map(|(name, run_ns, runs)| (name.to_owned(), run_ns, runs)).collect(),
+        send_buffer_full: session.attached.send_buffer_full(),
         tracked: session.pipeline.tracked(),
         not_taken: 0,
     }

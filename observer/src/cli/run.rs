@@ -4,7 +4,7 @@ mod manager;
 mod rights;
 mod settings;
 
-use std::{collections::HashMap, path::PathBuf, process::ExitCode, time::Instant};
+use std::{collections::HashMap, process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -15,7 +15,7 @@ use self::{
 };
 use super::{
     output::{Format, Output},
-    queries::{QueryArgs, pulse},
+    queries::{self, pulse},
     session::{LOST_REASONS, Session, Watcher, require_root},
 };
 use crate::{
@@ -47,23 +47,9 @@ const SLOW_BATCHES: u32 = 20;
 pub(crate) struct RunArgs {
     #[command(flatten)]
     settings: SettingArgs,
-    /// TLS and passwords for what is served: a web configuration as Prometheus' exporters share it
-    ///
-    /// Known are tls_server_config with cert_file, key_file, client_ca_file, client_auth_type, min_version and
-    /// max_version, basic_auth_users, and http_server_config with headers. The file, and what it names, may change
-    /// while the daemon runs.
-    #[arg(long, alias = "web.config.file", value_name = "FILE")]
-    web_config_file: Option<PathBuf>,
-    /// Let the kernel count the runs and the time of BPF programs (metrics observer_program_*)
-    ///
-    /// It then counts for every BPF program of this host, which makes each of their runs a little longer.
-    #[arg(long)]
-    program_stats: bool,
     /// Also write each verdict to stdout
     #[arg(long)]
     verdicts: bool,
-    #[command(flatten)]
-    query: QueryArgs,
 }
 
 struct Daemon {
@@ -93,31 +79,38 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // First, so that a second observer ends before it burdens the kernel.
     let listener = server::bind(config.listen.address)?;
-    let web = args.web_config_file.as_deref().map_or_else(Web::open, Web::load)?;
+    let web = config.web.config_file.as_deref().map_or_else(Web::open, Web::load)?;
     let address = listener.local_addr().context("asking for the port")?;
     // Likewise.
-    let socket = args.query.bind(&runtime)?;
+    let socket = queries::bind(&config.query, &runtime)?;
     let metrics =
         Metrics::new(config.owner.by, config.owner.limit, &LOST_REASONS).context("preparing metrics")?;
     let mut session = Session::start(&config.kernel)?;
     // Counted for as long as it is held.
-    let _stats = args.program_stats.then(stats::count).transpose()?;
+    let _stats = config.kernel.program_stats.then(stats::count).transpose()?;
     rights::drop(&session.attached)?;
     for hook in &session.plan.hooks {
         metrics.hook(hook.hook.name, hook.mechanism.map_or("none", Mechanism::word));
     }
-    for hook in session.refused() {
-        log::warn!("{}: {}", hook.hook.name, hook.reason);
+    for refusal in session.plan.refusals() {
+        log::info!("{refusal}; `observer status` shows what stands in for it");
+    }
+    for unseen in session.plan.unseen() {
+        log::warn!("{unseen}");
+    }
+    if config.kernel.count_send_buffer_full && session.attached.send_buffer_full().is_none() {
+        log::warn!("sends that find the buffer full cannot be counted: no hook sees them");
     }
     let verdicts = args.verdicts.then(|| Output::new(Format::Text, ClockOffset::now(), Cgroups::none()));
     let registry = metrics.registry();
+    let remembered = config.history.limits();
     let event_log = EventLog::start(&config.event_log).context("starting the event log")?;
     let settings = {
         let _signals = runtime.enter();
         Settings::new(&args.settings, config).context("waiting for SIGHUP")?
     };
     let queried_at = socket.path().display().to_string();
-    let (queries, answering) = serve_in_thread(socket, args.query.limits())?;
+    let (queries, answering) = serve_in_thread(socket, remembered)?;
     let health = Health::new();
     let mut daemon = Daemon {
         settings,
@@ -163,6 +156,9 @@ impl Daemon {
             self.metrics.program(program, run_ns, runs);
         }
         self.metrics.event_log(&self.event_log);
+        if let Some(total) = session.attached.send_buffer_full() {
+            self.metrics.send_buffer_full(total);
+        }
         let mut lost = 0;
         for (reason, total) in session.lost() {
             self.metrics.lost(reason, total);
@@ -259,6 +255,7 @@ impl Watcher for Daemon {
         let new = &self.settings.now;
         super::log::limit(new.log.level.into());
         session.change(&new.kernel);
+        self.queries.limit(new.history.limits());
         // Names would be given anew, for nothing.
         if new.owner != old.owner {
             self.metrics.set_owners(new.owner.by, new.owner.limit);

@@ -13,7 +13,7 @@ use crate::{
     attach::{
         self,
         load::Attached,
-        plan::{Mechanism, Plan, Planned},
+        plan::{Mechanism, Plan},
     },
     config,
     event::{Body, Event},
@@ -67,8 +67,7 @@ impl Session {
     /// Looks at the kernel, plans, loads and attaches.
     pub(crate) fn start(settings: &config::Kernel) -> anyhow::Result<Self> {
         require_root()?;
-        let attach::Entered { facts, plan, attached } =
-            attach::enter(&settings.wishes(), settings.ring_size)?;
+        let attach::Entered { facts, plan, attached } = attach::enter(&settings.wishes(), settings.load())?;
         return_memory();
         Ok(Self {
             attached,
@@ -98,11 +97,6 @@ impl Session {
         let used =
             |mechanism: &&Mechanism| self.plan.hooks.iter().any(|hook| hook.mechanism == Some(**mechanism));
         Mechanism::ALL.iter().find(used).map_or("none", |best| best.word())
-    }
-
-    /// Hooks that the kernel has a better way into than it lets us use.
-    pub(crate) fn refused(&self) -> impl Iterator<Item = &Planned> {
-        self.plan.hooks.iter().filter(|hook| hook.refused)
     }
 
     /// Drains until SIGINT, SIGTERM or the watcher's wish, then what is left, and reports what has ended.

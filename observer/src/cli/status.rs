@@ -15,7 +15,7 @@ use super::{
 use crate::publish::{
     query::{
         Ask,
-        status::{Pulse, StatusLine},
+        status::{Hook, StatusLine},
     },
     sentence::span,
     table::{self, words},
@@ -24,8 +24,9 @@ use crate::publish::{
 /// Show how the daemon is
 ///
 /// Its hooks and how each is entered, what was lost and why, what it costs, and how full its history is. It is
-/// degraded when a hook is missing, something was lost since its start, or it does not keep up; verdicts may then be
-/// poorer or missing.
+/// degraded while verdicts may be poorer or missing: something was lost in the last ten minutes, it does not keep up,
+/// or this kernel lets nobody see some kind of event. A hook that another makes up for (-), or that was left out as
+/// asked (-), or that the kernel refuses or lacks (refused, absent) is shown and does not degrade it by itself.
 ///
 /// Exit status: 0 it is well, 1 it is degraded, 2 an error.
 #[derive(Debug, Args)]
@@ -67,23 +68,39 @@ fn lines(status: &StatusLine, width: Option<usize>) -> Vec<String> {
         milliseconds(status.running_ms)
     ));
     lines.push(format!("now      {} connections whose end has begun", pulse.tracked));
-    lines.push(format!("lost     {}", lost(pulse)));
+    lines.push(format!("lost     {}", lost(status)));
+    if let Some(sends) = pulse.send_buffer_full {
+        lines.push(format!("full     {sends} sends found the buffer full (no errors)"));
+    }
     lines.push(format!("cost     {}", cost(status)));
     lines.push(format!("history  {}", history(status)));
     lines.push(String::new());
-    let rows = pulse.hooks.iter().map(|hook| [&hook.hook, &hook.mechanism, &hook.reason].map(Clone::clone));
+    lines.extend(pulse.closed.iter().cloned());
+    let rows = pulse.hooks.iter().map(|hook| [hook.hook.clone(), way(hook), hook.reason.clone()]);
     lines.extend(table::lines(["HOOK", "MECHANISM", "WHY"].map(words), rows, width));
     lines.into_iter().map(|line| table::cut(&line, width)).collect()
 }
 
-fn lost(pulse: &Pulse) -> String {
-    let lost: Vec<_> = pulse
+/// How it is entered, or in a word why it is not; `-` where nobody misses it.
+fn way(hook: &Hook) -> String {
+    match (hook.mechanism.as_str(), hook.fate.as_str()) {
+        ("none", fate @ ("refused" | "absent")) => fate.to_owned(),
+        ("none", _) => "-".to_owned(),
+        (mechanism, _) => mechanism.to_owned(),
+    }
+}
+
+fn lost(status: &StatusLine) -> String {
+    let lost: Vec<_> = status
+        .pulse
         .lost
         .iter()
         .filter(|(_, count)| *count > 0)
         .map(|(reason, count)| format!("{count} {reason}"))
         .collect();
-    if lost.is_empty() { "nothing".to_owned() } else { lost.join(", ") }
+    let when =
+        status.last_loss_ms.map_or_else(String::new, |ms| format!("; the last {} ago", milliseconds(ms)));
+    if lost.is_empty() { "nothing".to_owned() } else { lost.join(", ") + &when }
 }
 
 fn cost(status: &StatusLine) -> String {

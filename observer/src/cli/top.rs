@@ -25,8 +25,9 @@ use crate::{
 
 /// Show what closes most
 ///
-/// Counts what is in the daemon's history. On a terminal the table is renewed until Ctrl-C; elsewhere it is written
-/// once.
+/// Counts what is in the daemon's history: closes, those of them with a reset sent (RST OUT) or received (RST IN), those
+/// that timed out, failing writes (ERRORS), bytes that were lost (LOST B), and when the last of them happened. On a
+/// terminal the table is renewed until Ctrl-C; elsewhere it is written once.
 ///
 /// Exit status: 0 something is listed, 1 nothing is, 2 an error.
 #[derive(Debug, Args)]
@@ -66,12 +67,16 @@ pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
         stdout().lock().write_all(text.as_bytes()).context("writing to stdout")?;
         return Ok(ExitCode::from(u8::from(!found)));
     }
+    // What is on the screen is cleared once.
+    let mut first = "\x1b[2J";
     loop {
         let (text, _) = args.look(args.limit(true))?;
-        // Home, and each line to its end: clearing all first would flicker.
-        let text = text.replace('\n', "\x1b[K\n");
+        // Home, and each line cleared before it is written: clearing all each time would flicker, and clearing after the
+        // last column would take its character away.
+        let text: String = text.lines().map(|line| format!("\x1b[K{line}\n")).collect();
+        let first = std::mem::take(&mut first);
         let mut out = stdout().lock();
-        write!(out, "\x1b[H{text}\x1b[J").and_then(|()| out.flush()).context("writing to stdout")?;
+        write!(out, "{first}\x1b[H{text}\x1b[J").and_then(|()| out.flush()).context("writing to stdout")?;
         drop(out);
         std::thread::sleep(Duration::from_secs(args.interval));
     }
@@ -110,12 +115,11 @@ fn text(top: TopLine, now: Timestamp) -> String {
     );
     let columns = [
         numbers("CLOSES"),
-        numbers("RST SENT"),
-        numbers("RST RECEIVED"),
-        numbers("TIMED OUT"),
-        numbers("WRITE ERRORS"),
-        numbers("LOST BYTES"),
-        words("LAST"),
+        numbers("RST OUT"),
+        numbers("RST IN"),
+        numbers("TIMEOUT"),
+        numbers("ERRORS"),
+        numbers("LOST B"),
         words(match top.by {
             By::Cause => "CAUSE",
             By::Outcome => "OUTCOME",
@@ -126,13 +130,14 @@ fn text(top: TopLine, now: Timestamp) -> String {
             By::Remote => "REMOTE",
             By::Port => "PORT",
         }),
+        words("LAST"),
     ];
     let rows = top.rows.into_iter().map(|group| {
         let row = group.row;
         let counts = [row.closes, row.resets_sent, row.resets_received, row.timed_out, row.write_errors];
         let [closes, sent, received, timed_out, errors] = counts.map(|count| count.to_string());
         let last = time_of_day(&group.last, &now);
-        [closes, sent, received, timed_out, errors, row.lost_bytes.to_string(), last, row.key]
+        [closes, sent, received, timed_out, errors, row.lost_bytes.to_string(), row.key, last]
     });
     for line in table::lines(columns, rows, width()) {
         text.push_str(&line);

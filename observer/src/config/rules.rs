@@ -1,7 +1,7 @@
 //! Values that serde takes and that make no sense, alone or together. A rule names the settings it is about: the
 //! mistake is shown at the first of them that the file has.
 
-use std::{fmt::Display, ops::RangeInclusive, time::Duration};
+use std::{fmt::Display, ops::RangeInclusive, path::Path, time::Duration};
 
 use observer_ebpf::abi::program::HOOKS;
 
@@ -9,6 +9,12 @@ use super::{Config, Mistake, marks::Marked, marks::Place};
 
 /// Emptied more slowly than this (bytes a second), the ring buffer of a busy host overflows.
 const SLOWEST_RING: u128 = 1 << 20;
+
+/// Ten years.
+const LONGEST_AGE: Duration = Duration::from_hours(24 * 3650);
+
+/// Bytes of `sockaddr_un.sun_path`, without the zero at its end (`include/uapi/linux/un.h`).
+const LONGEST_SOCKET: usize = 107;
 
 /// A rule that is broken.
 #[derive(Debug)]
@@ -34,7 +40,7 @@ impl Broken {
 
 /// Every rule that these settings break.
 pub(super) fn broken(config: &Config) -> Vec<Broken> {
-    let Config { owner, kernel, event_log, .. } = config;
+    let Config { owner, kernel, history, query, web, event_log, .. } = config;
     let mut broken = Vec::new();
     let mut rule = |settings: &[&'static str], keeps: bool, text: String| {
         if !keeps {
@@ -47,6 +53,8 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
     range("owner.limit", owner.limit, 0..=10_000);
     range("kernel.stories", kernel.stories, 1..=10_000_000);
     range("kernel.openings", kernel.openings, 0..=100_000_000);
+    range("history.closes", history.closes, 0..=100_000_000);
+    range("history.errors", history.errors, 0..=100_000_000);
     range("event_log.keep", event_log.keep, 0..=1000);
 
     for name in &kernel.without {
@@ -82,9 +90,30 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
     );
 
     rule(
-        &["event_log.path"],
-        event_log.path.as_ref().is_none_or(|path| path.is_absolute()),
-        "a path from the root is needed: a service has no directory of its own to begin from".to_owned(),
+        &["history.max_age"],
+        (Duration::from_secs(1)..=LONGEST_AGE).contains(&history.max_age),
+        outside(format!("{:?}", history.max_age), "1s", "3650d"),
+    );
+    let mut path = |setting: &'static str, path: Option<&Path>| {
+        rule(
+            &[setting],
+            path.is_none_or(Path::is_absolute),
+            "a path from the root is needed: a service has no directory of its own to begin from".to_owned(),
+        );
+    };
+    path("query.socket", Some(&query.socket));
+    path("web.config_file", web.config_file.as_deref());
+    path("event_log.path", event_log.path.as_deref());
+    let socket_bytes = query.socket.as_os_str().len();
+    rule(
+        &["query.socket"],
+        socket_bytes <= LONGEST_SOCKET,
+        format!("a socket's path has at most {LONGEST_SOCKET} bytes, and this one {socket_bytes}"),
+    );
+    rule(
+        &["query.group"],
+        query.group.as_deref() != Some(""),
+        "no group has an empty name; null is the group that the observer runs as".to_owned(),
     );
     rule(
         &["event_log.max_size"],
@@ -93,7 +122,7 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
     );
     rule(
         &["event_log.max_age"],
-        (Duration::from_mins(1)..=Duration::from_hours(24 * 3650)).contains(&event_log.max_age),
+        (Duration::from_mins(1)..=LONGEST_AGE).contains(&event_log.max_age),
         outside(format!("{:?}", event_log.max_age), "1min", "3650d"),
     );
     rule(

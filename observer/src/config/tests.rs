@@ -139,6 +139,30 @@ fn values_out_of_range_are_told_with_the_range() {
         let text = format!("kernel: {{{value}}}");
         assert_eq!(mistakes(&text)[0].split_once("kernel.").unwrap().1, mistake);
     }
+    assert_eq!(
+        mistakes("history:\n  closes: 100000001\n  max_age: 500ms\n  max_memory: 4GiB\n"),
+        [
+            "2:11: history.closes: 100000001 is not in 0 to 100000000",
+            "3:12: history.max_age: 500ms is not in 1s to 3650d",
+            "4:15: history.max_memory: `4GiB` is too much: give less than 4GiB",
+        ]
+    );
+}
+
+#[test]
+fn places_are_told_from_the_root_and_must_be_possible() {
+    let root = "a path from the root is needed: a service has no directory of its own to begin from";
+    let long = "x".repeat(107);
+    assert_eq!(
+        mistakes(&format!("query:\n  socket: /{long}\n  group: ''\nweb:\n  config_file: web.yml\n")),
+        [
+            "2:11: query.socket: a socket's path has at most 107 bytes, and this one 108".to_owned(),
+            "3:10: query.group: no group has an empty name; null is the group that the observer runs as"
+                .to_owned(),
+            format!("5:16: web.config_file: {root}"),
+        ]
+    );
+    assert_eq!(mistakes("query: {socket: query.sock}"), [format!("1:17: query.socket: {root}")]);
 }
 
 #[test]
@@ -153,10 +177,33 @@ fn values_that_do_not_go_together_are_told_where_the_first_stands() {
 fn only_what_can_change_live_is_changed_live() {
     let old = Config::default();
     let new = Config::parse(
-        "owner: {limit: 5}\nkernel: {ring_size: 1MiB, stories: 9}\nlisten: {address: '[::]:1'}",
+        "owner: {limit: 5}\nkernel: {ring_size: 1MiB, stories: 9, program_stats: true, count_send_buffer_full: true}\nlisten: {address: '[::]:1'}\n\
+         history: {closes: 1, errors: 2, max_memory: 3MiB, max_age: 4h}\nquery: {socket: /a, group: b}\n\
+         web: {config_file: /c}",
     );
     let new = new.unwrap();
     let live = old.changed_live(&new);
-    assert_eq!(old.differences(&live), ["owner.limit", "kernel.stories"]);
-    assert_eq!(live.differences(&new), ["listen.address", "kernel.ring_size"]);
+    assert_eq!(
+        old.differences(&live),
+        [
+            "owner.limit",
+            "kernel.stories",
+            "history.closes",
+            "history.errors",
+            "history.max_memory",
+            "history.max_age"
+        ]
+    );
+    assert_eq!(
+        live.differences(&new),
+        [
+            "listen.address",
+            "kernel.ring_size",
+            "kernel.program_stats",
+            "kernel.count_send_buffer_full",
+            "query.socket",
+            "query.group",
+            "web.config_file"
+        ]
+    );
 }

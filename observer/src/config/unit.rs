@@ -1,7 +1,7 @@
 //! Values with a unit, as people write them.
 
 /// Sizes: `65536`, `64KiB`.
-pub(super) mod bytes {
+pub(crate) mod bytes {
     use bytesize::ByteSize;
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
     use serde_yaml::Value;
@@ -14,19 +14,20 @@ pub(super) mod bytes {
     }
 
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
-        let typed = scalar(&Value::deserialize(from)?);
+        parse(&scalar(&Value::deserialize(from)?)).map_err(D::Error::custom)
+    }
+
+    /// As a person types it.
+    pub(crate) fn parse(typed: &str) -> Result<u32, String> {
         let size: ByteSize = typed.parse().map_err(|_| {
-            D::Error::custom(format!(
-                "`{typed}` is no size: give bytes, or a number with a unit, such as 64KiB or 8MiB"
-            ))
+            format!("`{typed}` is no size: give bytes, or a number with a unit, such as 64KiB or 8MiB")
         })?;
-        let too_much = |_| D::Error::custom(format!("`{typed}` is too much: give less than 4GiB"));
-        size.as_u64().try_into().map_err(too_much)
+        size.as_u64().try_into().map_err(|_| format!("`{typed}` is too much: give less than 4GiB"))
     }
 }
 
 /// Durations: `50ms`, `1h 30m`.
-pub(super) mod duration {
+pub(crate) mod duration {
     use std::time::Duration;
 
     use jiff::SignedDuration;
@@ -40,13 +41,15 @@ pub(super) mod duration {
     }
 
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let typed = scalar(&Value::deserialize(from)?);
+        parse(&scalar(&Value::deserialize(from)?)).map_err(D::Error::custom)
+    }
+
+    /// As a person types it.
+    pub(crate) fn parse(typed: &str) -> Result<Duration, String> {
         let duration =
-            hours_of_days(&typed).parse().ok().and_then(|given: SignedDuration| given.try_into().ok());
+            hours_of_days(typed).parse().ok().and_then(|given: SignedDuration| given.try_into().ok());
         duration.ok_or_else(|| {
-            D::Error::custom(format!(
-                "`{typed}` is no duration: give a number with a unit, such as 50ms, 12h or 7d"
-            ))
+            format!("`{typed}` is no duration: give a number with a unit, such as 50ms, 12h or 7d")
         })
     }
 

@@ -126,6 +126,17 @@ fn the_age_is_bounded() {
 }
 
 #[test]
+fn other_limits_hold_at_once_but_for_the_age() {
+    let mut history = history(Limits::default(), &closes(5));
+    history.set_limits(Limits { closes: 2, age: Duration::from_secs(1), ..Limits::default() });
+    assert_eq!((history.fill().closes, history.fill().pushed_out.count), (2, 3));
+    history.expire(5_500_000_000);
+    assert_eq!((history.fill().closes, history.fill().pushed_out.age), (1, 1));
+    history.set_limits(Limits { bytes: 0, ..Limits::default() });
+    assert_eq!((history.fill().closes, history.fill().bytes, history.fill().pushed_out.bytes), (0, 0, 1));
+}
+
+#[test]
 fn the_newest_that_fit_are_found() {
     let mut reports = closes(4);
     reports.insert(2, close(9, "curl"));

@@ -98,6 +98,11 @@ impl Metrics {
         self.own.lost(reason, total);
     }
 
+    /// Notes how many sends found the buffer full so far.
+    pub fn send_buffer_full(&self, total: u64) {
+        self.own.send_buffer_full(total);
+    }
+
     /// Notes what a BPF program cost so far.
     pub fn program(&self, program: &str, run_ns: u64, runs: u64) {
         self.own.program(program, run_ns, runs);

@@ -75,6 +75,11 @@ impl Sub for Counters {
     }
 }
 
+/// One more of them, by the beginning of its lines and its name.
+pub(crate) fn count(netns: &Netns, prefix: &str, name: &str) -> i64 {
+    value(&netns.proc_net(if prefix == "Tcp:" { "snmp" } else { "netstat" }), prefix, name)
+}
+
 /// Both files have pairs of lines that begin alike: names, then values.
 fn value(table: &str, prefix: &str, name: &str) -> i64 {
     let mut lines =

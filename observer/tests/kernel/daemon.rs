@@ -27,6 +27,8 @@ fn socket() -> PathBuf {
 
 pub(crate) struct Daemon {
     process: Child,
+    /// Where it answers, unless it was configured otherwise.
+    pub(crate) socket: PathBuf,
     pub(crate) address: SocketAddr,
     messages: Receiver<String>,
 }
@@ -35,7 +37,8 @@ impl Daemon {
     /// Starts it, as `configure` says, and waits until it says where its metrics are.
     pub(crate) fn start(configure: impl FnOnce(&mut Command)) -> io::Result<Self> {
         let mut command = Command::new(observer());
-        command.args(["run", "--listen", "127.0.0.1:0", "--socket"]).arg(socket());
+        let socket = socket();
+        command.args(["run", "--listen", "127.0.0.1:0"]).env("OBSERVER_SOCKET", &socket);
         command.stdin(Stdio::null()).stderr(Stdio::piped());
         configure(&mut command);
         let mut process = command.spawn()?;
@@ -43,7 +46,7 @@ impl Daemon {
         let lines = BufReader::new(process.stderr.take().expect("a pipe was asked for")).lines();
         thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
         let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut daemon = Self { process, address, messages };
+        let mut daemon = Self { process, socket, address, messages };
         let ready = daemon.await_message(READY, "metrics at http://");
         let (_, url) = ready.split_once("http://").expect("it was waited for");
         daemon.address = url.trim_end_matches("/metrics").parse().expect("an address");

@@ -35,8 +35,10 @@ mod daemon;
 mod destroy;
 mod end;
 mod event_log;
+mod full;
 mod gauges;
 mod lab;
+mod loaded;
 mod netns;
 mod prometheus;
 mod queries;
@@ -129,8 +131,17 @@ fn main() -> ExitCode {
 
     let rows = ROWS.iter().flat_map(Row::trials);
     let trials = rows
-        .chain(who::ROWS.iter().chain(real::ROWS).map(Row::ipv4_trial))
-        .chain([random::trial(), gauges::trial(), event_log::trial(), queries::trial(), prometheus::trial()])
+        .chain(real::ROWS.iter().flat_map(Row::trials))
+        .chain(loaded::trials())
+        .chain(who::ROWS.iter().map(Row::ipv4_trial))
+        .chain([
+            random::trial(),
+            gauges::trial(),
+            full::trial(),
+            event_log::trial(),
+            queries::trial(),
+            prometheus::trial(),
+        ])
         .chain(service::trials())
         .collect();
     row::note_panics();

@@ -87,6 +87,15 @@ impl Netns {
             ends && fields.next() == Some(format!("{:02X}", state as u8).as_str())
         })
     }
+
+    /// Sockets that are connected both ways, of either family.
+    pub(crate) fn established(&self) -> usize {
+        let tables = ["tcp", "tcp6"].map(|table| self.proc_net(table));
+        let lines = tables.iter().flat_map(|table| table.lines().skip(1));
+        let state = format!("{:02X}", State::Established as u8);
+        // sl local_address rem_address st
+        lines.filter(|line| line.split_ascii_whitespace().nth(3) == Some(&state)).count()
+    }
 }
 
 fn loopback_up() -> io::Result<()> {

@@ -98,7 +98,7 @@ fn drive(netns: &Netns, seed: u64) -> Result<Vec<Done>, Failed> {
 }
 
 /// The kernel's counts against the sums of what was reported.
-fn totals(lines: &[Value], counted: Counters) -> Vec<String> {
+pub(crate) fn totals(lines: &[Value], counted: Counters) -> Vec<String> {
     let number = |fits: &dyn Fn(&Value) -> bool| {
         i64::try_from(lines.iter().filter(|line| fits(line)).count()).expect("a number of lines")
     };

@@ -1,19 +1,21 @@
-//! Programs that nobody wrote for these tests: servers and clients as Debian has them.
-//!
-//! The address family does not matter here, so these rows run on IPv4 alone. A program that is missing fails its row.
+//! Programs that nobody wrote for these tests: servers and clients as Debian has them. A program that is missing fails
+//! its row.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::actor::Act;
 use crate::counters::Counters;
 use crate::end::End;
 use crate::lab::Lab;
-use crate::netns::State;
+use crate::netns::{Netns, State};
 use crate::report::{Bytes, reset_received_in};
 use crate::row::Row;
 use crate::wait::{DEADLINE, eventually};
@@ -42,7 +44,7 @@ http {
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
     server {
-        listen 127.0.0.1:8080;
+        listen ADDRESS;
         location / { return 200 "hello\n"; }
     }
 }
@@ -52,7 +54,7 @@ http {
 /// since the first write succeeds.
 const POOLED_CLIENT: &str = r#"
 import socket, time
-pooled = socket.create_connection(("127.0.0.1", 8080))
+pooled = socket.create_connection(("HOST", 8080))
 request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 pooled.sendall(request)
 assert pooled.recv(4096).startswith(b"HTTP/1.1 200 ")
@@ -72,11 +74,13 @@ const REQUEST_BYTES: u64 = 35;
 
 /// nginx closes an idle connection, and the client that has it in its pool does not see it.
 fn nginx(lab: &Lab) -> Counters {
-    let dir = Dir::new(lab, "nginx");
-    fs::write(dir.0.join("nginx.conf"), NGINX_CONF).expect("writing a configuration");
-    let server = Program::start(lab, &NGINX, ["-p", ".", "-c", "nginx.conf", "-e", "error.log"], &dir);
+    let dir = Dir::new(&lab.netns, "nginx");
+    let conf = NGINX_CONF.replace("ADDRESS", &address(lab).to_string());
+    fs::write(dir.0.join("nginx.conf"), conf).expect("writing a configuration");
+    let start = |what, arguments: &[&str]| Program::start(&lab.netns, what, arguments, &dir);
+    let server = start(&NGINX, &["-p", ".", "-c", "nginx.conf", "-e", "error.log"]);
     await_listener(lab);
-    let client = Program::start(lab, &PYTHON, ["-c", POOLED_CLIENT], &dir);
+    let client = start(&PYTHON, &["-c", &POOLED_CLIENT.replace("HOST", &address(lab).ip().to_string())]);
     let (at_client, at_server) = ends(lab);
 
     lab.close_by(&at_server, "nginx", server.pid()).shows(&json!({
@@ -100,14 +104,14 @@ fn nginx(lab: &Lab) -> Counters {
 /// One request to Python's http.server, which closes after its answer; curl has all of it and closes at about the
 /// same time.
 fn http_server(lab: &Lab) -> Counters {
-    let dir = Dir::new(lab, "http-server");
+    let dir = Dir::new(&lab.netns, "http-server");
+    let start = |what, arguments: &[&str]| Program::start(&lab.netns, what, arguments, &dir);
     fs::write(dir.0.join("page"), vec![b'x'; 100_000]).expect("writing a page");
-    let server =
-        Program::start(lab, &PYTHON, ["-m", "http.server", &PORT.to_string(), "--bind", "127.0.0.1"], &dir);
+    let host = address(lab).ip().to_string();
+    let server = start(&PYTHON, &["-m", "http.server", &PORT.to_string(), "--bind", &host]);
     await_listener(lab);
-    let url = format!("http://127.0.0.1:{PORT}/page");
-    let client =
-        Program::start(lab, &CURL, ["--silent", "--fail", "--noproxy", "*", "-o", "got", &url], &dir);
+    let url = format!("http://{}/page", address(lab));
+    let client = start(&CURL, &["--silent", "--fail", "--globoff", "--noproxy", "*", "-o", "got", &url]);
     let (at_client, at_server) = ends(lab);
 
     let graceful = json!({
@@ -121,9 +125,10 @@ fn http_server(lab: &Lab) -> Counters {
 
 /// redis-server is killed with clients connected: one that then closes, and one that writes.
 fn redis_killed(lab: &Lab) -> Counters {
-    let dir = Dir::new(lab, "redis");
-    let port = PORT.to_string();
-    let server = Program::start(lab, &REDIS, ["--port", &port, "--bind", "127.0.0.1", "--save", ""], &dir);
+    let dir = Dir::new(&lab.netns, "redis");
+    let (host, port) = (address(lab).ip().to_string(), PORT.to_string());
+    let arguments = ["--port", &port, "--bind", &host, "--save", ""];
+    let server = Program::start(&lab.netns, &REDIS, &arguments, &dir);
     await_listener(lab);
     let before = server.descriptors();
     let [closes, writes] = [connected(lab), connected(lab)];
@@ -161,6 +166,11 @@ fn redis_killed(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
 }
 
+/// Of the server.
+fn address(lab: &Lab) -> SocketAddr {
+    lab.unconnected(PORT).remote
+}
+
 /// The ends of the only connection there is, whose client has a port that cannot be asked for.
 fn ends(lab: &Lab) -> (End<'_>, End<'_>) {
     let client = lab.unconnected(PORT);
@@ -187,28 +197,31 @@ fn connected(lab: &Lab) -> End<'_> {
 }
 
 /// What Debian calls it.
-struct Installed {
+pub(crate) struct Installed {
     path: &'static str,
     package: &'static str,
 }
 
-const NGINX: Installed = Installed { path: "/usr/sbin/nginx", package: "nginx" };
-const REDIS: Installed = Installed { path: "/usr/bin/redis-server", package: "redis-server" };
-const PYTHON: Installed = Installed { path: "/usr/bin/python3", package: "python3" };
-const CURL: Installed = Installed { path: "/usr/bin/curl", package: "curl" };
+pub(crate) const NGINX: Installed = Installed { path: "/usr/sbin/nginx", package: "nginx" };
+pub(crate) const REDIS: Installed = Installed { path: "/usr/bin/redis-server", package: "redis-server" };
+pub(crate) const PYTHON: Installed = Installed { path: "/usr/bin/python3", package: "python3" };
+pub(crate) const CURL: Installed = Installed { path: "/usr/bin/curl", package: "curl" };
+pub(crate) const WRK: Installed = Installed { path: "/usr/bin/wrk", package: "wrk" };
+pub(crate) const REDIS_BENCHMARK: Installed =
+    Installed { path: "/usr/bin/redis-benchmark", package: "redis-tools" };
 
 /// A program that runs in the test's namespace, and is killed with this.
-struct Program(Child);
+pub(crate) struct Program(Child);
 
 impl Program {
     #[track_caller]
-    fn start<const N: usize>(lab: &Lab, what: &Installed, arguments: [&str; N], dir: &Dir) -> Self {
+    pub(crate) fn start(netns: &Netns, what: &Installed, arguments: &[&str], dir: &Dir) -> Self {
         let Installed { path, package } = what;
         assert!(Path::new(path).exists(), "{path} is missing: it is in the Debian package {package}");
         let mut command = Command::new(path);
         command.args(arguments).current_dir(&dir.0);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self(lab.netns.run(|| command.spawn()).expect("starting a program that is there"))
+        Self(netns.run(|| command.spawn()).expect("starting a program that is there"))
     }
 
     fn pid(&self) -> u32 {
@@ -221,9 +234,27 @@ impl Program {
 
     /// Waits until it has ended, which must be well.
     #[track_caller]
-    fn succeeds(mut self) {
+    pub(crate) fn succeeds(self) {
+        let ended = self.ends();
+        assert!(ended.success(), "it ended with {ended:?}");
+    }
+
+    /// Waits until it has ended.
+    #[track_caller]
+    pub(crate) fn ends(mut self) -> ExitStatus {
         let ended = eventually(DEADLINE, || self.0.try_wait().expect("waiting for a child"));
-        assert!(ended.is_some_and(|status| status.success()), "the client ended with {ended:?}");
+        ended.expect("a program that ends")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid().cast_signed()), signal).expect("signalling a child");
+    }
+
+    /// The process ids of its children.
+    pub(crate) fn children(&self) -> Vec<i32> {
+        let pid = self.pid();
+        let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("its children");
+        list.split_ascii_whitespace().map(|pid| pid.parse().expect("a process id")).collect()
     }
 }
 
@@ -237,12 +268,12 @@ impl Drop for Program {
 }
 
 /// A directory that goes with the test.
-struct Dir(PathBuf);
+pub(crate) struct Dir(pub(crate) PathBuf);
 
 impl Dir {
-    fn new(lab: &Lab, name: &str) -> Self {
+    pub(crate) fn new(netns: &Netns, name: &str) -> Self {
         // Unique while the namespace is.
-        let path = std::env::temp_dir().join(format!("observer-{name}-{}", lab.netns.inode()));
+        let path = std::env::temp_dir().join(format!("observer-{name}-{}", netns.inode()));
         fs::create_dir(&path).expect("making a directory");
         Self(path)
     }

@@ -1,20 +1,27 @@
 //! The daemon as a service: its rights, what it tells the service manager, and a new configuration while it runs.
 
+use std::fs::File;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use caps::{CapSet, Capability};
+use caps::{CapSet, Capability, CapsHashSet};
 use libtest_mimic::{Failed, Trial};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::prctl::set_keepcaps;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::signal::Signal;
+use nix::unistd::{Gid, setgroups, setresgid, setresuid};
 
 use crate::actor::{Act, Actor};
 use crate::again::once_more;
 use crate::daemon::Daemon;
 use crate::netns::Netns;
 use crate::wait::{DEADLINE, eventually};
+use crate::watch::observer;
 
 /// What the unit gives the daemon.
 const UNIT: &str = include_str!("../../../config/observer.service");
@@ -25,11 +32,16 @@ const KEPT: [Capability; 2] = [Capability::CAP_DAC_READ_SEARCH, Capability::CAP_
 /// Process name of the one that is observed; no other test has it.
 const OBSERVED: &str = "rights-observed";
 
-pub(crate) fn trials() -> [Trial; 3] {
+/// Ids that belong to nobody: of the daemon, and of those who ask it.
+const DAEMON: u32 = 61_817;
+const ASKER: u32 = 61_818;
+
+pub(crate) fn trials() -> [Trial; 4] {
     [
         Trial::test("service_rights", || once_more("service_rights", rights)),
         Trial::test("service_manager", || once_more("service_manager", manager)),
         Trial::test("service_reload", || once_more("service_reload", reload)),
+        Trial::test("service_query_group", || once_more("service_query_group", query_group)),
     ]
 }
 
@@ -167,12 +179,13 @@ fn reload() -> Result<(), Failed> {
     };
 
     reload(
-        "owner: {by: none, limit: 7}\nkernel: {ring_size: 16MiB, drain_interval: 20ms}\nlisten: {address: '[::]:1'}\n",
+        "owner: {by: none, limit: 7}\nkernel: {ring_size: 16MiB, drain_interval: 20ms}\nlisten: {address: '[::]:1'}\n\
+         history: {closes: 1}\n",
     );
     let waiting = daemon.message("only after a restart");
     assert!(waiting.ends_with(": kernel.ring_size"), "{waiting}");
     let changed = daemon.message("changed: ");
-    assert!(changed.ends_with("changed: owner.by, kernel.drain_interval"), "{changed}");
+    assert!(changed.ends_with("changed: owner.by, kernel.drain_interval, history.closes"), "{changed}");
 
     reload("owner: {by: uint}\nlog: {lvl: info}\n");
     let wrong = daemon.message("stays as it was: 2 mistakes");
@@ -184,8 +197,103 @@ fn reload() -> Result<(), Failed> {
                   outcome=\"reset_sent\",owner=\"none\"}";
     let told = eventually(DEADLINE, || daemon.value(closes).filter(|number| number != "0"));
     assert!(told.is_some(), "the new settings are not in force");
+    one_close("reload-observed")?;
+    let pushed_out = eventually(DEADLINE, || {
+        let (_, status) = ask(&mut Command::new(observer()), &daemon.socket);
+        status.contains("1 of 1 closes").then_some(())
+    });
+    assert!(pushed_out.is_some(), "the history has other limits");
     std::fs::remove_dir_all(directory)?;
     Ok(())
+}
+
+/// As the unit runs it: an ordinary user with some rights, who is a member of the group that may ask.
+fn query_group() -> Result<(), Failed> {
+    if is_skipped() {
+        return Ok(());
+    }
+    // Any group will do that has a name.
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    let mut named = groups.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        Some((fields.next()?.to_owned(), fields.nth(1)?.parse::<u32>().ok()?))
+    });
+    let Some((name, gid)) = named.find(|(_, gid)| *gid != 0) else {
+        eprintln!("service_query_group: no group has a name here, so that none can be given the socket");
+        return Ok(());
+    };
+    let directory = directory("group")?;
+    std::os::unix::fs::chown(&directory, Some(DAEMON), Some(DAEMON))?;
+    let socket = directory.join("query.sock");
+    let given: CapsHashSet = given().collect();
+    let daemon = Daemon::start(|command| {
+        command.arg("--socket").arg(&socket).args(["--socket-group", &name]);
+        run_as(command, DAEMON, vec![gid.into()], given);
+    })?;
+    let found = std::fs::metadata(&socket)?;
+    assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (DAEMON, gid, 0o660));
+
+    // By its descriptor: the executable's path may be closed to other users.
+    let executable = File::open(observer())?;
+    let ask_as = |id: u32, groups: Vec<Gid>| {
+        let mut command = Command::new(format!("/proc/self/fd/{}", executable.as_raw_fd()));
+        keep(&mut command, &executable);
+        run_as(&mut command, id, groups, CapsHashSet::new());
+        ask(&mut command, &socket)
+    };
+    for (who, id, groups) in
+        [("a member", ASKER, vec![gid.into()]), ("the daemon's own user", DAEMON, Vec::new())]
+    {
+        let (code, said) = ask_as(id, groups);
+        // Whether it is well is another question.
+        assert!(
+            code.is_some_and(|code| code < 2) && said.contains("daemon   observer"),
+            "{who}: {code:?} {said}"
+        );
+    }
+    assert_eq!(ask_as(ASKER, Vec::new()), (Some(2), String::new()), "who is no member");
+    drop(daemon);
+    std::fs::remove_dir_all(directory)?;
+    Ok(())
+}
+
+/// How the observer answers about its status: exit code and output.
+fn ask(command: &mut Command, socket: &Path) -> (Option<i32>, String) {
+    let output = command.args(["status", "--socket"]).arg(socket).output().expect("asking the daemon");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// As this user and its group, a member of these groups, with these rights and no others.
+fn run_as(command: &mut Command, id: u32, groups: Vec<Gid>, rights: CapsHashSet) {
+    let become_it = move || {
+        // As in `limit`.
+        setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).ok();
+        setgroups(&groups)?;
+        setresgid(id.into(), id.into(), id.into())?;
+        set_keepcaps(true)?;
+        setresuid(id.into(), id.into(), id.into())?;
+        for set in [CapSet::Permitted, CapSet::Inheritable, CapSet::Effective, CapSet::Ambient] {
+            caps::set(None, set, &rights).map_err(std::io::Error::other)?;
+        }
+        Ok(())
+    };
+    // SAFETY: as in `limit`.
+    unsafe {
+        command.pre_exec(become_it);
+    }
+}
+
+/// Leaves a descriptor open for the program.
+fn keep(command: &mut Command, descriptor: &File) {
+    let descriptor = descriptor.as_raw_fd();
+    // SAFETY: one system call, on a descriptor that the caller keeps open.
+    unsafe {
+        command.pre_exec(move || {
+            let descriptor = BorrowedFd::borrow_raw(descriptor);
+            fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
+            Ok(())
+        });
+    }
 }
 
 /// A directory of the test's own.

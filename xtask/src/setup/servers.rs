@@ -8,11 +8,13 @@ use anyhow::Result;
 use super::debian;
 
 /// Program and package.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("/usr/sbin/nginx", "nginx"),
     ("/usr/bin/redis-server", "redis-server"),
     ("/usr/bin/python3", "python3"),
     ("/usr/bin/curl", "curl"),
+    ("/usr/bin/wrk", "wrk"),
+    ("/usr/bin/redis-benchmark", "redis-tools"),
     // Its promtool as well.
     ("/usr/bin/prometheus", "prometheus"),
 ];

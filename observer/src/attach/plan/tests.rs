@@ -78,7 +78,8 @@ fn functions_are_entered_by_trampolines_where_the_kernel_has_them() {
 fn no_send_is_traced_where_failing_ones_are() {
     for facts in debian() {
         let hook = of(&facts, &Wishes::default(), "sock_send_length");
-        assert_eq!((hook.mechanism, hook.reason.as_str()), (None, "sk_stream_error tells it"));
+        assert_eq!((hook.mechanism, hook.fate, hook.word()), (None, Fate::NotNeeded, "-"));
+        assert_eq!(hook.reason, "not needed: sk_stream_error tells it");
     }
 }
 
@@ -108,15 +109,51 @@ fn tracepoints_alone_will_do() {
 #[test]
 fn a_refusal_is_named_and_marked_and_what_tells_it_instead_is_taken() {
     let fin = of(&hardened(), &Wishes::default(), "tcp_send_fin");
-    assert_eq!((fin.mechanism, fin.refused), (None, true));
-    assert_eq!(
-        fin.reason,
-        "fentry: the kernel refuses it: permission denied; kprobe: this kernel is built without kprobes; \
-         inet_sock_set_state tells it instead"
-    );
+    assert_eq!((fin.mechanism, fin.refused, fin.fate, fin.word()), (None, true, Fate::Refused, "refused"));
+    assert_eq!(fin.reason, "inet_sock_set_state tells it instead");
+    let close = of(&hardened(), &Wishes::default(), "__tcp_close");
+    assert_eq!((close.word(), close.reason.as_str()), ("refused", "no way in but by fentry or kprobe"));
     let sends = of(&hardened(), &Wishes::default(), "sock_send_length");
     assert_eq!((sends.mechanism, sends.refused), (Some(Mechanism::RawTracepoint), false));
     assert_eq!(sends.reason, "stands in for sk_stream_error");
+}
+
+#[test]
+fn what_is_true_of_a_mechanism_is_said_once() {
+    let plan = plan(&hardened(), &Wishes::default()).unwrap();
+    let closed: Vec<_> = plan.closed.iter().map(ToString::to_string).collect();
+    let refused = "fentry: the kernel refuses it: permission denied";
+    assert_eq!(closed, [refused, "kprobe: this kernel is built without kprobes"]);
+    assert_eq!(plan.refusals(), [refused]);
+    for hook in &plan.hooks {
+        let columns = "inet_sk_error_report  raw_tracepoint  ".len() + hook.reason.len();
+        assert!(columns <= 100, "{columns} columns: {}", hook.reason);
+    }
+
+    let [_, _, facts, _] = debian();
+    let plan = super::plan(&facts, &only(Mechanism::Kprobe)).unwrap();
+    assert_eq!(plan.closed.iter().map(ToString::to_string).collect::<Vec<_>>(), ["fentry: not wanted"]);
+    assert_eq!(plan.refusals(), [""; 0]);
+    let fin = of(&facts, &only(Mechanism::Kprobe), "tcp_send_fin");
+    assert_eq!((fin.fate, fin.reason.as_str()), (Fate::Attached, "instead of fentry"));
+    let wait = of(&facts, &only(Mechanism::Kprobe), "sk_stream_wait_close");
+    assert_eq!((wait.fate, wait.reason.as_str()), (Fate::LeftOut, "signal_deliver tells it instead"));
+}
+
+#[test]
+fn what_nothing_tells_is_named_but_not_what_nobody_wants() {
+    let unseen = |facts: &Facts, wishes: &Wishes| plan(facts, wishes).unwrap().unseen();
+    for facts in debian().iter().chain([&hardened()]) {
+        assert_eq!(unseen(facts, &Wishes::default()), [""; 0], "{}", facts.release);
+    }
+    // Before 6.3.
+    let facts = Facts { hooks: debian()[1].hooks.clone(), ..hardened() };
+    let writes = "failing writes cannot be seen: neither sk_stream_error nor sock_send_length is to be had";
+    assert_eq!(unseen(&facts, &Wishes::default()), [writes]);
+    let chosen = Wishes { without: vec!["sk_stream_error".to_owned()], ..Wishes::default() };
+    assert_eq!(unseen(&facts, &chosen), [""; 0]);
+    let chosen = Wishes { without: vec!["sock_send_length".to_owned()], ..Wishes::default() };
+    assert_eq!(unseen(&hardened(), &chosen), [""; 0]);
 }
 
 #[test]
@@ -126,6 +163,8 @@ fn one_function_that_cannot_be_traced_falls_back_alone() {
     let fin = of(&facts, &Wishes::default(), "tcp_send_fin");
     assert_eq!((fin.mechanism, fin.refused), (Some(Mechanism::Kprobe), true));
     assert_eq!(fin.reason, "fentry: not traceable");
+    let plan_of = plan(&facts, &Wishes::default()).unwrap();
+    assert_eq!(plan_of.refusals(), ["tcp_send_fin: fentry: not traceable"]);
     facts.tried.push(("tcp_send_fin", Mechanism::Kprobe, Answer::Refused("not there either".to_owned())));
     let fin = of(&facts, &Wishes::default(), "tcp_send_fin");
     assert_eq!(fin.mechanism, None);
@@ -140,7 +179,9 @@ fn one_function_that_cannot_be_traced_falls_back_alone() {
 fn a_hook_is_left_out_as_asked_and_its_stand_in_comes() {
     let [_, _, facts, _] = debian();
     let without = |name: &str| Wishes { without: vec![name.to_owned()], ..Wishes::default() };
-    assert_eq!(of(&facts, &without("sk_stream_error"), "sk_stream_error").reason, "left out as asked");
+    let left_out = of(&facts, &without("sk_stream_error"), "sk_stream_error");
+    assert_eq!((left_out.fate, left_out.word()), (Fate::LeftOut, "-"));
+    assert_eq!(left_out.reason, "left out as asked");
     assert!(of(&facts, &without("sk_stream_error"), "sock_send_length").mechanism.is_some());
     assert_eq!(plan(&facts, &without("tcp_send")).unwrap_err(), PlanError::NoSuchHook("tcp_send".to_owned()));
     let error = plan(&facts, &without("inet_sock_set_state")).unwrap_err();

@@ -13,7 +13,10 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    cli::kernel::KernelArgs,
+    cli::{
+        kernel::KernelArgs,
+        queries::{QueryArgs, from_root},
+    },
     config::{Config, ConfigError},
     publish::metrics::OwnerBy,
 };
@@ -33,20 +36,40 @@ pub(super) struct SettingArgs {
     /// Owners with a name of their own in metrics; later ones are counted as `other` [default: 100]
     #[arg(long, env = "OBSERVER_OWNER_LIMIT", value_name = "N")]
     owner_limit: Option<usize>,
+    /// TLS and passwords for what is served: a web configuration as Prometheus' exporters share it
+    ///
+    /// Known are tls_server_config with cert_file, key_file, client_ca_file, client_auth_type, min_version and
+    /// max_version, basic_auth_users, and http_server_config with headers. The file, and what it names, may change
+    /// while the daemon runs.
+    #[arg(long, alias = "web.config.file", env = "OBSERVER_WEB_CONFIG_FILE", value_name = "FILE")]
+    web_config_file: Option<PathBuf>,
+    /// Let the kernel count the runs and the time of BPF programs (metrics observer_program_*)
+    ///
+    /// It then counts for every BPF program of this host, which makes each of their runs a little longer.
+    #[arg(long)]
+    program_stats: bool,
     #[command(flatten)]
     kernel: KernelArgs,
+    #[command(flatten)]
+    query: QueryArgs,
 }
 
 impl SettingArgs {
     /// All of it together.
     pub(super) fn read(&self) -> Result<Config, ConfigError> {
         let mut config = self.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
-        let Self { config: _, listen, owner, owner_limit, kernel } = self;
+        let Self { config: _, listen, owner, owner_limit, web_config_file, program_stats, kernel, query } =
+            self;
         let set = |from: &Option<usize>, to: &mut usize| *to = from.unwrap_or(*to);
         config.listen.address = listen.unwrap_or(config.listen.address);
         config.owner.by = owner.unwrap_or(config.owner.by);
         set(owner_limit, &mut config.owner.limit);
+        if let Some(path) = web_config_file {
+            config.web.config_file = Some(from_root(path));
+        }
+        config.kernel.program_stats |= program_stats;
         kernel.change(&mut config.kernel);
+        query.change(&mut config);
         config.check()?;
         Ok(config)
     }
@@ -105,5 +128,48 @@ impl Settings {
         }
         log::info!("configuration read again; changed: {}", changed.join(", "));
         Some(std::mem::replace(&mut self.now, live))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::History;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        settings: SettingArgs,
+    }
+
+    #[test]
+    fn flags_beat_the_file_and_paths_are_meant_from_here() {
+        let file = std::env::temp_dir().join(format!("observer-settings-{}.yaml", std::process::id()));
+        let text = "history: {closes: 5, errors: 6, max_age: 7h}\nquery: {socket: /run/q, group: g}\n\
+                    web: {config_file: /etc/web.yml}\nkernel: {program_stats: true}\n";
+        std::fs::write(&file, text).unwrap();
+        let read = |flags: &[&str]| {
+            let words = [&["run", "--config", file.to_str().unwrap()], flags].concat();
+            Typed::try_parse_from(words).unwrap().settings.read().unwrap()
+        };
+        let config = read(&[]);
+        assert_eq!((config.query.socket, config.query.group), ("/run/q".into(), Some("g".to_owned())));
+        assert!(config.kernel.program_stats && !config.kernel.count_send_buffer_full);
+
+        let flags = ["--history-closes", "1", "--history-max-memory", "2MiB", "--history-max-age", "3d"];
+        let flags =
+            [&flags[..], &["--socket", "s", "--socket-group", "h", "--count-send-buffer-full"]].concat();
+        let config = read(&[&flags[..], &["--web-config-file", "w"]].concat());
+        let max_age = Duration::from_hours(72);
+        assert_eq!(config.history, History { closes: 1, errors: 6, max_memory: 2 << 20, max_age });
+        let here = std::env::current_dir().unwrap();
+        assert_eq!((config.query.socket, config.query.group), (here.join("s"), Some("h".to_owned())));
+        assert_eq!(config.web.config_file, Some(here.join("w")));
+        assert!(config.kernel.count_send_buffer_full);
+        std::fs::remove_file(file).unwrap();
     }
 }

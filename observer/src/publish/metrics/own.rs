@@ -17,6 +17,7 @@ pub(super) struct Own {
     program_run_seconds: CounterVec,
     program_runs: Counters<1>,
     tracked: IntGauge,
+    send_buffer_full: Counters<0>,
     event_log: Counters<0>,
     event_log_lost: Counters<1>,
 }
@@ -56,6 +57,12 @@ impl Own {
                 ["program"],
             )?,
             tracked: register(registry, IntGauge::new(tracked.0, tracked.1))?,
+            send_buffer_full: Counters::new(
+                registry,
+                "observer_tcp_send_buffer_full_total",
+                "Sends that a full buffer refused (EAGAIN), where kernel.count_send_buffer_full has them counted.",
+                [],
+            )?,
             event_log: Counters::new(
                 registry,
                 "observer_event_log_lines_total",
@@ -75,6 +82,7 @@ impl Own {
         for reason in lost_reasons {
             families.records_lost.at([reason]);
         }
+        families.send_buffer_full.at([]);
         families.event_log.at([]);
         for reason in LOST_REASONS {
             families.event_log_lost.at([reason]);
@@ -88,6 +96,10 @@ impl Own {
 
     pub(super) fn lost(&self, reason: &str, total: u64) {
         self.records_lost.follow([reason], total);
+    }
+
+    pub(super) fn send_buffer_full(&self, total: u64) {
+        self.send_buffer_full.follow([], total);
     }
 
     pub(super) fn hook(&self, hook: &str, mechanism: &str) {

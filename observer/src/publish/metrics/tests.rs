@@ -93,6 +93,7 @@ fn every_metric_is_there_from_the_start_with_its_type_and_labels() {
         ("observer_tcp_write_errors_total", "counter", &["cause", "errno", "owner"]),
         ("observer_tcp_writes_after_peer_fin_total", "counter", &["owner"]),
         ("observer_tcp_lost_bytes_total", "counter", &["owner", "queue"]),
+        ("observer_tcp_send_buffer_full_total", "counter", &[]),
         ("observer_records_total", "counter", &["record"]),
         ("observer_records_lost_total", "counter", &["reason"]),
         ("observer_hook_info", "gauge", &["hook", "mechanism"]),

@@ -70,7 +70,8 @@ fn status(state: &State) -> StatusLine {
     let now = monotonic_ns();
     let ms_since = |ns: u64| now.saturating_sub(ns) / 1_000_000;
     let pulse_age_ms = ms_since(state.pulse.ns);
-    let problems = state.pulse.problems(pulse_age_ms);
+    let last_loss_ms = state.losses.last_ms(now);
+    let problems = state.pulse.problems(pulse_age_ms, last_loss_ms);
     let (cpu_ms, resident_bytes) = own_cost().unzip();
     let history = state.history.fill();
     StatusLine {
@@ -83,6 +84,7 @@ fn status(state: &State) -> StatusLine {
         running_ms: ms_since(state.pulse.started_ns),
         pulse: state.pulse.clone(),
         pulse_age_ms,
+        last_loss_ms,
         cpu_ms,
         resident_bytes,
         history_oldest_ms: history.oldest_ns.map(ms_since),

@@ -23,7 +23,7 @@ use super::{
     Ask,
     answer::{self, Answer},
     socket::Socket,
-    status::Pulse,
+    status::{Losses, Pulse},
 };
 use crate::{
     history::{
@@ -69,6 +69,8 @@ pub enum Note {
     Records(Vec<Record>),
     /// How it is.
     Pulse(Box<Pulse>),
+    /// How much is to be remembered from now on.
+    Limits(Limits),
 }
 
 /// The draining thread's end: gathers, and hands over without ever waiting.
@@ -76,6 +78,8 @@ pub struct Feeder {
     notes: mpsc::Sender<Note>,
     backlog: Vec<Record>,
     not_taken: u64,
+    /// Not yet handed over.
+    limits: Option<Limits>,
     gone: bool,
 }
 
@@ -89,8 +93,19 @@ impl Feeder {
         }
     }
 
+    /// Changes how much is remembered.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = Some(limits);
+    }
+
     /// Hands over what was gathered; what does not fit waits for the next time.
     pub fn flush(&mut self) {
+        if let Some(limits) = self.limits
+            && let Ok(place) = self.notes.try_reserve()
+        {
+            place.send(Note::Limits(limits));
+            self.limits = None;
+        }
         if self.backlog.is_empty() {
             return;
         }
@@ -126,13 +141,14 @@ pub fn serve_in_thread(socket: Socket, limits: Limits) -> anyhow::Result<(Feeder
         }
     });
     let thread = thread.context("starting the thread that answers queries")?;
-    Ok((Feeder { notes, backlog: Vec::new(), not_taken: 0, gone: false }, thread))
+    Ok((Feeder { notes, backlog: Vec::new(), not_taken: 0, limits: None, gone: false }, thread))
 }
 
 /// What questions are answered from.
 pub(super) struct State {
     pub(super) history: History,
     pub(super) pulse: Pulse,
+    pub(super) losses: Losses,
     pub(super) clock: ClockOffset,
 }
 
@@ -164,8 +180,10 @@ impl Shared {
             Note::Pulse(pulse) => {
                 state.history.expire(pulse.ns);
                 state.clock = state.clock.refreshed();
+                state.losses.note(&pulse);
                 state.pulse = *pulse;
             }
+            Note::Limits(limits) => state.history.set_limits(limits),
         }
     }
 }
@@ -176,6 +194,7 @@ async fn serve(socket: &Socket, limits: Limits, mut notes: mpsc::Receiver<Note>)
         history: History::new(limits, Cgroups::new()),
         // Until the first comes.
         pulse: Pulse { ns: monotonic_ns(), started_ns: monotonic_ns(), ..Pulse::default() },
+        losses: Losses::default(),
         clock: ClockOffset::now(),
     };
     let (news, _) = broadcast::channel(FOLLOWER_LAG);
