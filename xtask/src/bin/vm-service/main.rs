@@ -76,7 +76,10 @@ fn main() -> ExitCode {
             Err(error) => (service::FAILED, format!("{error:#}")),
         };
         let told: Vec<_> = told.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        println!("{} {word} {name}: {}", service::LINE, told.join("; "));
+        // What comes before is for who reads the console.
+        let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
+        let uptime = uptime.split_whitespace().next().unwrap_or_default();
+        println!("[{uptime:>6}] {} {word} {name}: {}", service::LINE, told.join("; "));
     }
     println!("{} {} {}", service::LINE, service::DONE, CHECKS.len());
     // SAFETY: waits until the console has it all; whether it can is of no matter.

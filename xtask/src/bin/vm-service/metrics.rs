@@ -29,7 +29,8 @@ pub(crate) fn sum(family: &str, labels: &[&str]) -> Result<f64> {
         let is_family = its.is_empty() || its.starts_with('{');
         (is_family && labels.iter().all(|label| its.contains(label))).then(|| value.parse::<f64>().ok())?
     });
-    Ok(series.sum())
+    // Not the negative zero that nothing adds up to.
+    Ok(series.fold(0.0, |sum, value| sum + value))
 }
 
 pub(crate) fn scraped() -> Result<String> {
