@@ -39,9 +39,7 @@ impl Userland {
             (guest::OBSERVER, &programs.observer),
         ];
         for (place, built) in places {
-            let stripped = folder.join(Path::new(place).file_name().unwrap_or_default());
-            let mut strip = Command::new("strip");
-            exec::capture(strip.arg("--strip-debug").arg("-o").arg(&stripped).arg(built))?;
+            let stripped = stripped(built, &folder.join(Path::new(place).file_name().unwrap_or_default()))?;
             libraries.extend(linked(&exec::capture(Command::new("ldd").arg(&stripped))?));
             files.push((place.to_owned(), stripped));
         }
@@ -66,6 +64,12 @@ impl Userland {
         };
         write().with_context(|| format!("cannot write {}", to.display()))
     }
+}
+
+/// A program without debugging information, which is most of it.
+pub(crate) fn stripped(built: &Path, to: &Path) -> Result<PathBuf> {
+    exec::capture(Command::new("strip").arg("--strip-debug").arg("-o").arg(to).arg(built))?;
+    Ok(to.to_owned())
 }
 
 /// Where a kernel's modules lie in a machine, and on this one.

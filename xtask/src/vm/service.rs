@@ -77,6 +77,7 @@ pub(crate) fn run() -> Result<()> {
 /// Two archives in one file are to the kernel one after the other.
 fn pack(debian: &Path, kernel: &kernel::Kernel, to: &Path) -> Result<()> {
     let programs = programs::service()?;
+    let stripped = |program: &Path, name: &str| initramfs::stripped(program, &to.with_file_name(name));
     let root = exec::root();
     let readme = fs::read_to_string(root.join("README.md")).context("cannot read the README")?;
     let install = install_commands(&readme)?;
@@ -88,13 +89,13 @@ fn pack(debian: &Path, kernel: &kernel::Kernel, to: &Path) -> Result<()> {
     }
     let checkout = |name: &str| format!("{}/{name}", guest::CHECKOUT);
     let files = [
-        (checkout("target/release/observer"), &programs.observer),
-        (checkout("config/observer.yaml"), &root.join("config/observer.yaml")),
-        (checkout("config/observer.service"), &root.join("config/observer.service")),
-        (checkout("vm-service"), &programs.checks),
+        (checkout("target/release/observer"), stripped(&programs.observer, "service-observer")?),
+        (checkout("config/observer.yaml"), root.join("config/observer.yaml")),
+        (checkout("config/observer.service"), root.join("config/observer.service")),
+        (checkout("vm-service"), stripped(&programs.checks, "service-checks")?),
     ];
     for (place, file) in files {
-        let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         overlay.add(&place, Kind::Regular, &content)?;
     }
     overlay.add(&checkout(guest::INSTALL), Kind::Regular, install.as_bytes())?;

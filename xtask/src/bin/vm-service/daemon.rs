@@ -47,7 +47,8 @@ fn value(status: &str, name: &str) -> Result<String> {
 /// Waits until the service is active with another process than `old`. Gives the new one.
 pub(crate) fn replaced(old: u32) -> Result<u32> {
     wait::until("active again with a new process", || {
-        let pid = systemd::number("MainPID")?;
-        Ok((pid != 0 && pid != old && systemd::property("ActiveState")? == "active").then_some(pid))
+        let [pid, state] = systemd::properties(["MainPID", "ActiveState"])?;
+        let pid = pid.parse()?;
+        Ok((pid != 0 && pid != old && state == "active").then_some(pid))
     })
 }

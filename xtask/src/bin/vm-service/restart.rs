@@ -35,8 +35,8 @@ pub(crate) fn stopped() -> Result<String> {
     let start = Instant::now();
     systemd::systemctl("stop")?;
     let took = start.elapsed();
-    let (state, result) = (systemd::property("ActiveState")?, systemd::property("Result")?);
-    let (code, status) = (systemd::property("ExecMainCode")?, systemd::property("ExecMainStatus")?);
+    let [state, result, code, status, limit] =
+        systemd::properties(["ActiveState", "Result", "ExecMainCode", "ExecMainStatus", "TimeoutStopUSec"])?;
     // 1 is CLD_EXITED: it was not killed when the time was over.
     ensure!(
         [&state, &result, &code, &status] == ["inactive", "success", "1", "0"],
@@ -44,7 +44,6 @@ pub(crate) fn stopped() -> Result<String> {
     );
     kernel::is_clean()?;
     ensure!(!Path::new("/run/observer").exists(), "/run/observer stays");
-    let limit = systemd::property("TimeoutStopUSec")?;
     Ok(format!(
         "in {took:.1?} (allowed {limit}), exit status {status}; nothing stays in the kernel or in /run"
     ))

@@ -33,9 +33,19 @@ pub(crate) fn systemctl(verb: &str) -> Result<()> {
     output("systemctl", &[verb, UNIT]).map(drop)
 }
 
-/// A property of the unit, as `systemctl show` has it.
+/// Properties of the unit, as `systemctl show` has them, in the order asked for.
+pub(crate) fn properties<const N: usize>(names: [&str; N]) -> Result<[String; N]> {
+    let lines = output("systemctl", &["show", "--property", &names.join(","), UNIT])?;
+    let value = |name: &str| lines.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    if let Some(name) = names.iter().find(|name| value(name).is_none()) {
+        bail!("the unit has no property {name}");
+    }
+    Ok(names.map(|name| value(name).unwrap_or_default().to_owned()))
+}
+
 pub(crate) fn property(name: &str) -> Result<String> {
-    output("systemctl", &["show", "--value", "--property", name, UNIT])
+    let [value] = properties([name])?;
+    Ok(value)
 }
 
 pub(crate) fn number<N: FromStr>(property: &str) -> Result<N> {

@@ -12,7 +12,8 @@ pub(crate) const SLOWER: u32 = 5;
 /// The end of every wait for what comes sooner or later.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-const INTERVAL: Duration = Duration::from_millis(50);
+/// Between two looks, which mostly start a program: too many of them would be what takes the time.
+const INTERVAL: Duration = Duration::from_millis(200);
 
 /// What `look` finds as soon as it finds something; what else it said is the error in the end.
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
