@@ -9,7 +9,7 @@ use crate::{systemd, wait};
 pub(crate) struct Entry {
     pub(crate) text: String,
     /// As in syslog(3): 3 is an error, 4 a warning, 6 information. None where there is none.
-    priority: Option<u8>,
+    pub(crate) priority: Option<u8>,
     /// Process name of who wrote it.
     by: String,
 }
@@ -64,16 +64,18 @@ pub(crate) fn messages() -> Result<String> {
     }
     let odd = own.iter().find(|entry| {
         let is_marked = entry.text.starts_with('<') || entry.text.starts_with("observer: ");
-        is_marked || entry.text.contains("panicked") || entry.text.chars().any(char::is_control)
+        is_marked
+            || entry.priority.is_none()
+            || entry.text.contains("panicked")
+            || entry.text.chars().any(char::is_control)
     });
     ensure!(odd.is_none(), "a message that should look otherwise: {}", odd.map_or("", |entry| &entry.text));
     let count = |priority| own.iter().filter(|entry| entry.priority == Some(priority)).count();
     Ok(format!(
-        "{} of the observer's {} of the unit: {} errors, {} warnings, {} information, all of it readable text",
-        own.len(),
+        "{} of the unit, {} of them the observer's, with {} errors and {} warnings: readable text with a priority each",
         all.len(),
+        own.len(),
         count(3),
-        count(4),
-        count(6)
+        count(4)
     ))
 }

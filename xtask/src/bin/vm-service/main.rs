@@ -40,7 +40,7 @@ use nix::libc;
 type Check = (&'static str, fn() -> Result<String>);
 
 /// In this order: each finds the service as the one before leaves it.
-const CHECKS: [Check; 19] = [
+const CHECKS: [Check; 20] = [
     ("install", start::install),
     ("active", start::active),
     ("unit", start::unit),
@@ -55,12 +55,25 @@ const CHECKS: [Check; 19] = [
     ("reload_bad", reload::bad),
     ("kill", restart::killed),
     ("stop", restart::stopped),
+    ("start_bad", reload::bad_start),
     ("full_disk", disk::full),
     ("watchdog", restart::hung),
     ("no_loop", restart::counted),
     ("messages", journal::messages),
     ("files", files::nowhere_else),
 ];
+
+/// What explains a failure, without the many entries of the event log.
+fn show_journal() {
+    match systemd::output("journalctl", &["-q", "-u", systemd::UNIT, "-o", "short-monotonic", "-n", "300"]) {
+        Ok(lines) => {
+            for line in lines.lines().filter(|line| !line.contains("vm-service[")) {
+                println!("{line}");
+            }
+        }
+        Err(error) => println!("no journal: {error:#}"),
+    }
+}
 
 fn main() -> ExitCode {
     let words = fs::read_to_string("/proc/cmdline").unwrap_or_default();
@@ -70,16 +83,23 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     }
+    let mut has_failed = false;
     for (name, check) in CHECKS {
         let (word, told) = match check() {
             Ok(evidence) => (service::OK, evidence),
-            Err(error) => (service::FAILED, format!("{error:#}")),
+            Err(error) => {
+                has_failed = true;
+                (service::FAILED, format!("{error:#}"))
+            }
         };
         let told: Vec<_> = told.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         // What comes before is for who reads the console.
         let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
         let uptime = uptime.split_whitespace().next().unwrap_or_default();
         println!("[{uptime:>6}] {} {word} {name}: {}", service::LINE, told.join("; "));
+    }
+    if has_failed {
+        show_journal();
     }
     println!("{} {} {}", service::LINE, service::DONE, CHECKS.len());
     // SAFETY: waits until the console has it all; whether it can is of no matter.

@@ -27,8 +27,11 @@ pub(crate) fn good() -> Result<String> {
 }
 
 pub(crate) fn bad() -> Result<String> {
+    with_mistake(bad_reload)
+}
+
+fn bad_reload() -> Result<String> {
     let pid = daemon::pid()?;
-    change(MISTAKE.0, MISTAKE.1)?;
     let refused = systemd::attempt("systemctl", &["reload", systemd::UNIT])?;
     ensure!(!refused.status.success(), "systemctl reload takes a bad file for a good one");
     let why = journal::message("owner.limit: ")?;
@@ -39,8 +42,29 @@ pub(crate) fn bad() -> Result<String> {
     let state = systemd::property("ActiveState")?;
     ensure!(state == "active", "the service is {state}");
     event_log::grows().context("what was in force is not any more")?;
-    change(MISTAKE.1, MISTAKE.0)?;
     Ok(format!("refused: {}; by SIGHUP: {}", why.text, kept.text))
+}
+
+/// Of a service that is stopped, and stays so.
+pub(crate) fn bad_start() -> Result<String> {
+    with_mistake(|| {
+        let started = systemd::attempt("systemctl", &["start", systemd::UNIT])?;
+        // Else it would be tried again, every few seconds.
+        systemd::systemctl("stop")?;
+        systemd::systemctl("reset-failed")?;
+        ensure!(!started.status.success(), "the service starts with a mistake in its configuration");
+        let why = journal::message("a mistake in the configuration; ")?;
+        ensure!(why.priority == Some(3), "priority {:?}: {}", why.priority, why.text);
+        Ok(format!("told as an error: {}", why.text))
+    })
+}
+
+/// The mistake does not outlive what is done with it, whatever comes of that.
+fn with_mistake(act: impl FnOnce() -> Result<String>) -> Result<String> {
+    change(MISTAKE.0, MISTAKE.1)?;
+    let result = act();
+    change(MISTAKE.1, MISTAKE.0)?;
+    result
 }
 
 fn change(old: &str, new: &str) -> Result<()> {
