@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use self::output::is_broken_pipe;
+pub use self::{log::tell_error, output::is_broken_pipe};
 
 /// Tells how TCP connections end: who closed them, what was lost, which process was told.
 ///

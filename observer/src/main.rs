@@ -20,8 +20,7 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where an error is printed")]
 fn fail(message: &str) -> ExitCode {
-    eprintln!("observer: {message}");
+    cli::tell_error(message);
     ExitCode::from(2)
 }

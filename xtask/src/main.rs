@@ -53,6 +53,8 @@ enum Task {
     },
     /// Run the tests against the kernel on kernels of several ages, each in a virtual machine; needs no root
     Vm(vm::Options),
+    /// Install the service in a Debian with systemd, in a virtual machine, and check what it promises
+    Service,
     /// Check formatting, lints of both sides, documentation and manifests
     Lint,
     /// All that must pass before a change is merged: lint, then test
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Task::Demo { after_ready } => demo::run(after_ready),
         Task::Test { filter } => test::run(&filter),
         Task::Vm(options) => vm::run(&options),
+        Task::Service => vm::service::run(),
         Task::Lint => lint::run(),
         Task::Ci => lint::run().and_then(|()| test::run(&[])),
     };

@@ -12,6 +12,7 @@ mod initramfs;
 mod kernel;
 mod programs;
 mod qemu;
+pub(crate) mod service;
 mod support;
 mod table;
 
@@ -36,6 +37,9 @@ pub(crate) const MECHANISMS: [&str; 3] = ["fentry", "kprobe", "raw_tracepoint"];
 
 /// Machines at a time. Each has two processors.
 const MACHINES: usize = 2;
+
+/// Of a machine.
+const MEMORY: &str = "1G";
 
 /// Tests at a time in a machine. Most of a test is waiting.
 const THREADS: usize = 4;
@@ -170,7 +174,7 @@ impl Machine<'_> {
         let (release, mechanism) = (&self.kernel.release, self.mechanism);
         eprintln!("vm: {release} with {mechanism} starts");
         let start = Instant::now();
-        let ended = qemu::run(&self.kernel.image, &self.archive, &self.words, &self.console, LIMIT);
+        let ended = qemu::run(&self.kernel.image, &self.archive, MEMORY, &self.words, &self.console, LIMIT);
         let console = fs::read(&self.console).unwrap_or_default();
         let told = Told::read(&String::from_utf8_lossy(&console));
         let nothing = || (told.ran == Some(0)).then(|| "no test has such a name".to_owned());

@@ -26,6 +26,21 @@ pub(super) fn limit(level: LevelFilter) {
     log::set_max_level(level);
 }
 
+/// Tells the error that ends the program, whatever level of messages is shown.
+pub fn tell_error(message: &str) {
+    if *IS_JOURNAL {
+        to_journal(3, message);
+    } else {
+        let _gone = writeln!(std::io::stderr(), "observer: {message}");
+    }
+}
+
+fn to_journal(priority: u8, message: &str) {
+    // A message has one priority, and so must have one line.
+    let message = message.replace('\n', ";");
+    let _gone = writeln!(std::io::stderr(), "<{priority}>{message}");
+}
+
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= log::max_level()
@@ -43,9 +58,7 @@ impl Log for Stderr {
                 Level::Info => 6,
                 Level::Debug | Level::Trace => 7,
             };
-            // A message has one priority, and so must have one line.
-            let message = record.args().to_string().replace('\n', ";");
-            let _gone = writeln!(std::io::stderr(), "<{priority}>{message}");
+            to_journal(priority, &record.args().to_string());
             return;
         }
         let level = match record.level() {

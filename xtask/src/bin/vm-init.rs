@@ -7,16 +7,16 @@
 
 #[path = "../vm/guest.rs"]
 mod guest;
+#[path = "../vm/inside.rs"]
+mod inside;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result, bail};
-use nix::kmod::{ModuleInitFlags, finit_module};
+use anyhow::{Context as _, Result};
 use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     match run() {
-        Ok(()) => leave(),
+        Ok(()) => inside::leave(),
         Err(error) => println!("vm-init: {error:#}"),
     }
     // Reached only where something went wrong: QEMU ends with 0, which the lab takes for no result.
@@ -72,7 +72,7 @@ fn run() -> Result<()> {
         mount(Some(kind), place, Some(kind), MsFlags::empty(), None::<&str>)
             .with_context(|| format!("cannot mount {kind} on {place}"))?;
     }
-    load_modules()?;
+    inside::load_modules()?;
     loopback_up().context("cannot bring the loopback up")?;
 
     let mut tests = Command::new(guest::TESTS);
@@ -92,26 +92,6 @@ fn run() -> Result<()> {
     }
 }
 
-fn load_modules() -> Result<()> {
-    let entries = fs::read_dir(guest::MODULES).context("cannot list the modules")?;
-    let mut modules: Vec<PathBuf> = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<io::Result<_>>()
-        .context("cannot list the modules")?;
-    modules.sort();
-    for module in modules {
-        let file = File::open(&module).with_context(|| format!("cannot open {}", module.display()))?;
-        // The kernels whose modules are packed can unpack them (since 5.17).
-        let packed = module.extension().is_some_and(|extension| extension != "ko");
-        // MODULE_INIT_COMPRESSED_FILE, which nix has no name for.
-        let flags = if packed { ModuleInitFlags::from_bits_retain(4) } else { ModuleInitFlags::empty() };
-        if let Err(error) = finit_module(&file, c"", flags) {
-            bail!("cannot load {}: {error}", module.display());
-        }
-    }
-    Ok(())
-}
-
 fn loopback_up() -> Result<()> {
     let any = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     // SAFETY: ifreq is plain data, for which zeroes are a value.
@@ -127,17 +107,3 @@ fn loopback_up() -> Result<()> {
     }
     Ok(())
 }
-
-/// Ends the machine at once. Comes back only where that device is missing.
-#[cfg(target_arch = "x86_64")]
-fn leave() {
-    // SAFETY: ioperm(2) and one byte to a port that is QEMU's device, since nothing else runs this program.
-    unsafe {
-        if libc::ioperm(guest::EXIT_PORT.into(), 1, 1) == 0 {
-            std::arch::asm!("out dx, al", in("dx") guest::EXIT_PORT, in("al") guest::DONE);
-        }
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn leave() {}

@@ -8,6 +8,16 @@ use anyhow::{Result, bail};
 
 use crate::exec;
 
+/// Installs the packages of those programs that are not there.
+pub(crate) fn install_missing(programs: &[(&str, &str)], purpose: &str, duration: &str) -> Result<()> {
+    let missing = programs.iter().filter(|(program, _)| !Path::new(program).exists());
+    let packages: Vec<_> = missing.map(|(_, package)| *package).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    install(&packages, purpose, duration)
+}
+
 /// Installs packages and says beforehand what for and how long it may take.
 pub(crate) fn install(packages: &[&str], purpose: &str, duration: &str) -> Result<()> {
     static UPDATED: OnceLock<()> = OnceLock::new();

@@ -1,10 +1,6 @@
 //! The servers and clients of the tests, as Debian has them. In: what is installed. Out: all of them,
 //! installed but not started.
 
-use std::path::Path;
-
-use anyhow::Result;
-
 use super::debian;
 
 /// Program and package.
@@ -20,11 +16,6 @@ const PROGRAMS: [(&str, &str); 7] = [
 ];
 
 /// Installs what is missing.
-pub(crate) fn provide() -> Result<()> {
-    let missing = PROGRAMS.iter().filter(|(program, _)| !Path::new(program).exists());
-    let packages: Vec<_> = missing.map(|(_, package)| *package).collect();
-    if packages.is_empty() {
-        return Ok(());
-    }
-    debian::install(&packages, "which the tests use", "about a minute")
+pub(crate) fn provide() -> anyhow::Result<()> {
+    debian::install_missing(&PROGRAMS, "which the tests use", "about a minute")
 }

@@ -12,10 +12,10 @@ use crate::exec;
 
 /// The archive as the machine's own sources have it.
 #[derive(Debug, PartialEq)]
-struct Archive {
-    uri: String,
+pub(crate) struct Archive {
+    pub(crate) uri: String,
     /// Key file, or fingerprint, if the machine's source names one.
-    signed_by: Option<String>,
+    pub(crate) signed_by: Option<String>,
 }
 
 /// Apt with one suite of the archive as its only source.
@@ -86,9 +86,9 @@ impl Apt {
 }
 
 impl Archive {
-    fn of_this_machine() -> Result<Self> {
+    pub(crate) fn of_this_machine() -> Result<Self> {
         if !Path::new("/usr/bin/apt-get").exists() {
-            bail!("the lab's kernels are Debian's packages and this system has no apt-get");
+            bail!("the lab is made of Debian's packages and this system has no apt-get");
         }
         let targets = exec::capture(Command::new("apt-get").args(["indextargets", "Created-By: Packages"]))?;
         Self::find(&targets).context(

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
-use cpio::newc::{self, ModeFileType};
+use cpio::newc;
+pub(crate) use cpio::newc::ModeFileType as Kind;
 
 use super::guest;
 use super::kernel::Kernel;
@@ -38,9 +39,7 @@ impl Userland {
             (guest::OBSERVER, &programs.observer),
         ];
         for (place, built) in places {
-            let stripped = folder.join(Path::new(place).file_name().unwrap_or_default());
-            let mut strip = Command::new("strip");
-            exec::capture(strip.arg("--strip-debug").arg("-o").arg(&stripped).arg(built))?;
+            let stripped = stripped(built, &folder.join(Path::new(place).file_name().unwrap_or_default()))?;
             libraries.extend(linked(&exec::capture(Command::new("ldd").arg(&stripped))?));
             files.push((place.to_owned(), stripped));
         }
@@ -50,34 +49,50 @@ impl Userland {
 
     /// Writes the archive for this kernel.
     pub(crate) fn pack(&self, kernel: &Kernel, to: &Path) -> Result<()> {
-        let modules = kernel.modules.iter().enumerate().map(|(number, module)| {
-            let name = module.file_name().unwrap_or_default().to_string_lossy();
-            (format!("{}/{number}-{name}", guest::MODULES), module.clone())
-        });
-        let files: Vec<_> = self.files.iter().cloned().chain(modules).collect();
+        let files: Vec<_> = self.files.iter().cloned().chain(modules(kernel)).collect();
         let write = || -> Result<()> {
-            let mut archive = Archive { out: BufWriter::new(File::create(to)?), entries: 0 };
+            let mut archive = Archive::new(File::create(to)?);
             for folder in folders(files.iter().map(|(place, _)| place.as_str())) {
-                archive.add(&folder, ModeFileType::Directory, &[])?;
+                archive.add(&folder, Kind::Directory, &[])?;
             }
             for (place, file) in &files {
                 let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-                archive.add(place, ModeFileType::Regular, &content)?;
+                archive.add(place, Kind::Regular, &content)?;
             }
-            newc::trailer(archive.out)?.flush()?;
+            archive.finish()?.flush()?;
             Ok(())
         };
         write().with_context(|| format!("cannot write {}", to.display()))
     }
 }
 
-struct Archive {
+/// A program without debugging information, which is most of it.
+pub(crate) fn stripped(built: &Path, to: &Path) -> Result<PathBuf> {
+    exec::capture(Command::new("strip").arg("--strip-debug").arg("-o").arg(to).arg(built))?;
+    Ok(to.to_owned())
+}
+
+/// Where a kernel's modules lie in a machine, and on this one.
+pub(crate) fn modules(kernel: &Kernel) -> impl Iterator<Item = (String, PathBuf)> {
+    kernel.modules.iter().enumerate().map(|(number, module)| {
+        let name = module.file_name().unwrap_or_default().to_string_lossy();
+        (format!("{}/{number}-{name}", guest::MODULES), module.clone())
+    })
+}
+
+/// An archive, at the end of a file.
+pub(crate) struct Archive {
     out: BufWriter<File>,
     entries: u32,
 }
 
 impl Archive {
-    fn add(&mut self, place: &str, kind: ModeFileType, content: &[u8]) -> Result<()> {
+    pub(crate) fn new(file: File) -> Self {
+        Self { out: BufWriter::new(file), entries: 0 }
+    }
+
+    /// Root's, and for everybody to read and to run.
+    pub(crate) fn add(&mut self, place: &str, kind: Kind, content: &[u8]) -> Result<()> {
         self.entries += 1;
         let entry = newc::Builder::new(place.trim_start_matches('/'));
         let entry = entry.ino(self.entries).mode(0o755).set_mode_file_type(kind);
@@ -85,6 +100,10 @@ impl Archive {
         writer.write_all(content)?;
         writer.finish()?;
         Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Result<BufWriter<File>> {
+        Ok(newc::trailer(self.out)?)
     }
 }
 

@@ -12,6 +12,8 @@ use crate::exec;
 /// Optimised: reading a kernel's types takes an observer that is not longer than the tests wait, on an emulated
 /// machine.
 const TESTS: [&str; 8] = ["test", "--locked", "--release", "-p", "observer", "--test", "kernel", "--no-run"];
+const OBSERVER: [&str; 5] = ["build", "--locked", "--release", "-p", "observer"];
+const CHECKS: [&str; 6] = ["build", "--locked", "-p", "xtask", "--bin", "vm-service"];
 const INIT: [&str; 6] = ["build", "--locked", "-p", "xtask", "--bin", "vm-init"];
 
 pub(crate) fn build() -> Result<Programs> {
@@ -22,6 +24,18 @@ pub(crate) fn build() -> Result<Programs> {
         tests: named(&tests, "kernel")?,
         observer: named(&tests, "observer")?,
     })
+}
+
+/// What the machine with systemd runs.
+pub(crate) struct Service {
+    pub(crate) observer: PathBuf,
+    pub(crate) checks: PathBuf,
+}
+
+pub(crate) fn service() -> Result<Service> {
+    let observer = named(&executables(&OBSERVER)?, "observer")?;
+    let checks = named(&executables(&CHECKS)?, "vm-service")?;
+    Ok(Service { observer, checks })
 }
 
 /// Name and path of what this cargo command builds, newly or not.

@@ -17,10 +17,10 @@ const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Without KVM, which is refused where the project is tested: an emulated machine is four to five times slower, and
 /// the same everywhere.
-fn command(image: &Path, archive: &Path, words: &str) -> Command {
+fn command(image: &Path, archive: &Path, memory: &str, words: &str) -> Command {
     let mut qemu = Command::new("qemu-system-x86_64");
     // Without cx16: with it QEMU 7.2 and kernel 6.12 have met double faults, with two processors, in one boot of seven.
-    qemu.args(["-M", "pc", "-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-smp", "2", "-m", "1G"]);
+    qemu.args(["-M", "pc", "-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-smp", "2", "-m", memory]);
     qemu.args(["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"]);
     qemu.args(["-device", &format!("isa-debug-exit,iobase={:#x},iosize=1", guest::EXIT_PORT)]);
     qemu.arg("-kernel").arg(image).arg("-initrd").arg(archive);
@@ -29,8 +29,15 @@ fn command(image: &Path, archive: &Path, words: &str) -> Command {
 }
 
 /// Runs a machine until it ends itself. An error if it does not within `limit`, or ends in another way.
-pub(crate) fn run(image: &Path, archive: &Path, words: &str, console: &Path, limit: Duration) -> Result<()> {
-    let mut qemu = command(image, archive, words);
+pub(crate) fn run(
+    image: &Path,
+    archive: &Path,
+    memory: &str,
+    words: &str,
+    console: &Path,
+    limit: Duration,
+) -> Result<()> {
+    let mut qemu = command(image, archive, memory, words);
     let output = File::create(console).with_context(|| format!("cannot make {}", console.display()))?;
     qemu.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
     let mut machine = qemu.spawn().with_context(|| format!("cannot start `{}`", exec::line(&qemu)))?;
