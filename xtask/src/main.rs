@@ -6,6 +6,7 @@
     reason = "the tasks tell a person at a terminal what they do; stdout is the children's"
 )]
 
+mod bench;
 mod demo;
 mod exec;
 mod lint;
@@ -53,6 +54,11 @@ enum Task {
     },
     /// Run the tests against the kernel on kernels of several ages, each in a virtual machine; needs no root
     Vm(vm::Options),
+    /// Measure what the observer costs, beside its peers and beside nobody watching; needs root
+    Bench(bench::Options),
+    /// The work of the benchmarks
+    #[command(hide = true)]
+    BenchLoad(bench::load::Load),
     /// Check formatting, lints of both sides, documentation and manifests
     Lint,
     /// All that must pass before a change is merged: lint, then test
@@ -66,6 +72,8 @@ fn main() -> ExitCode {
         Task::Demo { after_ready } => demo::run(after_ready),
         Task::Test { filter } => test::run(&filter),
         Task::Vm(options) => vm::run(&options),
+        Task::Bench(options) => bench::run(&options),
+        Task::BenchLoad(load) => bench::load::run(&load),
         Task::Lint => lint::run(),
         Task::Ci => lint::run().and_then(|()| test::run(&[])),
     };
