@@ -54,7 +54,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MESSAGE: &[u8] = b"hello";
 
 pub(crate) fn run(load: &Load) -> anyhow::Result<()> {
-    let held = open(load.held, 100 + load.number)?;
+    let held = open(load.held, Ipv4Addr::new(127, 2, load.number, 1))?;
     let mut work = prepare(load)?;
     say("ready")?;
     stdin().read_line(&mut String::new())?;
@@ -103,7 +103,7 @@ fn prepare(load: &Load) -> Result<Box<dyn FnMut() -> Result<()>>> {
             Box::new(move || ping_pong(&client, &server, count))
         }
         Work::CloseAll => {
-            let mut all = open(count, number)?;
+            let mut all = open(count, Ipv4Addr::new(127, 3, number, 1))?;
             Box::new(move || {
                 let (clients, servers): (Vec<_>, Vec<_>) = all.drain(..).unzip();
                 drop(clients);
@@ -117,7 +117,16 @@ fn prepare(load: &Load) -> Result<Box<dyn FnMut() -> Result<()>>> {
             drop(server);
             // It fails with ECONNRESET once the reset is here; every write after that with EPIPE.
             while client.write(MESSAGE).is_ok() {}
-            Box::new(move || fails(&client, count, ErrorKind::BrokenPipe))
+            Box::new(move || {
+                for _ in 0..count {
+                    match client.write(MESSAGE) {
+                        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+                        Err(error) => return Err(error),
+                        Ok(_) => return Err(std::io::Error::other("a write succeeded")),
+                    }
+                }
+                Ok(())
+            })
         }
         Work::Eagain => {
             let (mut client, server) = pair(number)?;
@@ -125,7 +134,15 @@ fn prepare(load: &Load) -> Result<Box<dyn FnMut() -> Result<()>>> {
             while client.write(&[0; 1 << 16]).is_ok() {}
             Box::new(move || {
                 let _kept = &server;
-                fails(&client, count, ErrorKind::WouldBlock)
+                for _ in 0..count {
+                    // A queue that grows meanwhile takes a few.
+                    if let Err(error) = (&client).write(MESSAGE)
+                        && error.kind() != ErrorKind::WouldBlock
+                    {
+                        return Err(error);
+                    }
+                }
+                Ok(())
             })
         }
         Work::Refused => {
@@ -198,17 +215,6 @@ fn ping_pong(mut client: &TcpStream, mut server: &TcpStream, count: u64) -> Resu
     })
 }
 
-fn fails(mut client: &TcpStream, count: u64, with: ErrorKind) -> Result<()> {
-    for _ in 0..count {
-        match client.write(MESSAGE) {
-            Err(error) if error.kind() == with => {}
-            Err(error) => return Err(error),
-            Ok(_) => return Err(std::io::Error::other("a write succeeded")),
-        }
-    }
-    Ok(())
-}
-
 /// Both ends of a connection.
 fn pair(number: u8) -> Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind((Ipv4Addr::new(127, 1, number, 1), 0))?;
@@ -222,9 +228,9 @@ fn pair(number: u8) -> Result<(TcpStream, TcpStream)> {
     Ok((client, server))
 }
 
-/// Both ends of many connections, with addresses that leave the ephemeral ports of others alone.
-fn open(count: u64, number: u8) -> Result<Vec<(TcpStream, TcpStream)>> {
-    let listener = TcpListener::bind((Ipv4Addr::new(127, 2, number, 1), 0))?;
+/// Both ends of many connections, to an address that leaves the ephemeral ports of others alone.
+fn open(count: u64, at: Ipv4Addr) -> Result<Vec<(TcpStream, TcpStream)>> {
+    let listener = TcpListener::bind((at, 0))?;
     let address = listener.local_addr()?;
     let connect = |_| Ok((TcpStream::connect(address)?, listener.accept()?.0));
     (0..count).map(connect).collect()

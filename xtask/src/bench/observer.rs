@@ -1,8 +1,7 @@
 //! The observers that are compared: ours, the peers, and none. In: which. Out: a process that watches, until it is
 //! dropped.
 
-use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::thread::sleep;
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use super::process;
 
@@ -64,7 +64,9 @@ impl Observer {
             Self::Tcplife => Command::new("tcplife"),
             Self::Tcpstates => Command::new("tcpstates"),
         };
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // Nobody reads what the peers complain of, and a full or closed pipe would stop them.
+        let stderr = if self.is_ours() { Stdio::piped() } else { Stdio::null() };
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         Some(command)
     }
 }
@@ -166,68 +168,56 @@ impl Drop for Running {
 pub(crate) struct Counted {
     /// Closes and failing writes.
     pub(crate) verdicts: u64,
+    /// Those of them that its history had no time for.
+    pub(crate) not_taken: u64,
+    /// Records.
     pub(crate) lost: u64,
 }
 
-/// Reads its metrics until they have stood still for longer than any verdict or counter is held back. One connection,
-/// kept open: its own end would be a verdict too.
-pub(crate) fn settled() -> Result<Counted> {
-    let mut stream = TcpStream::connect(("127.0.0.1", 9817)).context("cannot reach the observer's metrics")?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+/// Asks it until its answers have stood still for longer than any verdict or counter is held back. By its socket: a
+/// connection for asking would end with a verdict too.
+pub(crate) fn settled(place: &Place<'_>) -> Result<Counted> {
     let started = Instant::now();
     let (mut last, mut since) = (Counted::default(), Instant::now());
     while since.elapsed() < Duration::from_millis(1200) && started.elapsed() < PATIENCE {
-        let now = counted(&scrape(&mut stream)?);
+        let mut status = Command::new(place.observer);
+        status.args(["status", "--output", "json", "--socket"]).arg(place.scratch.join("socket"));
+        let output = status.stderr(Stdio::null()).output().context("asking the observer")?;
+        // Its exit code tells of its health, which is not the question.
+        let status = serde_json::from_slice(&output.stdout).context("the observer's answer")?;
+        let now = counted(&status);
         if now != last {
             (last, since) = (now, Instant::now());
         }
-        sleep(Duration::from_millis(300));
+        sleep(Duration::from_millis(200));
     }
     Ok(last)
 }
 
-fn scrape(stream: &mut TcpStream) -> Result<String> {
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\n\r\n")?;
-    let mut reader = BufReader::new(stream);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            bail!("the observer ended the connection instead of answering");
-        }
-        let line = line.trim().to_ascii_lowercase();
-        if line.is_empty() {
-            break;
-        }
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse().context("the length of the metrics")?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    String::from_utf8(body).context("metrics that are no text")
-}
-
-fn counted(metrics: &str) -> Counted {
-    let sum = |name: &str| -> u64 {
-        let lines = metrics.lines().filter(|line| line.starts_with(name));
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
-    };
+fn counted(status: &Value) -> Counted {
+    let number = |pointer: &str| status.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    let of_history = ["closes", "errors", "pushed_out/count", "pushed_out/age", "pushed_out/bytes"];
+    let not_taken = number("/pulse/not_taken");
+    let lost = status.pointer("/pulse/lost").and_then(Value::as_array).into_iter().flatten();
     Counted {
-        verdicts: sum("observer_tcp_closes_total{") + sum("observer_tcp_write_errors_total{"),
-        lost: sum("observer_records_lost_total{"),
+        verdicts: of_history.iter().map(|name| number(&format!("/history/{name}"))).sum::<u64>() + not_taken,
+        not_taken,
+        lost: lost.filter_map(|reason| reason.get(1)?.as_u64()).sum(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn counters_are_summed_over_their_labels() {
-        let metrics = "# HELP observer_tcp_closes_total x\nobserver_tcp_closes_total{a=\"b\"} 3\n\
-                       observer_tcp_closes_total{a=\"c\"} 4\nobserver_tcp_write_errors_total{e=\"EPIPE\"} 5\n\
-                       observer_records_lost_total{reason=\"ring_full\"} 2\n";
-        assert_eq!(counted(metrics), Counted { verdicts: 12, lost: 2 });
+    fn everything_told_is_counted() {
+        let status = json!({
+            "pulse": {"not_taken": 1, "lost": [["ring_full", 2], ["undecodable", 3]]},
+            "history": {"closes": 10, "errors": 20, "pushed_out": {"count": 30, "age": 40, "bytes": 50}},
+        });
+        assert_eq!(counted(&status), Counted { verdicts: 151, not_taken: 1, lost: 5 });
     }
 }

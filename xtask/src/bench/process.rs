@@ -18,7 +18,7 @@ pub(crate) struct Programs {
     pub(crate) map_bytes: u64,
 }
 
-/// Memory of a process, KiB.
+/// Memory of a process without its BPF maps, KiB.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Memory {
     pub(crate) resident: u64,
@@ -55,8 +55,22 @@ pub(crate) fn programs(pid: u32) -> Result<Programs> {
 }
 
 pub(crate) fn memory(pid: u32) -> Result<Memory> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("reading a process's memory")?;
-    let kib = |name| number(&status, name).unwrap_or(0);
+    let read = |file: &str| {
+        std::fs::read_to_string(format!("/proc/{pid}/{file}")).context("reading a process's memory")
+    };
+    let status = read("status")?;
+    // The ring buffer is mapped, its data twice (kernel/bpf/ringbuf.c), and counted among the maps already.
+    let mut mapped = 0;
+    let mut is_map = false;
+    for line in read("smaps")?.lines() {
+        let first = line.split_whitespace().next().unwrap_or("");
+        if first == "Rss:" && is_map {
+            mapped += number(line, "Rss:").unwrap_or(0);
+        } else if !first.ends_with(':') {
+            is_map = line.ends_with("anon_inode:bpf-map");
+        }
+    }
+    let kib = |name| number(&status, name).unwrap_or(0).saturating_sub(mapped);
     Ok(Memory { resident: kib("VmRSS:"), peak: kib("VmHWM:") })
 }
 

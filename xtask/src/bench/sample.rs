@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum as _;
 use serde_json::{Value, json};
 
@@ -45,6 +45,8 @@ pub(crate) struct Sample {
     /// Closes and failing writes that ours told, and records it lost.
     pub(crate) verdicts: u64,
     pub(crate) lost: u64,
+    /// Verdicts that its history had no time for.
+    pub(crate) not_taken: u64,
 }
 
 impl Spec {
@@ -82,7 +84,7 @@ impl Sample {
             "seconds": self.seconds, "run_ns": self.run_ns, "runs": self.runs,
             "user_seconds": self.user, "system_seconds": self.system,
             "resident_kib": self.resident, "peak_kib": self.peak, "maps_kib": self.maps,
-            "verdicts": self.verdicts, "records_lost": self.lost,
+            "verdicts": self.verdicts, "records_lost": self.lost, "history_not_taken": self.not_taken,
         })
     }
 }
@@ -114,7 +116,10 @@ pub(crate) fn measure(spec: Spec, place: &Place<'_>) -> Result<Sample> {
     }
     let seconds = started.elapsed().as_secs_f64();
     let programs_after = pid.map(process::programs).transpose()?.unwrap_or_default();
-    let counted = if spec.observer.is_ours() { observer::settled()? } else { observer::Counted::default() };
+    if programs_after.runs < programs.runs || programs_after.count < programs.count {
+        bail!("it ended while it was measured");
+    }
+    let counted = if spec.observer.is_ours() { observer::settled(place)? } else { observer::Counted::default() };
     let cpu_after = pid.map(process::cpu).transpose()?.unwrap_or_default();
     let peak = pid.map(process::memory).transpose()?.unwrap_or_default().peak;
     drop(workers);
@@ -132,5 +137,6 @@ pub(crate) fn measure(spec: Spec, place: &Place<'_>) -> Result<Sample> {
         maps: programs_after.map_bytes >> 10,
         verdicts: counted.verdicts,
         lost: counted.lost,
+        not_taken: counted.not_taken,
     })
 }
