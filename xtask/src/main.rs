@@ -6,6 +6,7 @@
     reason = "the tasks tell a person at a terminal what they do; stdout is the children's"
 )]
 
+mod bench;
 mod demo;
 mod exec;
 mod lint;
@@ -55,6 +56,11 @@ enum Task {
     Vm(vm::Options),
     /// Install the service in a Debian with systemd, in a virtual machine, and check what it promises
     Service,
+    /// Measure what the observer costs, beside its peers and beside nobody watching; needs root
+    Bench(bench::Options),
+    /// The work of the benchmarks
+    #[command(hide = true)]
+    BenchLoad(bench::load::Load),
     /// Check formatting, lints of both sides, documentation and manifests
     Lint,
     /// All that must pass before a change is merged: lint, then test
@@ -69,6 +75,8 @@ fn main() -> ExitCode {
         Task::Test { filter } => test::run(&filter),
         Task::Vm(options) => vm::run(&options),
         Task::Service => vm::service::run(),
+        Task::Bench(options) => bench::run(&options),
+        Task::BenchLoad(load) => bench::load::run(&load),
         Task::Lint => lint::run(),
         Task::Ci => lint::run().and_then(|()| test::run(&[])),
     };

@@ -6,6 +6,7 @@ mod compiler;
 pub(crate) mod debian;
 pub(crate) mod lab;
 mod linker;
+mod peers;
 pub(crate) mod servers;
 
 use anyhow::{Result, bail};
@@ -17,6 +18,12 @@ pub(crate) fn everything() -> Result<()> {
     run()?;
     servers::provide()?;
     lab::provide()
+}
+
+/// What the benchmarks compare with; nothing else needs it.
+pub(crate) fn peers() -> Result<()> {
+    run()?;
+    peers::provide()
 }
 
 /// Tries the sources of a compiler in their order: the first for which a linker can be had too is taken.

@@ -1,11 +1,13 @@
 //! The running kernel's BTF: field offsets, argument positions, enum names. Nothing here is assumed by version.
 
-use std::{collections::HashMap, path::Path};
+mod types;
 
-use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
+use std::path::Path;
+
 use observer_ebpf::abi::offset::{ABSENT, FIELDS, TYPES};
 use thiserror::Error;
 
+use self::types::{Id, Kind, Types};
 use crate::event::Reason;
 
 /// Where the kernel shows its BTF.
@@ -27,8 +29,8 @@ pub enum BtfError {
     Parse {
         /// Path read.
         path: String,
-        /// The parser's message.
-        message: String,
+        /// What is wrong with it.
+        message: &'static str,
     },
     /// A field the observer cannot do without.
     #[error("this kernel's struct {container} has no field {path}, which the observer needs")]
@@ -43,51 +45,62 @@ pub enum BtfError {
 /// The globals that describe struct layouts to the BPF side.
 pub type Globals = Vec<(&'static str, u32)>;
 
-/// Parsed BTF with its structs by name.
+/// How far types are followed into each other: a broken file could lead in circles.
+const DEPTH: u32 = 32;
+
+/// The types of the running kernel.
 pub struct KernelBtf {
-    types: TypeInformation,
-    structs: HashMap<String, u32>,
-}
-
-struct Bytes(Vec<u8>);
-
-impl Readable for Bytes {
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
-        let Self(bytes) = self;
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let found = start.checked_add(buffer.len()).and_then(|end| bytes.get(start..end));
-        let Some(found) = found else {
-            return Err(btfparse::Error::new(btfparse::ErrorKind::IOError, "the file ends too soon"));
-        };
-        buffer.copy_from_slice(found);
-        Ok(())
-    }
+    types: Types,
 }
 
 impl KernelBtf {
-    /// Reads and parses.
+    /// Reads the file.
     pub fn read(path: &Path) -> Result<Self, BtfError> {
         let shown = || path.display().to_string();
         let bytes = std::fs::read(path).map_err(|source| BtfError::Read { path: shown(), source })?;
-        let types = TypeInformation::new(&Bytes(bytes))
-            .map_err(|error| BtfError::Parse { path: shown(), message: format!("{error:?}") })?;
-        // A struct may share its name with a function, so the types' own index by name will not do.
-        let structs = types.get().iter().filter_map(|(id, variant)| match variant {
-            TypeVariant::Struct(found) => found.name().clone().map(|name| (name, *id)),
-            _ => None,
-        });
-        let structs = structs.collect();
-        Ok(Self { types, structs })
+        let types = Types::parse(bytes).map_err(|message| BtfError::Parse { path: shown(), message })?;
+        Ok(Self { types })
     }
 
-    /// Byte offset of a member; None when the struct or the member is not there.
+    /// Byte offset of a member; None when the struct or the member is not there, or is a bit field.
     #[must_use]
     pub fn offset(&self, container: &str, path: &str) -> Option<u32> {
-        let id = *self.structs.get(container)?;
-        match self.types.offset_of(id, path).ok()? {
-            (_, Offset::ByteOffset(bytes)) => Some(bytes),
-            (_, Offset::BitOffsetAndSize(..)) => None,
+        let mut id = self.types.find(Kind::Struct, container)?;
+        let mut bits: u32 = 0;
+        for name in path.split('.') {
+            let (at, inner) = self.member(id, name.as_bytes(), DEPTH)?;
+            bits = bits.checked_add(at)?;
+            id = inner;
         }
+        (bits % 8 == 0).then_some(bits / 8)
+    }
+
+    /// Offset in bits, and type, of a member; those of anonymous members are its own.
+    fn member(&self, id: Id, name: &[u8], depth: u32) -> Option<(u32, Id)> {
+        let depth = depth.checked_sub(1)?;
+        let id = self.unqualified(id)?;
+        if !matches!(self.types.kind(id), Some(Kind::Struct | Kind::Union)) {
+            return None;
+        }
+        self.types.members(id).find_map(|member| {
+            if member.name == name {
+                return (!member.is_bit_field).then_some((member.bits, member.id));
+            }
+            let (bits, id) = member.name.is_empty().then(|| self.member(member.id, name, depth))??;
+            Some((member.bits.checked_add(bits)?, id))
+        })
+    }
+
+    /// Without typedefs and qualifiers.
+    fn unqualified(&self, mut id: Id) -> Option<Id> {
+        use Kind::{Const, Restrict, TypeTag, Typedef, Volatile};
+        for _ in 0..DEPTH {
+            match self.types.kind(id) {
+                Some(Typedef | Volatile | Const | Restrict | TypeTag) => id = self.types.inner(id)?,
+                _ => return Some(id),
+            }
+        }
+        None
     }
 
     /// Every field's offset, by its global.
@@ -109,33 +122,30 @@ impl KernelBtf {
     /// BTF type id of a kernel function.
     #[must_use]
     pub fn function(&self, name: &str) -> Option<u32> {
-        let id = self.types.id_of(name)?;
-        matches!(self.types.from_id(id), Some(TypeVariant::Func(_))).then_some(id)
+        self.types.find(Kind::Function, name)
     }
 
     /// Type ids of the structs that are cast to, by their globals; None when one is not there.
     #[must_use]
     pub fn type_ids(&self) -> Option<Globals> {
-        TYPES.iter().map(|(global, name)| Some((*global, *self.structs.get(*name)?))).collect()
+        let found =
+            |(global, name): &(&'static str, &str)| Some((*global, self.types.find(Kind::Struct, name)?));
+        TYPES.iter().map(found).collect()
     }
 
     /// Names of an enum's values by number, with the common prefix cut. Empty when there is no such enum.
     #[must_use]
     pub fn enum_names(&self, name: &str, prefix: &str) -> Vec<Option<Reason>> {
-        let values = self.types.id_of(name).and_then(|id| self.types.from_id(id));
-        let Some(TypeVariant::Enum(values)) = values else { return Vec::new() };
+        let Some(id) = self.types.find(Kind::Enum, name) else { return Vec::new() };
         let mut names = Vec::new();
-        for value in values.named_value_list() {
-            let number = match value.value {
-                btfparse::Integer32Value::Unsigned(number) => usize::try_from(number).ok(),
-                btfparse::Integer32Value::Signed(number) => usize::try_from(number).ok(),
-            };
+        for (name, number) in self.types.values(id) {
             // A kernel with a thousand reasons does not exist; a broken file may claim one.
-            let Some(number) = number.filter(|number| *number < 1024) else { continue };
+            let Some(number) = usize::try_from(number).ok().filter(|number| *number < 1024) else { continue };
+            let Ok(name) = std::str::from_utf8(name) else { continue };
             if names.len() <= number {
                 names.resize(number + 1, None);
             }
-            names[number] = Some(value.name.strip_prefix(prefix).unwrap_or(&value.name).into());
+            names[number] = Some(name.strip_prefix(prefix).unwrap_or(name).into());
         }
         names
     }
@@ -150,36 +160,36 @@ impl KernelBtf {
     #[must_use]
     pub fn tracepoint_enum_arg(&self, tracepoint: &str, type_name: &str) -> Option<u32> {
         // The first parameter is the probe's `void *__data`.
-        self.enum_position(&self.tracepoint_prototype(tracepoint)?, 1, type_name)
+        self.enum_position(self.tracepoint_prototype(tracepoint)?, 1, type_name)
     }
 
     /// Position of the first argument of type `enum <type_name>` among a function's arguments.
     #[must_use]
     pub fn function_enum_arg(&self, function: &str, type_name: &str) -> Option<u32> {
-        let TypeVariant::Func(function) = self.types.from_id(self.function(function)?)? else { return None };
-        self.enum_position(&self.types.from_id(*function.prototype_tid())?, 0, type_name)
+        self.enum_position(self.types.inner(self.function(function)?)?, 0, type_name)
     }
 
-    fn enum_position(&self, prototype: &TypeVariant, skipped: usize, type_name: &str) -> Option<u32> {
-        let TypeVariant::FuncProto(prototype) = prototype else { return None };
-        let mut parameters = prototype.parameter_list().iter().skip(skipped);
-        let position = parameters.position(|parameter| self.is_enum(parameter.tid(), type_name))?;
+    fn enum_position(&self, prototype: Id, skipped: usize, type_name: &str) -> Option<u32> {
+        if self.types.kind(prototype) != Some(Kind::Prototype) {
+            return None;
+        }
+        let mut parameters = self.types.parameters(prototype).skip(skipped);
+        let position = parameters.position(|parameter| {
+            let is_enum = |id: &Id| {
+                self.types.kind(*id) == Some(Kind::Enum) && self.types.name(*id) == Some(type_name.as_bytes())
+            };
+            self.unqualified(parameter).is_some_and(|id| is_enum(&id))
+        })?;
         u32::try_from(position).ok()
     }
 
     /// `typedef void (*btf_trace_<name>)(void *, ...)`.
-    fn tracepoint_prototype(&self, name: &str) -> Option<TypeVariant> {
-        let id = self.types.id_of(&format!("btf_trace_{name}"))?;
-        let TypeVariant::Typedef(typedef) = self.types.from_id(id)? else { return None };
-        let TypeVariant::Ptr(pointer) = self.types.from_id(*typedef.tid())? else { return None };
-        self.types.from_id(*pointer.tid())
-    }
-
-    fn is_enum(&self, id: u32, name: &str) -> bool {
-        match self.types.from_id(id) {
-            Some(TypeVariant::Const(inner)) => self.is_enum(*inner.tid(), name),
-            Some(TypeVariant::Enum(found)) => found.name().as_deref() == Some(name),
-            _ => false,
-        }
+    fn tracepoint_prototype(&self, name: &str) -> Option<Id> {
+        let typedef = self.types.find(Kind::Typedef, &format!("btf_trace_{name}"))?;
+        let pointer = self.types.inner(typedef).filter(|id| self.types.kind(*id) == Some(Kind::Pointer))?;
+        self.types.inner(pointer).filter(|id| self.types.kind(*id) == Some(Kind::Prototype))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,7 +97,11 @@ impl fmt::Debug for Comm {
 
 impl Serialize for Comm {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        // Nearly every name is written as it is, without going through the formatter.
+        match str::from_utf8(self.as_bytes()) {
+            Ok(name) if !name.contains(char::is_control) => serializer.serialize_str(name),
+            _ => serializer.collect_str(self),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Wanted;
 use crate::{
@@ -66,22 +66,27 @@ pub struct Head<'a> {
 /// Beside the data: the two counts of its `Arc`, and the allocator's word.
 const ALLOCATION: usize = 24;
 
+/// By way of the stack, where nearly all fit: a growing vector costs as much as the packing.
+fn pack<T: Serialize>(value: &T) -> Option<Arc<[u8]>> {
+    let mut scratch = [0; 512];
+    match postcard::to_slice(value, &mut scratch) {
+        Ok(bytes) => Some(Arc::from(&*bytes)),
+        Err(_) => Some(postcard::to_allocvec(value).ok()?.into()),
+    }
+}
+
 impl Record {
     /// Packs a report; None for a kind that is not remembered.
     #[must_use]
     pub fn of(report: &Report) -> Option<Self> {
         // Every field is plain data, so that packing cannot fail but for want of memory, which does not return.
         let (kind, ns, data) = match report {
-            Report::Close(verdict) => {
-                (Kind::Close, verdict.ns, postcard::to_allocvec(verdict.as_ref()).ok()?)
-            }
-            Report::WriteError(failure) => {
-                (Kind::WriteError, failure.ns, postcard::to_allocvec(failure).ok()?)
-            }
+            Report::Close(verdict) => (Kind::Close, verdict.ns, pack(verdict.as_ref())?),
+            Report::WriteError(failure) => (Kind::WriteError, failure.ns, pack(failure)?),
             Report::StrayReset(_) | Report::LingerExpired(_) => return None,
         };
         let cgroup = report.process().map_or(0, |task| task.cgroup);
-        Some(Self { ns, cgroup, kind, data: data.into() })
+        Some(Self { ns, cgroup, kind, data })
     }
 
     /// Memory that it takes, bytes.

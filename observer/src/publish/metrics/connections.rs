@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, Registry};
+use prometheus::{Histogram, HistogramVec, Registry};
 
 use super::{
     family::{Counters, seconds},
@@ -24,7 +24,8 @@ pub(super) struct Connections {
     fins_sent: Counters<2>,
     resets_sent: Counters<2>,
     resets_received: Counters<2>,
-    half_closed: HistogramVec,
+    /// In the order of [`SIDES`].
+    half_closed: [Histogram; 2],
     linger_timeouts: Counters<2>,
     linger_wait: HistogramVec,
     write_errors: Counters<3>,
@@ -42,6 +43,13 @@ impl Connections {
     /// Registers the families, with zeros for all that can occur and no owner.
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let linger_results: Vec<_> = LingerResult::ALL.iter().map(|result| result.word()).collect();
+        let half_closed = seconds(
+            registry,
+            "observer_tcp_half_closed_seconds",
+            "How long ended connections were closed by one side (the label) and not yet by the other.",
+            "side",
+            &SIDES,
+        )?;
         let families = Self {
             closes: Counters::new(
                 registry,
@@ -67,13 +75,7 @@ impl Connections {
                 "Connections that a reset of the peer's ended, or refused.",
                 ["cause", "owner"],
             )?,
-            half_closed: seconds(
-                registry,
-                "observer_tcp_half_closed_seconds",
-                "How long ended connections were closed by one side (the label) and not yet by the other.",
-                "side",
-                &SIDES,
-            )?,
+            half_closed: SIDES.map(|side| half_closed.with_label_values(&[side])),
             linger_timeouts: Counters::new(
                 registry,
                 "observer_tcp_linger_timeouts_total",
@@ -168,9 +170,9 @@ impl Connections {
             None => {}
         }
         let half_closed = verdict.half_closed;
-        for (side, ns) in SIDES.into_iter().zip([half_closed.local_ns, half_closed.remote_ns]) {
+        for (histogram, ns) in self.half_closed.iter().zip([half_closed.local_ns, half_closed.remote_ns]) {
             if let Some(ns) = ns {
-                self.half_closed.with_label_values(&[side]).observe(in_seconds(ns));
+                histogram.observe(in_seconds(ns));
             }
         }
         self.linger(verdict, owner);

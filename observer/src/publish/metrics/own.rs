@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{CounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{CounterVec, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::family::{Counters, register};
 use crate::{
@@ -11,7 +11,8 @@ use crate::{
 };
 
 pub(super) struct Own {
-    records: Counters<1>,
+    /// One for each kind: every record is counted, and a look-up by label would cost more than the counting.
+    records: [(&'static str, IntCounter); Body::NAMES.len()],
     records_lost: Counters<1>,
     hook_info: IntGaugeVec,
     program_run_seconds: CounterVec,
@@ -35,13 +36,14 @@ impl Own {
             "Time spent in each BPF program, as far as the kernel counts it (kernel.bpf_stats_enabled).",
         );
         let tracked = ("observer_tracked_connections", "Connections whose end has begun and is not over.");
+        let records = Counters::new(
+            registry,
+            "observer_records_total",
+            "Records taken from the kernel side, by what they tell.",
+            ["record"],
+        )?;
         let families = Self {
-            records: Counters::new(
-                registry,
-                "observer_records_total",
-                "Records taken from the kernel side, by what they tell.",
-                ["record"],
-            )?,
+            records: Body::NAMES.map(|name| (name, records.at([name]))),
             records_lost: Counters::new(
                 registry,
                 "observer_records_lost_total",
@@ -76,9 +78,6 @@ impl Own {
                 ["reason"],
             )?,
         };
-        for name in Body::NAMES {
-            families.records.at([name]);
-        }
         for reason in lost_reasons {
             families.records_lost.at([reason]);
         }
@@ -91,7 +90,10 @@ impl Own {
     }
 
     pub(super) fn record(&self, body: &Body) {
-        self.records.at([body.name()]).inc();
+        let kind = body.name();
+        if let Some((_, counter)) = self.records.iter().find(|(name, _)| *name == kind) {
+            counter.inc();
+        }
     }
 
     pub(super) fn lost(&self, reason: &str, total: u64) {

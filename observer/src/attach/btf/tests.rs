@@ -1,0 +1,96 @@
+use super::*;
+
+/// Little pieces of BTF, in this machine's byte order.
+#[derive(Default)]
+struct Builder {
+    types: Vec<u8>,
+    strings: Vec<u8>,
+}
+
+impl Builder {
+    fn numbers(&mut self, numbers: &[u32]) {
+        self.types.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
+    }
+
+    fn string(&mut self, text: &str) -> u32 {
+        if self.strings.is_empty() {
+            self.strings.push(0);
+        }
+        let at = u32::try_from(self.strings.len()).unwrap();
+        self.strings.extend_from_slice(text.as_bytes());
+        self.strings.push(0);
+        at
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        let len = |part: &[u8]| u32::try_from(part.len()).unwrap();
+        let mut bytes = 0xeb9f_u16.to_ne_bytes().to_vec();
+        bytes.extend([1, 0]);
+        for number in [24, 0, len(&self.types), len(&self.types), len(&self.strings)] {
+            bytes.extend(number.to_ne_bytes());
+        }
+        [bytes, self.types, self.strings].concat()
+    }
+}
+
+const STRUCT: u32 = 4 << 24;
+const WITH_BIT_FIELDS: u32 = 1 << 31;
+
+/// `struct outer { int a; union { int b; struct inner { int c; } d; }; int e : 3; }`
+fn built() -> KernelBtf {
+    let mut b = Builder::default();
+    let [int, outer, inner, a, bee, c, d, e] =
+        ["int", "outer", "inner", "a", "b", "c", "d", "e"].map(|name| b.string(name));
+    b.numbers(&[int, 1 << 24, 4, 32]);
+    b.numbers(&[inner, STRUCT | 1, 8, c, 1, 32]);
+    b.numbers(&[0, 5 << 24 | 2, 8, bee, 1, 0, d, 2, 0]);
+    b.numbers(&[outer, STRUCT | WITH_BIT_FIELDS | 3, 16, a, 1, 0, 0, 3, 64, e, 1, 3 << 24 | 128]);
+    KernelBtf { types: Types::parse(b.bytes()).unwrap() }
+}
+
+#[test]
+fn members_are_found_through_names_and_through_anonymous_unions() {
+    let btf = built();
+    let found = ["a", "b", "d.c", "e", "c", "d.x"].map(|path| btf.offset("outer", path));
+    // A bit field has no byte of its own; an inner member needs its path.
+    assert_eq!(found, [Some(0), Some(8), Some(12), None, None, None]);
+    assert_eq!(btf.offset("absent", "a"), None);
+}
+
+#[test]
+fn what_is_no_btf_is_refused_and_never_a_panic() {
+    let whole = {
+        let mut b = Builder::default();
+        let name = b.string("outer");
+        b.numbers(&[name, STRUCT | 1, 16, name, 1, 0]);
+        b.bytes()
+    };
+    assert!(Types::parse(whole.clone()).is_ok());
+    for length in 0..whole.len() {
+        assert!(Types::parse(whole[..length].to_vec()).is_err(), "{length} bytes");
+    }
+    for position in 0..whole.len() {
+        let mut broken = whole.clone();
+        broken[position] ^= 0xff;
+        if let Ok(types) = Types::parse(broken) {
+            let btf = KernelBtf { types };
+            btf.offset("outer", "outer.outer");
+        }
+    }
+}
+
+#[test]
+fn the_running_kernel_is_understood() {
+    let path = Path::new(PATH);
+    // Not everybody who builds this has BTF.
+    if !path.exists() {
+        return;
+    }
+    let btf = KernelBtf::read(path).unwrap();
+    assert_eq!(btf.offset("sock", "__sk_common.skc_daddr"), Some(0));
+    assert!(btf.offset("task_struct", "comm").is_some_and(|at| at > 0));
+    assert!(btf.has_tracepoint("inet_sock_set_state"));
+    assert!(!btf.has_tracepoint("no_such_tracepoint"));
+    assert!(btf.function("tcp_close").is_some());
+    assert!(btf.layout().is_ok());
+}

@@ -1,0 +1,206 @@
+//! BTF as it lies in memory: found by walking, never copied. A kernel describes some 150,000 types, of which the
+//! observer asks for a few dozen; building a tree of all of them took longer than all else at the start.
+//!
+//! The format: <https://docs.kernel.org/bpf/btf.html>.
+
+use std::collections::HashMap;
+
+/// A type's number; 0 is `void`.
+pub(super) type Id = u32;
+
+/// Kinds that are looked at, by their number in the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Pointer = 2,
+    Struct = 4,
+    Union = 5,
+    Enum = 6,
+    Typedef = 8,
+    Volatile = 9,
+    Const = 10,
+    Restrict = 11,
+    Function = 12,
+    Prototype = 13,
+    TypeTag = 18,
+}
+
+/// Those that are found by name.
+const NAMED: [Kind; 4] = [Kind::Struct, Kind::Enum, Kind::Typedef, Kind::Function];
+
+/// `struct btf_type`: name, kind and length, size or type.
+const TYPE: usize = 12;
+/// `struct btf_member`.
+const MEMBER: usize = 12;
+/// `struct btf_enum`, `struct btf_param`.
+const PAIR: usize = 8;
+
+/// All types.
+pub(super) struct Types {
+    bytes: Vec<u8>,
+    /// Where the strings are.
+    strings: (usize, usize),
+    /// Where each type lies, by its id less one.
+    places: Vec<u32>,
+    /// Name (its place among the strings) and id of each type of a kind, in the order of ids.
+    named: HashMap<Kind, Vec<(u32, Id)>>,
+}
+
+/// A member of a struct or union.
+pub(super) struct Member<'a> {
+    /// Empty for an anonymous struct or union.
+    pub(super) name: &'a [u8],
+    pub(super) id: Id,
+    /// From the beginning of the struct, bits.
+    pub(super) bits: u32,
+    pub(super) is_bit_field: bool,
+}
+
+impl Types {
+    /// Walks through the types once. The error says what is wrong with the bytes.
+    pub(super) fn parse(bytes: Vec<u8>) -> Result<Self, &'static str> {
+        const SHORT: &str = "it ends too soon";
+        // In the byte order of the machine that the file describes.
+        let magic = bytes.first_chunk::<2>().map(|magic| u16::from_ne_bytes(*magic));
+        if magic != Some(0xeb9f) {
+            return Err("it does not begin as BTF does");
+        }
+        let header = |field: usize| number(&bytes, field).and_then(|n| usize::try_from(n).ok()).ok_or(SHORT);
+        let (after, types, types_len) = (header(4)?, header(8)?, header(12)?);
+        let (strings, strings_len) = (header(16)?, header(20)?);
+        let strings = (after + strings, after + strings + strings_len);
+        let end = after + types + types_len;
+        if end > bytes.len() || strings.1 > bytes.len() {
+            return Err(SHORT);
+        }
+        let mut at = after + types;
+        let mut places = Vec::new();
+        let mut named: HashMap<Kind, Vec<(u32, Id)>> = HashMap::new();
+        while at < end {
+            let place = u32::try_from(at).map_err(|_| "it is too large")?;
+            let (name, info) = (number(&bytes, at).ok_or(SHORT)?, number(&bytes, at + 4).ok_or(SHORT)?);
+            places.push(place);
+            if let Some(kind) = NAMED.into_iter().find(|kind| *kind as u32 == kind_of(info))
+                && name != 0
+            {
+                let id = Id::try_from(places.len()).map_err(|_| "it is too large")?;
+                named.entry(kind).or_default().push((name, id));
+            }
+            at += TYPE + rest_of(info).ok_or("it has a kind of type that this version does not know")?;
+        }
+        Ok(Self { bytes, strings, places, named })
+    }
+
+    /// The first type of that kind and name.
+    pub(super) fn find(&self, kind: Kind, name: &str) -> Option<Id> {
+        let named = self.named.get(&kind)?;
+        named.iter().find(|(at, _)| self.is_string(*at, name.as_bytes())).map(|(_, id)| *id)
+    }
+
+    /// Of one of [`Kind`]; None for any other and for `void`.
+    pub(super) fn kind(&self, id: Id) -> Option<Kind> {
+        use Kind::{
+            Const, Enum, Function, Pointer, Prototype, Restrict, Struct, TypeTag, Typedef, Union, Volatile,
+        };
+        let all =
+            [Pointer, Struct, Union, Enum, Typedef, Volatile, Const, Restrict, Function, Prototype, TypeTag];
+        let number = kind_of(self.info(id)?);
+        all.into_iter().find(|kind| *kind as u32 == number)
+    }
+
+    /// What a pointer, typedef, qualifier or function is of.
+    pub(super) fn inner(&self, id: Id) -> Option<Id> {
+        number(&self.bytes, self.place(id)? + 8)
+    }
+
+    pub(super) fn name(&self, id: Id) -> Option<&[u8]> {
+        self.string(number(&self.bytes, self.place(id)?)?)
+    }
+
+    /// Of a struct or union.
+    pub(super) fn members(&self, id: Id) -> impl Iterator<Item = Member<'_>> {
+        let has_bit_fields = self.info(id).is_some_and(|info| info >> 31 == 1);
+        self.entries(id, MEMBER).filter_map(move |at| {
+            let place = number(&self.bytes, at + 8)?;
+            let (bits, size) = if has_bit_fields { (place & 0x00ff_ffff, place >> 24) } else { (place, 0) };
+            Some(Member {
+                name: self.string(number(&self.bytes, at)?)?,
+                id: number(&self.bytes, at + 4)?,
+                bits,
+                is_bit_field: size != 0,
+            })
+        })
+    }
+
+    /// Types of a prototype's parameters.
+    pub(super) fn parameters(&self, id: Id) -> impl Iterator<Item = Id> {
+        self.entries(id, PAIR).filter_map(|at| number(&self.bytes, at + 4))
+    }
+
+    /// Names and numbers of an enum.
+    pub(super) fn values(&self, id: Id) -> impl Iterator<Item = (&[u8], u32)> {
+        self.entries(id, PAIR)
+            .filter_map(|at| Some((self.string(number(&self.bytes, at)?)?, number(&self.bytes, at + 4)?)))
+    }
+
+    /// Where the entries lie that follow a type.
+    fn entries(&self, id: Id, size: usize) -> impl Iterator<Item = usize> + use<> {
+        let (at, count) = match self.place(id).zip(self.info(id)) {
+            Some((place, info)) => (place + TYPE, length(info)),
+            None => (0, 0),
+        };
+        (0..count).map(move |index| at + index * size)
+    }
+
+    fn info(&self, id: Id) -> Option<u32> {
+        number(&self.bytes, self.place(id)? + 4)
+    }
+
+    fn place(&self, id: Id) -> Option<usize> {
+        let index = usize::try_from(id.checked_sub(1)?).ok()?;
+        usize::try_from(*self.places.get(index)?).ok()
+    }
+
+    /// From a place among the strings to the end of them all.
+    fn strings_from(&self, at: u32) -> Option<&[u8]> {
+        let (begin, end) = self.strings;
+        self.bytes.get(begin.checked_add(usize::try_from(at).ok()?)?..end)
+    }
+
+    fn string(&self, at: u32) -> Option<&[u8]> {
+        self.strings_from(at)?.split(|byte| *byte == 0).next()
+    }
+
+    fn is_string(&self, at: u32, wanted: &[u8]) -> bool {
+        let rest = self.strings_from(at).and_then(|rest| rest.strip_prefix(wanted));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk::<4>().map(|chunk| u32::from_ne_bytes(*chunk))
+}
+
+const fn kind_of(info: u32) -> u32 {
+    info >> 24 & 0x1f
+}
+
+fn length(info: u32) -> usize {
+    usize::try_from(info & 0xffff).unwrap_or(0)
+}
+
+/// Bytes that follow a type of this kind; None for a kind that came later than 6.18.
+fn rest_of(info: u32) -> Option<usize> {
+    let length = length(info);
+    Some(match kind_of(info) {
+        // Integers, variables and declaration tags have one number more, arrays three.
+        1 | 14 | 17 => 4,
+        3 => 12,
+        // Structs, unions, sections, 64-bit enums.
+        4 | 5 | 15 | 19 => length * 12,
+        // Enums, prototypes.
+        6 | 13 => length * 8,
+        // Pointers, forward declarations, typedefs, qualifiers, functions, floats, type tags.
+        2 | 7..=12 | 16 | 18 => 0,
+        _ => return None,
+    })
+}

@@ -1,0 +1,127 @@
+//! What the observer costs, beside the peers and beside nobody watching. In: root's rights, Debian's packages of the
+//! peers. Out: a table of what was promised and what was measured, on stdout and with every measurement in
+//! `docs/benchmarks/`.
+//!
+//! All of it happens in a network namespace and a mount namespace of its own. Observers take turns within each round,
+//! so that what else the machine does meets all of them; ratios are between neighbours of one round.
+
+pub(crate) mod load;
+mod machine;
+mod numbers;
+mod observer;
+mod process;
+mod rounds;
+mod sample;
+mod table;
+mod worker;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use self::observer::Place;
+use crate::{exec, setup};
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Less of everything: under two minutes, for a look
+    #[arg(long)]
+    quick: bool,
+    /// Print only; leave docs/benchmarks as it is
+    #[arg(long)]
+    no_record: bool,
+    /// Measure this program instead of building one
+    #[arg(long, value_name = "FILE")]
+    observer: Option<PathBuf>,
+}
+
+/// Builds as whoever calls, and measures as root.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let Some(observer) = &options.observer else {
+        setup::peers()?;
+        eprintln!("bench: building the observer (release)");
+        exec::run(&mut exec::in_root("cargo", ["build", "--release", "--locked", "-p", "observer"]))?;
+        let this = std::env::current_exe().context("cannot find this program")?;
+        let mut command = exec::as_root(this);
+        command.arg("bench").arg("--observer").arg(exec::target_dir().join("release/observer"));
+        command.args(options.quick.then_some("--quick")).args(options.no_record.then_some("--no-record"));
+        return exec::run(command.current_dir(exec::root()));
+    };
+    if !exec::is_root() {
+        bail!("measuring needs root's rights: leave out --observer, and it asks for them");
+    }
+    let observer = std::path::absolute(observer).context("the path of the observer")?;
+    enter_namespaces()?;
+    let scratch = Scratch::new()?;
+    let place = Place { observer: &observer, scratch: &scratch.0 };
+    let _stats = StatsSwitch::remember()?;
+    let machine = machine::describe(&observer)?;
+    let taken = rounds::all(&place, options.quick)?;
+    let table = table::of(&taken);
+    let text = table::text(&table, &taken, &machine, options.quick);
+    println!("{text}");
+    if options.no_record {
+        return Ok(());
+    }
+    let directory = exec::root().join("docs/benchmarks").join(machine.directory());
+    table::record(&directory, &text, &taken)?;
+    eprintln!("bench: written to {}", directory.display());
+    Ok(())
+}
+
+/// A loopback of its own, and tracefs where the peers look for it.
+fn enter_namespaces() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).context("cannot make namespaces")?;
+    exec::capture(std::process::Command::new("ip").args(["link", "set", "lo", "up"]))?;
+    // What is mounted here stays here.
+    let nothing = None::<&str>;
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
+        .context("cannot make the mounts private")?;
+    for (kind, at) in [("debugfs", "/sys/kernel/debug"), ("tracefs", "/sys/kernel/tracing")] {
+        if std::fs::read_dir(at).is_ok_and(|mut entries| entries.next().is_none())
+            && let Err(error) = mount(Some(kind), at, Some(kind), MsFlags::empty(), nothing)
+        {
+            eprintln!("bench: {kind} cannot be mounted ({error}); peers that need it will be missing");
+        }
+    }
+    // Connections of one benchmark leave TIME_WAIT sockets; the ports of the next must not run out.
+    std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "1024 65535").context("widening the port range")
+}
+
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("observer-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&path).context("making a scratch directory")?;
+        std::fs::write(path.join("without.yaml"), "kernel:\n  without: [sock_send_length]\n")
+            .context("writing a configuration")?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// `kernel.bpf_stats_enabled` is the whole host's: it is put back as it was.
+struct StatsSwitch(String);
+
+impl StatsSwitch {
+    const PATH: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+    fn remember() -> Result<Self> {
+        std::fs::read_to_string(Path::new(Self::PATH)).map(Self).context("reading kernel.bpf_stats_enabled")
+    }
+}
+
+impl Drop for StatsSwitch {
+    fn drop(&mut self) {
+        drop(std::fs::write(Self::PATH, self.0.trim()));
+    }
+}

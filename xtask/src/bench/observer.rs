@@ -1,0 +1,223 @@
+//! The observers that are compared: ours, the peers, and none. In: which. Out: a process that watches, until it is
+//! dropped.
+
+use std::io::{BufRead as _, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::process;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Observer {
+    /// Nobody watches.
+    None,
+    /// The same again: what differs from the first is noise.
+    NoneAgain,
+    Ours,
+    /// Without the hook that also fires on successful sends.
+    OursWithoutSendLength,
+    Bpftrace,
+    Tcplife,
+    Tcpstates,
+}
+
+impl Observer {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::NoneAgain => "none-again",
+            Self::Ours => "observer",
+            Self::OursWithoutSendLength => "observer-without-sock_send_length",
+            Self::Bpftrace => "bpftrace-counting",
+            Self::Tcplife => "tcplife",
+            Self::Tcpstates => "tcpstates",
+        }
+    }
+
+    pub(crate) const fn is_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::OursWithoutSendLength)
+    }
+
+    fn command(self, place: &Place<'_>) -> Option<Command> {
+        let mut command = match self {
+            Self::None | Self::NoneAgain => return None,
+            Self::Ours | Self::OursWithoutSendLength => {
+                let mut command = Command::new(place.observer);
+                command.arg("run").arg("--socket").arg(place.scratch.join("socket"));
+                if self == Self::OursWithoutSendLength {
+                    command.arg("--config").arg(place.scratch.join("without.yaml"));
+                }
+                command
+            }
+            Self::Bpftrace => {
+                let mut command = Command::new("bpftrace");
+                command.args(["-e", "tracepoint:sock:inet_sock_set_state { @[args->newstate] = count(); }"]);
+                command
+            }
+            Self::Tcplife => Command::new("tcplife"),
+            Self::Tcpstates => Command::new("tcpstates"),
+        };
+        // Nobody reads what the peers complain of, and a full or closed pipe would stop them.
+        let stderr = if self.is_ours() { Stdio::piped() } else { Stdio::null() };
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        Some(command)
+    }
+}
+
+/// Where things are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// The release build.
+    pub(crate) observer: &'a Path,
+    /// A directory for what need not stay.
+    pub(crate) scratch: &'a Path,
+}
+
+/// An observer at work.
+pub(crate) struct Running {
+    child: Child,
+    /// From its start to its word that it is ready; ours only.
+    pub(crate) ready_after: Option<Duration>,
+    /// Kept, so that it can go on writing.
+    _stderr: Option<Lines<BufReader<ChildStderr>>>,
+}
+
+/// The end of every wait for an observer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Running {
+    /// Starts it and waits until it watches; None where there is nothing to start.
+    pub(crate) fn start(observer: Observer, place: &Place<'_>, verdicts: bool) -> Result<Option<Self>> {
+        let Some(mut command) = observer.command(place) else { return Ok(None) };
+        if verdicts {
+            command.arg("--verdicts").stdout(Stdio::piped());
+        }
+        let started = Instant::now();
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", observer.word()))?;
+        let stderr = child.stderr.take().map(|stderr| BufReader::new(stderr).lines());
+        let mut running = Self { child, ready_after: None, _stderr: None };
+        if !observer.is_ours() {
+            running.wait_for_programs(started, observer)?;
+            return Ok(Some(running));
+        }
+        let mut stderr = stderr.context("an observer without stderr")?;
+        let mut said = String::new();
+        for line in stderr.by_ref() {
+            let line = line.context("reading the observer's messages")?;
+            if line.contains("ready: ") {
+                running.ready_after = Some(started.elapsed());
+                running._stderr = Some(stderr);
+                return Ok(Some(running));
+            }
+            said = line;
+        }
+        bail!("the observer ended before it was ready: {said}");
+    }
+
+    /// The peers do not say when they watch: they hold programs some time before these are attached.
+    fn wait_for_programs(&mut self, started: Instant, observer: Observer) -> Result<()> {
+        while process::programs(self.pid()).map_or(0, |programs| programs.count) == 0 {
+            if self.child.try_wait()?.is_some() || started.elapsed() > PATIENCE {
+                bail!("{} does not run on this kernel", observer.word());
+            }
+            sleep(Duration::from_millis(20));
+        }
+        sleep(Duration::from_millis(400));
+        if self.child.try_wait()?.is_some() {
+            bail!("{} cannot attach on this kernel", observer.word());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its verdicts, where they were asked for.
+    pub(crate) fn verdicts(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        if kill(pid, Signal::SIGTERM).is_ok() {
+            let asked = Instant::now();
+            while asked.elapsed() < PATIENCE {
+                if matches!(self.child.try_wait(), Ok(Some(_))) {
+                    return;
+                }
+                sleep(Duration::from_millis(5));
+            }
+        }
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What our daemon has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// Closes and failing writes.
+    pub(crate) verdicts: u64,
+    /// Those of them that its history had no time for.
+    pub(crate) not_taken: u64,
+    /// Records.
+    pub(crate) lost: u64,
+}
+
+/// Asks it until its answers have stood still for longer than any verdict or counter is held back. By its socket: a
+/// connection for asking would end with a verdict too.
+pub(crate) fn settled(place: &Place<'_>) -> Result<Counted> {
+    let started = Instant::now();
+    let (mut last, mut since) = (Counted::default(), Instant::now());
+    while since.elapsed() < Duration::from_millis(1200) && started.elapsed() < PATIENCE {
+        let mut status = Command::new(place.observer);
+        status.args(["status", "--output", "json", "--socket"]).arg(place.scratch.join("socket"));
+        let output = status.stderr(Stdio::null()).output().context("asking the observer")?;
+        // Its exit code tells of its health, which is not the question.
+        let status = serde_json::from_slice(&output.stdout).context("the observer's answer")?;
+        let now = counted(&status);
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        sleep(Duration::from_millis(200));
+    }
+    Ok(last)
+}
+
+fn counted(status: &Value) -> Counted {
+    let number = |pointer: &str| status.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    let of_history = ["closes", "errors", "pushed_out/count", "pushed_out/age", "pushed_out/bytes"];
+    let not_taken = number("/pulse/not_taken");
+    let lost = status.pointer("/pulse/lost").and_then(Value::as_array).into_iter().flatten();
+    Counted {
+        verdicts: of_history.iter().map(|name| number(&format!("/history/{name}"))).sum::<u64>() + not_taken,
+        not_taken,
+        lost: lost.filter_map(|reason| reason.get(1)?.as_u64()).sum(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn everything_told_is_counted() {
+        let status = json!({
+            "pulse": {"not_taken": 1, "lost": [["ring_full", 2], ["undecodable", 3]]},
+            "history": {"closes": 10, "errors": 20, "pushed_out": {"count": 30, "age": 40, "bytes": 50}},
+        });
+        assert_eq!(counted(&status), Counted { verdicts: 151, not_taken: 1, lost: 5 });
+    }
+}

@@ -1,0 +1,341 @@
+//! Measurements → what was promised, and what was measured, in one table.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::load::Work;
+use super::machine::Machine;
+use super::numbers::{median, quantile};
+use super::observer::Observer;
+use super::rounds::Taken;
+use super::sample::Sample;
+
+/// One promise.
+pub(crate) struct Row {
+    what: String,
+    limit: String,
+    /// None where it could not be measured.
+    measured: Option<Measured>,
+}
+
+struct Measured {
+    shown: String,
+    met: bool,
+}
+
+/// What a good value is.
+#[derive(Clone, Copy)]
+enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Limit {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(limit) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
+        }
+    }
+
+    fn shown(self, unit: &str) -> String {
+        match self {
+            Self::AtMost(limit) => format!("≤ {limit}{unit}"),
+            Self::AtLeast(limit) => format!("≥ {limit}{unit}"),
+        }
+    }
+}
+
+/// A row of many values: their median decides, and the quartiles tell how far they lie apart.
+fn row(what: impl Into<String>, limit: Limit, unit: &str, values: &[f64]) -> Row {
+    let measured = (!values.is_empty()).then(|| {
+        let (low, middle, high) = (quantile(values, 0.25), median(values), quantile(values, 0.75));
+        let shown =
+            format!("{}{unit} ({} to {}; {} values)", round(middle), round(low), round(high), values.len());
+        Measured { shown, met: limit.holds(middle) }
+    });
+    Row { what: what.into(), limit: limit.shown(unit), measured }
+}
+
+/// Three digits that mean something.
+fn round(value: f64) -> String {
+    match value.abs() {
+        large if large >= 100.0 => format!("{value:.0}"),
+        middle if middle >= 10.0 => format!("{value:.1}"),
+        middle if middle >= 0.1 => format!("{value:.3}"),
+        0.0 => "0".to_owned(),
+        _ => format!("{value:.4}"),
+    }
+}
+
+/// Measurements of one kind.
+struct Kind {
+    work: Work,
+    many: bool,
+    program_stats: bool,
+}
+
+const CHURN: [(Work, bool, &str); 4] = [
+    (Work::Fin, false, "FIN, one process"),
+    (Work::Rst, false, "RST, one process"),
+    (Work::Fin, true, "FIN, many processes"),
+    (Work::Rst, true, "RST, many processes"),
+];
+
+fn of_kind<'a>(
+    taken: &'a Taken,
+    kind: &Kind,
+    observer: Observer,
+) -> impl Iterator<Item = (usize, &'a Sample)> + use<'a> {
+    let Kind { work, many, program_stats } = *kind;
+    taken.samples.iter().enumerate().filter(move |(_, sample)| {
+        let spec = sample.spec;
+        spec.work == work
+            && (spec.processes > 1) == many
+            && spec.held == 0
+            && spec.program_stats == program_stats
+            && spec.observer == observer
+    })
+}
+
+/// For each sample of the one observer its ratio to the nearest one of the other: the same round's.
+fn ratios(
+    taken: &Taken,
+    kind: &Kind,
+    (over, under): (Observer, Observer),
+    value: impl Fn(&Sample) -> f64,
+) -> Vec<f64> {
+    let others: Vec<_> = of_kind(taken, kind, under).collect();
+    let ratio = |(index, sample): (usize, &Sample)| {
+        let (_, other) = others.iter().min_by_key(|(at, _)| at.abs_diff(index))?;
+        Some(value(sample) / value(other))
+    };
+    of_kind(taken, kind, over).filter_map(ratio).collect()
+}
+
+pub(crate) fn of(taken: &Taken) -> Vec<Row> {
+    let mut rows = Vec::new();
+    in_kernel(taken, &mut rows);
+    against_the_clock(taken, &mut rows);
+    own_costs(taken, &mut rows);
+    rows
+}
+
+fn in_kernel(taken: &Taken, rows: &mut Vec<Row>) {
+    let peers = [
+        (Observer::Tcplife, "tcplife", 0.1),
+        (Observer::Tcpstates, "tcpstates", 0.025),
+        (Observer::Bpftrace, "bpftrace counting", 2.0),
+    ];
+    for (peer, name, limit) in peers {
+        for (work, many, how) in CHURN {
+            let kind = Kind { work, many, program_stats: true };
+            let values = ratios(taken, &kind, (Observer::Ours, peer), Sample::kernel_ns_each);
+            rows.push(row(
+                format!("in-kernel time of a connection, to {name}: {how}"),
+                Limit::AtMost(limit),
+                "",
+                &values,
+            ));
+        }
+    }
+    let held = |held: u64| -> Vec<f64> {
+        let samples = taken.samples.iter().filter(|sample| sample.spec.held == held);
+        samples.map(Sample::kernel_ns_each).collect()
+    };
+    let base = median(&held(1_000));
+    let mut counts: Vec<_> = taken.samples.iter().map(|sample| sample.spec.held).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    for count in counts.into_iter().filter(|count| *count > 1_000) {
+        let values: Vec<_> = held(count).iter().map(|value| value / base).collect();
+        rows.push(row(
+            format!("in-kernel time of a connection beside {count} open, to beside 1000"),
+            Limit::AtMost(1.15),
+            "",
+            &values,
+        ));
+    }
+}
+
+fn against_the_clock(taken: &Taken, rows: &mut Vec<Row>) {
+    for (work, many, how) in CHURN {
+        let kind = Kind { work, many, program_stats: false };
+        let values = ratios(taken, &kind, (Observer::Ours, Observer::None), Sample::wall_ns_each);
+        rows.push(row(format!("wall time to nobody watching: {how}"), Limit::AtMost(1.06), "", &values));
+    }
+    for (work, name) in [(Work::Bulk, "bulk transfer"), (Work::PingPong, "a byte there and back")] {
+        let kind = Kind { work, many: false, program_stats: false };
+        let speed = |sample: &Sample| 1.0 / sample.wall_ns_each();
+        let observers = [
+            (Observer::Ours, "", "to nobody watching"),
+            (Observer::OursWithoutSendLength, " without sock_send_length", "to nobody watching"),
+            (Observer::NoneAgain, "", "nobody watching to nobody watching, the noise"),
+        ];
+        for (observer, how, to) in observers {
+            let values = ratios(taken, &kind, (observer, Observer::None), speed);
+            rows.push(row(format!("throughput, {name}{how}, {to}"), Limit::AtLeast(0.97), "", &values));
+        }
+    }
+}
+
+fn own_costs(taken: &Taken, rows: &mut Vec<Row>) {
+    let ours = || taken.samples.iter().filter(|sample| sample.spec.observer.is_ours());
+    let is_churn = |sample: &&Sample| {
+        matches!(sample.spec.work, Work::Fin | Work::Rst)
+            && sample.spec.held == 0
+            && !sample.spec.program_stats
+    };
+    let user: Vec<_> = ours().filter(is_churn).map(Sample::user_us_each).collect();
+    rows.push(row(
+        "user CPU of a verdict, all threads, metrics and history on",
+        Limit::AtMost(2.0),
+        " µs",
+        &user,
+    ));
+    let churn_lost: Vec<_> = ours().filter(is_churn).map(lost).collect();
+    rows.push(most(
+        "records lost, connections at full speed, the worst run",
+        Limit::AtMost(0.0),
+        "",
+        &churn_lost,
+    ));
+    rows.push(most(
+        "from a connection's end to its verdict, 99 % within",
+        Limit::AtMost(200.0),
+        " ms",
+        &[quantile(&taken.delays_ms, 0.99)],
+    ));
+    let idle: Vec<_> = ours().map(|sample| mib(sample.resident + sample.maps)).collect();
+    rows.push(row("memory, idle, maps included", Limit::AtMost(20.0), " MiB", &idle));
+    let maps = ours().map(|sample| mib(sample.maps)).collect::<Vec<_>>();
+    rows.push(row("of it maps", Limit::AtMost(20.0), " MiB", &maps));
+    for sample in ours().filter(|sample| sample.spec.work == Work::CloseAll) {
+        let closes = sample.spec.total() * 2.0;
+        let peak = mib(sample.peak + sample.maps);
+        rows.push(most(
+            format!("memory, peak of {closes} closes at once, maps included"),
+            Limit::AtMost(120.0),
+            " MiB",
+            &[peak],
+        ));
+        rows.push(most(
+            format!("records lost, {closes} closes at once"),
+            Limit::AtMost(0.0),
+            "",
+            &[lost(sample)],
+        ));
+    }
+    rows.push(row("from start to ready", Limit::AtMost(300.0), " ms", &taken.ready_ms));
+}
+
+/// A row whose worst value decides.
+fn most(what: impl Into<String>, limit: Limit, unit: &str, values: &[f64]) -> Row {
+    let worst = values.iter().copied().max_by(f64::total_cmp);
+    let measured =
+        worst.map(|worst| Measured { shown: format!("{}{unit}", round(worst)), met: limit.holds(worst) });
+    Row { what: what.into(), limit: limit.shown(unit), measured }
+}
+
+fn lost(sample: &Sample) -> f64 {
+    f64::from(u32::try_from(sample.lost).unwrap_or(u32::MAX))
+}
+
+fn mib(kib: u64) -> f64 {
+    f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0
+}
+
+/// Markdown.
+pub(crate) fn text(rows: &[Row], taken: &Taken, machine: &Machine, quick: bool) -> String {
+    let mut text = format!("# What the observer costs\n\n{}\n\n", machine.text());
+    if quick {
+        text.push_str("A quick run: too short for small differences.\n\n");
+    }
+    text.push_str(HOW);
+    text.push_str("\n| | promised | measured | kept |\n|---|---|---|---|\n");
+    for Row { what, limit, measured } in rows {
+        let (shown, kept) = match measured {
+            None => ("not measured", "?"),
+            Some(Measured { shown, met: true }) => (shown.as_str(), "yes"),
+            Some(Measured { shown, met: false }) => (shown.as_str(), "**no**"),
+        };
+        // Writing to a String cannot fail.
+        let _ok = writeln!(text, "| {what} | {limit} | {shown} | {kept} |");
+    }
+    for missing in &taken.missing {
+        let _ok = writeln!(text, "\nNot compared: {missing}.");
+    }
+    text.push_str("\n## Each work under each observer\n\nMedians.\n\n");
+    text.push_str("| work | processes | open beside | observer | µs against the clock | in the kernel, µs | runs | user µs a verdict | system µs a verdict | records lost, most |\n");
+    text.push_str("|---|---|---|---|---|---|---|---|---|---|\n");
+    let mut told: Vec<String> = Vec::new();
+    for sample in &taken.samples {
+        let line = line(taken, sample);
+        if !told.contains(&line) {
+            text.push_str(&line);
+            told.push(line);
+        }
+    }
+    text
+}
+
+const HOW: &str = "\
+Each work runs on a loopback of its own, under one observer after the other within each round. A ratio is that of two
+neighbours of one round; shown is the median of all rounds, and in brackets the middle half. A connection is both its
+sockets, from connect to close. \"In the kernel\" is what the kernel itself counts for BPF programs
+(kernel.bpf_stats_enabled), which includes its own counting; it is off where the clock decides. All verdicts go into
+metrics and history. What other processes of the host do with TCP in the meantime is in the figures of every observer.
+";
+
+/// The medians of all samples that are like this one.
+fn line(taken: &Taken, sample: &Sample) -> String {
+    let spec = sample.spec;
+    let key = |sample: &Sample| {
+        let spec = sample.spec;
+        (spec.work, spec.count, spec.processes, spec.held, spec.observer, spec.program_stats)
+    };
+    let alike: Vec<_> = taken.samples.iter().filter(|other| key(other) == key(sample)).collect();
+    let middle = |value: &dyn Fn(&Sample) -> f64| {
+        median(&alike.iter().map(|sample| value(sample)).collect::<Vec<_>>())
+    };
+    let only = |shown: bool, value: f64| if shown { round(value) } else { String::new() };
+    let (ours, stats) = (spec.observer.is_ours(), spec.program_stats);
+    let verdicts = |sample: &Sample| f64::from(u32::try_from(sample.verdicts.max(1)).unwrap_or(u32::MAX));
+    format!(
+        "| {} × {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
+        spec.work_word(),
+        spec.count,
+        spec.processes,
+        spec.held,
+        spec.observer.word(),
+        round(middle(&|sample| sample.wall_ns_each() / 1e3)),
+        only(stats, middle(&|sample| sample.kernel_ns_each() / 1e3)),
+        only(
+            stats,
+            middle(&|sample| f64::from(u32::try_from(sample.runs).unwrap_or(u32::MAX)) / spec.total())
+        ),
+        only(ours, middle(&Sample::user_us_each)),
+        only(ours, middle(&|sample| sample.system * 1e6 / verdicts(sample))),
+        only(ours, alike.iter().map(|sample| lost(sample)).fold(0.0, f64::max)),
+    )
+}
+
+/// Writes the table and every measurement.
+pub(crate) fn record(directory: &Path, text: &str, taken: &Taken) -> Result<()> {
+    std::fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
+    let mut lines = String::new();
+    for sample in &taken.samples {
+        lines.push_str(&sample.json().to_string());
+        lines.push('\n');
+    }
+    let delays = [0.5, 0.9, 0.99, 1.0].map(|part| quantile(&taken.delays_ms, part));
+    let rest = serde_json::json!({"ready_ms": taken.ready_ms, "delay_ms_50_90_99_100": delays});
+    lines.push_str(&rest.to_string());
+    lines.push('\n');
+    for (name, content) in [("README.md", text), ("measurements.jsonl", lines.as_str())] {
+        std::fs::write(directory.join(name), content).with_context(|| format!("writing {name}"))?;
+    }
+    Ok(())
+}
