@@ -197,7 +197,7 @@ fn top_is_one_table_where_nobody_watches() {
     let (code, stdout, stderr) = run(&place.socket(), &["top", "--by", "owner"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(stdout.starts_with("2 closes, 0 write errors by owner\n"), "{stdout}");
-    assert!(stdout.lines().last().unwrap().ends_with("  python3"), "{stdout}");
+    assert!(stdout.lines().last().unwrap().contains("  python3  "), "{stdout}");
     let (code, stdout, _) = run(&place.socket(), &["top", "--output", "json", "--since", "1m"]);
     assert_eq!((code, &value(&stdout)["closes"]), (Some(1), &0.into()), "the recording is older than that");
 }

@@ -50,7 +50,7 @@ fn on_stream_error(args: &impl Args) -> i32 {
     }
     let sk = Sock::new(args.number(0));
     // What it will return: `if (err == -EPIPE) err = sock_error(sk) ? : -EPIPE;`
-    let pending = if ret == -EPIPE { sk.err() as i32 } else { 0 };
+    let pending = if ret == -EPIPE { sk.err().cast_signed() } else { 0 };
     let errno = if pending == 0 { -ret } else { pending };
     on_write_error(sk, errno, errno == EPIPE && args.number(1) & MSG_NOSIGNAL == 0);
     0

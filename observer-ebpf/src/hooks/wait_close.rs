@@ -3,7 +3,7 @@
 use aya_ebpf::{macros::fexit, programs::FExitContext};
 use observer_ebpf::abi::record::{LingerOver, kind};
 
-use crate::{args::Args, emit::emit, sock::Sock};
+use crate::{args::Args as _, emit::emit, sock::Sock};
 
 #[fexit(function = "sk_stream_wait_close")]
 pub(crate) fn fx_wait_close(ctx: FExitContext) -> i32 {

@@ -73,7 +73,8 @@ pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
         let (text, _) = args.look(args.limit(true))?;
         // Home, and each line cleared before it is written: clearing all each time would flicker, and clearing after the
         // last column would take its character away.
-        let text: String = text.lines().map(|line| format!("\x1b[K{line}\n")).collect();
+        let lines: Vec<_> = text.lines().map(|line| format!("\x1b[K{line}\n")).collect();
+        let text = lines.concat();
         let first = std::mem::take(&mut first);
         let mut out = stdout().lock();
         write!(out, "{first}\x1b[H{text}\x1b[J").and_then(|()| out.flush()).context("writing to stdout")?;

@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use crate::actor::{Act, Actor};
+use crate::again::once_more;
 use crate::daemon::Daemon;
 use crate::gauges::connect;
 use crate::netns::Netns;
@@ -17,7 +18,7 @@ const SERIES: &str = "observer_tcp_send_buffer_full_total ";
 const SENDS: u64 = 1000;
 
 pub(crate) fn trial() -> Trial {
-    Trial::test("send_buffer_full", run)
+    Trial::test("send_buffer_full", || once_more("send_buffer_full", run))
 }
 
 fn run() -> Result<(), Failed> {
