@@ -15,6 +15,7 @@ mod sample;
 mod table;
 mod worker;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -62,7 +63,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let taken = rounds::all(&place, options.quick)?;
     let table = table::of(&taken);
     let text = table::text(&table, &taken, &machine, options.quick);
-    println!("{text}");
+    std::io::stdout().write_all(text.as_bytes()).context("writing the table")?;
     if options.no_record {
         return Ok(());
     }

@@ -39,25 +39,25 @@ struct Size {
 }
 
 const FULL: Size = Size {
-    rounds: 15,
+    rounds: 7,
     peer_rounds: 3,
     churn: 20_000,
-    bulk_mib: 6_000,
+    bulk_mib: 4_000,
     ping_pongs: 60_000,
     held: &[1_000, 10_000, 100_000],
-    storm: 300_000,
-    refused: 50_000,
+    storm: 200_000,
+    refused: 30_000,
     paced: 5_000,
     starts: 11,
 };
 const QUICK: Size = Size {
     rounds: 2,
     peer_rounds: 1,
-    churn: 8_000,
+    churn: 5_000,
     bulk_mib: 2_000,
-    ping_pongs: 20_000,
+    ping_pongs: 10_000,
     held: &[1_000, 10_000],
-    storm: 100_000,
+    storm: 50_000,
     refused: 15_000,
     paced: 1_000,
     starts: 3,
@@ -71,7 +71,8 @@ pub(crate) fn all(place: &Place<'_>, quick: bool) -> Result<Taken> {
     starts(place, size.starts, &mut taken)?;
     delays(place, size.paced, &mut taken)?;
 
-    let many = std::thread::available_parallelism().map_or(2, |cpus| u8::try_from(cpus.get() * 2).unwrap_or(16));
+    let many =
+        std::thread::available_parallelism().map_or(2, |cpus| u8::try_from(cpus.get() * 2).unwrap_or(16));
     let churn = |observer, program_stats| {
         [(Work::Fin, 1), (Work::Rst, 1), (Work::Fin, many), (Work::Rst, many)].map(|(work, processes)| Spec {
             work,
@@ -111,7 +112,7 @@ pub(crate) fn all(place: &Place<'_>, quick: bool) -> Result<Taken> {
     turns("connections beside many that are open", &held, size.peer_rounds, place, &mut taken)?;
     let most = size.held.last().copied().unwrap_or(0);
     // Each has two ends here: the first gives that many closes.
-    let at_once: Vec<_> = [most / 2, most].into_iter().map(|count| close_all(count)).collect();
+    let at_once: Vec<_> = [most / 2, most].into_iter().map(close_all).collect();
     turns("many closed at once", &at_once, 1, place, &mut taken)?;
 
     let storms: Vec<_> =
@@ -122,7 +123,7 @@ pub(crate) fn all(place: &Place<'_>, quick: bool) -> Result<Taken> {
                     .map(|(observer, stats)| one(work, count, observer, stats))
             })
             .collect();
-    turns("storms", &storms, size.rounds.min(7), place, &mut taken)?;
+    turns("storms", &storms, size.peer_rounds, place, &mut taken)?;
     Ok(taken)
 }
 
@@ -149,7 +150,10 @@ fn turns(what: &str, specs: &[Spec], rounds: usize, place: &Place<'_>, taken: &m
             match measure(*spec, place) {
                 Ok(sample) => {
                     let (wall, kernel) = (sample.wall_ns_each() / 1e3, sample.kernel_ns_each() / 1e3);
-                    eprintln!("{label}: {wall:.2} us each, {kernel:.2} us in the kernel, {} lost", sample.lost);
+                    eprintln!(
+                        "{label}: {wall:.2} us each, {kernel:.2} us in the kernel, {} lost",
+                        sample.lost
+                    );
                     taken.samples.push(sample);
                 }
                 // A peer may not run on this kernel; without ours there is nothing to tell.
@@ -170,7 +174,8 @@ fn turns(what: &str, specs: &[Spec], rounds: usize, place: &Place<'_>, taken: &m
 fn starts(place: &Place<'_>, starts: usize, taken: &mut Taken) -> Result<()> {
     for start in 1..=starts {
         let running = Running::start(Observer::Ours, place, false)?;
-        let ready = running.and_then(|running| running.ready_after).context("an observer that never got ready")?;
+        let ready =
+            running.and_then(|running| running.ready_after).context("an observer that never got ready")?;
         eprintln!("bench: start to ready, {start}/{starts}: {} ms", ready.as_millis());
         taken.ready_ms.push(ready.as_secs_f64() * 1e3);
     }
@@ -179,7 +184,8 @@ fn starts(place: &Place<'_>, starts: usize, taken: &mut Taken) -> Result<()> {
 
 /// A thousand connections a second; both ends of each end a verdict, which stands on stdout with its end's time.
 fn delays(place: &Place<'_>, count: u64, taken: &mut Taken) -> Result<()> {
-    let mut running = Running::start(Observer::Ours, place, true)?.context("an observer that does not run")?;
+    let mut running =
+        Running::start(Observer::Ours, place, true)?.context("an observer that does not run")?;
     let verdicts = running.verdicts().context("an observer without stdout")?;
     let expected = usize::try_from(count * 2).unwrap_or(usize::MAX);
     // It reads until the observer has ended.

@@ -119,7 +119,8 @@ pub(crate) fn measure(spec: Spec, place: &Place<'_>) -> Result<Sample> {
     if programs_after.runs < programs.runs || programs_after.count < programs.count {
         bail!("it ended while it was measured");
     }
-    let counted = if spec.observer.is_ours() { observer::settled(place)? } else { observer::Counted::default() };
+    let counted =
+        if spec.observer.is_ours() { observer::settled(place)? } else { observer::Counted::default() };
     let cpu_after = pid.map(process::cpu).transpose()?.unwrap_or_default();
     let peak = pid.map(process::memory).transpose()?.unwrap_or_default().peak;
     drop(workers);

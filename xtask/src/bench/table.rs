@@ -52,7 +52,11 @@ impl Limit {
 fn row(what: impl Into<String>, limit: Limit, unit: &str, values: &[f64]) -> Row {
     let measured = (!values.is_empty()).then(|| {
         let (low, middle, high) = (quantile(values, 0.25), median(values), quantile(values, 0.75));
-        let shown = format!("{}{unit} ({} to {}; {} values)", round(middle), round(low), round(high), values.len());
+        let spread = match values.len() {
+            1 => "once".to_owned(),
+            times => format!("{} to {}, {times} times", round(low), round(high)),
+        };
+        let shown = format!("{}{unit} ({spread})", round(middle));
         Measured { shown, met: limit.holds(middle) }
     });
     Row { what: what.into(), limit: limit.shown(unit), measured }
@@ -123,13 +127,21 @@ pub(crate) fn of(taken: &Taken) -> Vec<Row> {
 }
 
 fn in_kernel(taken: &Taken, rows: &mut Vec<Row>) {
-    let peers =
-        [(Observer::Tcplife, "tcplife", 0.1), (Observer::Tcpstates, "tcpstates", 0.025), (Observer::Bpftrace, "bpftrace counting", 2.0)];
+    let peers = [
+        (Observer::Tcplife, "tcplife", 0.1),
+        (Observer::Tcpstates, "tcpstates", 0.025),
+        (Observer::Bpftrace, "bpftrace counting", 2.0),
+    ];
     for (peer, name, limit) in peers {
         for (work, many, how) in CHURN {
             let kind = Kind { work, many, program_stats: true };
             let values = ratios(taken, &kind, (Observer::Ours, peer), Sample::kernel_ns_each);
-            rows.push(row(format!("in-kernel time of a connection, to {name}: {how}"), Limit::AtMost(limit), "", &values));
+            rows.push(row(
+                format!("in-kernel time of a connection, to {name}: {how}"),
+                Limit::AtMost(limit),
+                "",
+                &values,
+            ));
         }
     }
     let held = |held: u64| -> Vec<f64> {
@@ -175,12 +187,24 @@ fn against_the_clock(taken: &Taken, rows: &mut Vec<Row>) {
 fn own_costs(taken: &Taken, rows: &mut Vec<Row>) {
     let ours = || taken.samples.iter().filter(|sample| sample.spec.observer.is_ours());
     let is_churn = |sample: &&Sample| {
-        matches!(sample.spec.work, Work::Fin | Work::Rst) && sample.spec.held == 0 && !sample.spec.program_stats
+        matches!(sample.spec.work, Work::Fin | Work::Rst)
+            && sample.spec.held == 0
+            && !sample.spec.program_stats
     };
     let user: Vec<_> = ours().filter(is_churn).map(Sample::user_us_each).collect();
-    rows.push(row("user CPU of a verdict, all threads, metrics and history on", Limit::AtMost(2.0), " µs", &user));
+    rows.push(row(
+        "user CPU of a verdict, all threads, metrics and history on",
+        Limit::AtMost(2.0),
+        " µs",
+        &user,
+    ));
     let churn_lost: Vec<_> = ours().filter(is_churn).map(lost).collect();
-    rows.push(most("records lost, connections at full speed, the worst run", Limit::AtMost(0.0), "", &churn_lost));
+    rows.push(most(
+        "records lost, connections at full speed, the worst run",
+        Limit::AtMost(0.0),
+        "",
+        &churn_lost,
+    ));
     rows.push(most(
         "from a connection's end to its verdict, 99 % within",
         Limit::AtMost(200.0),
@@ -200,7 +224,12 @@ fn own_costs(taken: &Taken, rows: &mut Vec<Row>) {
             " MiB",
             &[peak],
         ));
-        rows.push(most(format!("records lost, {closes} closes at once"), Limit::AtMost(0.0), "", &[lost(sample)]));
+        rows.push(most(
+            format!("records lost, {closes} closes at once"),
+            Limit::AtMost(0.0),
+            "",
+            &[lost(sample)],
+        ));
     }
     rows.push(row("from start to ready", Limit::AtMost(300.0), " ms", &taken.ready_ms));
 }
@@ -271,9 +300,13 @@ fn line(taken: &Taken, sample: &Sample) -> String {
         (spec.work, spec.count, spec.processes, spec.held, spec.observer, spec.program_stats)
     };
     let alike: Vec<_> = taken.samples.iter().filter(|other| key(other) == key(sample)).collect();
-    let middle = |value: &dyn Fn(&Sample) -> f64| median(&alike.iter().map(|sample| value(sample)).collect::<Vec<_>>());
+    let middle = |value: &dyn Fn(&Sample) -> f64| {
+        median(&alike.iter().map(|sample| value(sample)).collect::<Vec<_>>())
+    };
     let only = |shown: bool, value: f64| if shown { round(value) } else { String::new() };
     let (ours, stats) = (spec.observer.is_ours(), spec.program_stats);
+    // Of a handful nothing can be said.
+    let told = ours && sample.verdicts >= 1_000;
     let verdicts = |sample: &Sample| f64::from(u32::try_from(sample.verdicts.max(1)).unwrap_or(u32::MAX));
     format!(
         "| {} × {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
@@ -284,9 +317,12 @@ fn line(taken: &Taken, sample: &Sample) -> String {
         spec.observer.word(),
         round(middle(&|sample| sample.wall_ns_each() / 1e3)),
         only(stats, middle(&|sample| sample.kernel_ns_each() / 1e3)),
-        only(stats, middle(&|sample| f64::from(u32::try_from(sample.runs).unwrap_or(u32::MAX)) / spec.total())),
-        only(ours, middle(&Sample::user_us_each)),
-        only(ours, middle(&|sample| sample.system * 1e6 / verdicts(sample))),
+        only(
+            stats,
+            middle(&|sample| f64::from(u32::try_from(sample.runs).unwrap_or(u32::MAX)) / spec.total())
+        ),
+        only(told, middle(&Sample::user_us_each)),
+        only(told, middle(&|sample| sample.system * 1e6 / verdicts(sample))),
         only(ours, alike.iter().map(|sample| lost(sample)).fold(0.0, f64::max)),
     )
 }
