@@ -86,7 +86,6 @@ pub(crate) struct Running {
     /// From its start to its word that it is ready; ours only.
     pub(crate) ready_after: Option<Duration>,
     /// Kept, so that it can go on writing.
-    #[expect(dead_code, reason = "a closed pipe would stop it")]
     stderr: Option<Lines<BufReader<ChildStderr>>>,
 }
 

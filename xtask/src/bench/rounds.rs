@@ -65,8 +65,12 @@ const QUICK: Size = Size {
 
 const PEERS: [Observer; 3] = [Observer::Bpftrace, Observer::Tcplife, Observer::Tcpstates];
 
-pub(crate) fn all(place: &Place<'_>, quick: bool) -> Result<Taken> {
-    let size = if quick { QUICK } else { FULL };
+/// Where `rounds` is given it beats the size's own.
+pub(crate) fn all(place: &Place<'_>, quick: bool, rounds: Option<u16>) -> Result<Taken> {
+    let mut size = if quick { QUICK } else { FULL };
+    if let Some(rounds) = rounds.map(usize::from) {
+        (size.rounds, size.peer_rounds) = (rounds, rounds.div_ceil(2));
+    }
     let mut taken = Taken::default();
     starts(place, size.starts, &mut taken)?;
     delays(place, size.paced, &mut taken)?;

@@ -288,7 +288,7 @@ const HOW: &str = "\
 Each work runs on a loopback of its own, under one observer after the other within each round. A ratio is that of two
 neighbours of one round; shown is the median of all rounds, and in brackets the middle half. A connection is both its
 sockets, from connect to close. \"In the kernel\" is what the kernel itself counts for BPF programs
-(kernel.bpf_stats_enabled), which includes its own counting; it is off where the clock decides. All verdicts go into
+(as with kernel.bpf_stats_enabled), which includes its own counting; it is off where the clock decides. All verdicts go into
 metrics and history. What other processes of the host do with TCP in the meantime is in the figures of every observer.
 ";
 
