@@ -12,10 +12,12 @@ mod observer;
 mod process;
 mod rounds;
 mod sample;
+mod stats;
 mod table;
 mod worker;
 
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -30,6 +32,9 @@ pub(crate) struct Options {
     /// Less of everything: under two minutes, for a look
     #[arg(long)]
     quick: bool,
+    /// Rounds of what small differences matter to, 1 to 100 [default: 7, quick 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: Option<u16>,
     /// Print only; leave docs/benchmarks as it is
     #[arg(long)]
     no_record: bool,
@@ -48,6 +53,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let mut command = exec::as_root(this);
         command.arg("bench").arg("--observer").arg(exec::target_dir().join("release/observer"));
         command.args(options.quick.then_some("--quick")).args(options.no_record.then_some("--no-record"));
+        if let Some(rounds) = options.rounds {
+            command.arg("--rounds").arg(rounds.to_string());
+        }
         return exec::run(command.current_dir(exec::root()));
     };
     if !exec::is_root() {
@@ -57,12 +65,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     enter_namespaces()?;
     let scratch = Scratch::new()?;
     let place = Place { observer: &observer, scratch: &scratch.0 };
-    let _stats = StatsSwitch::remember()?;
     let machine = machine::describe(&observer)?;
-    let taken = rounds::all(&place, options.quick)?;
+    let taken = rounds::all(&place, options.quick, options.rounds)?;
     let table = table::of(&taken);
     let text = table::text(&table, &taken, &machine, options.quick);
-    println!("{text}");
+    std::io::stdout().write_all(text.as_bytes()).context("writing the table")?;
     if options.no_record {
         return Ok(());
     }
@@ -106,22 +113,5 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         drop(std::fs::remove_dir_all(&self.0));
-    }
-}
-
-/// `kernel.bpf_stats_enabled` is the whole host's: it is put back as it was.
-struct StatsSwitch(String);
-
-impl StatsSwitch {
-    const PATH: &str = "/proc/sys/kernel/bpf_stats_enabled";
-
-    fn remember() -> Result<Self> {
-        std::fs::read_to_string(Path::new(Self::PATH)).map(Self).context("reading kernel.bpf_stats_enabled")
-    }
-}
-
-impl Drop for StatsSwitch {
-    fn drop(&mut self) {
-        drop(std::fs::write(Self::PATH, self.0.trim()));
     }
 }

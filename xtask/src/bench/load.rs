@@ -131,7 +131,8 @@ fn prepare(load: &Load) -> Result<Box<dyn FnMut() -> Result<()>>> {
         Work::Eagain => {
             let (mut client, server) = pair(number)?;
             client.set_nonblocking(true)?;
-            while client.write(&[0; 1 << 16]).is_ok() {}
+            let block = vec![0; 1 << 16];
+            while client.write(&block).is_ok() {}
             Box::new(move || {
                 let _kept = &server;
                 for _ in 0..count {

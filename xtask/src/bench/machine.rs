@@ -12,7 +12,7 @@ pub(crate) struct Machine {
     date: String,
     cpu: String,
     cpus: usize,
-    virtual_machine: bool,
+    is_virtual: bool,
     memory_gib: u64,
     kernel: String,
     versions: Vec<String>,
@@ -40,7 +40,7 @@ pub(crate) fn describe(observer: &Path) -> Result<Machine> {
         date: line(Command::new("date").args(["-u", "+%F"]))?,
         cpu: field("model name"),
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
-        virtual_machine: field("flags").split(' ').any(|flag| flag == "hypervisor"),
+        is_virtual: field("flags").split(' ').any(|flag| flag == "hypervisor"),
         memory_gib: kib.div_ceil(1 << 20),
         // The rest of a release may name who built it.
         kernel: read("/proc/sys/kernel/osrelease")?.split('-').next().unwrap_or("").trim().to_owned(),
@@ -60,7 +60,7 @@ impl Machine {
 
     pub(crate) fn text(&self) -> String {
         let Self { date, cpu, cpus, memory_gib, kernel, load, .. } = self;
-        let kind = if self.virtual_machine { "virtual machine" } else { "machine" };
+        let kind = if self.is_virtual { "virtual machine" } else { "machine" };
         format!(
             "{date}: {kind}, {cpu}, {cpus} CPUs, {memory_gib} GiB, Linux {kernel}; load at the start {load}.\n{}.",
             self.versions.join(", ")

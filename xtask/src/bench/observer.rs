@@ -86,7 +86,7 @@ pub(crate) struct Running {
     /// From its start to its word that it is ready; ours only.
     pub(crate) ready_after: Option<Duration>,
     /// Kept, so that it can go on writing.
-    _stderr: Option<Lines<BufReader<ChildStderr>>>,
+    stderr: Option<Lines<BufReader<ChildStderr>>>,
 }
 
 /// The end of every wait for an observer.
@@ -102,7 +102,7 @@ impl Running {
         let started = Instant::now();
         let mut child = command.spawn().with_context(|| format!("cannot start {}", observer.word()))?;
         let stderr = child.stderr.take().map(|stderr| BufReader::new(stderr).lines());
-        let mut running = Self { child, ready_after: None, _stderr: None };
+        let mut running = Self { child, ready_after: None, stderr: None };
         if !observer.is_ours() {
             running.wait_for_programs(started, observer)?;
             return Ok(Some(running));
@@ -113,7 +113,7 @@ impl Running {
             let line = line.context("reading the observer's messages")?;
             if line.contains("ready: ") {
                 running.ready_after = Some(started.elapsed());
-                running._stderr = Some(stderr);
+                running.stderr = Some(stderr);
                 return Ok(Some(running));
             }
             said = line;

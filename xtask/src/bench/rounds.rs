@@ -39,25 +39,25 @@ struct Size {
 }
 
 const FULL: Size = Size {
-    rounds: 15,
+    rounds: 7,
     peer_rounds: 3,
     churn: 20_000,
-    bulk_mib: 6_000,
+    bulk_mib: 4_000,
     ping_pongs: 60_000,
     held: &[1_000, 10_000, 100_000],
-    storm: 300_000,
-    refused: 50_000,
+    storm: 200_000,
+    refused: 30_000,
     paced: 5_000,
     starts: 11,
 };
 const QUICK: Size = Size {
     rounds: 2,
     peer_rounds: 1,
-    churn: 8_000,
+    churn: 5_000,
     bulk_mib: 2_000,
-    ping_pongs: 20_000,
+    ping_pongs: 10_000,
     held: &[1_000, 10_000],
-    storm: 100_000,
+    storm: 50_000,
     refused: 15_000,
     paced: 1_000,
     starts: 3,
@@ -65,8 +65,12 @@ const QUICK: Size = Size {
 
 const PEERS: [Observer; 3] = [Observer::Bpftrace, Observer::Tcplife, Observer::Tcpstates];
 
-pub(crate) fn all(place: &Place<'_>, quick: bool) -> Result<Taken> {
-    let size = if quick { QUICK } else { FULL };
+/// Where `rounds` is given it beats the size's own.
+pub(crate) fn all(place: &Place<'_>, quick: bool, rounds: Option<u16>) -> Result<Taken> {
+    let mut size = if quick { QUICK } else { FULL };
+    if let Some(rounds) = rounds.map(usize::from) {
+        (size.rounds, size.peer_rounds) = (rounds, rounds.div_ceil(2));
+    }
     let mut taken = Taken::default();
     starts(place, size.starts, &mut taken)?;
     delays(place, size.paced, &mut taken)?;
@@ -112,7 +116,7 @@ pub(crate) fn all(place: &Place<'_>, quick: bool) -> Result<Taken> {
     turns("connections beside many that are open", &held, size.peer_rounds, place, &mut taken)?;
     let most = size.held.last().copied().unwrap_or(0);
     // Each has two ends here: the first gives that many closes.
-    let at_once: Vec<_> = [most / 2, most].into_iter().map(|count| close_all(count)).collect();
+    let at_once: Vec<_> = [most / 2, most].into_iter().map(close_all).collect();
     turns("many closed at once", &at_once, 1, place, &mut taken)?;
 
     let storms: Vec<_> =
@@ -123,7 +127,7 @@ pub(crate) fn all(place: &Place<'_>, quick: bool) -> Result<Taken> {
                     .map(|(observer, stats)| one(work, count, observer, stats))
             })
             .collect();
-    turns("storms", &storms, size.rounds.min(7), place, &mut taken)?;
+    turns("storms", &storms, size.peer_rounds, place, &mut taken)?;
     Ok(taken)
 }
 

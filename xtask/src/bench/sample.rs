@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum as _;
 use serde_json::{Value, json};
 
 use super::load::{Load, Work};
 use super::observer::{self, Observer, Place, Running};
 use super::process;
+use super::stats;
 use super::worker::{self, Worker};
 
 /// What to do.
@@ -91,8 +92,7 @@ impl Sample {
 
 /// Starts the observer and the work, one after the other, and waits until both have nothing more to say.
 pub(crate) fn measure(spec: Spec, place: &Place<'_>) -> Result<Sample> {
-    std::fs::write("/proc/sys/kernel/bpf_stats_enabled", if spec.program_stats { "1" } else { "0" })
-        .context("cannot set kernel.bpf_stats_enabled")?;
+    let _counted = spec.program_stats.then(stats::count).transpose()?;
     let running = Running::start(spec.observer, place, false)?;
     let pid = running.as_ref().map(Running::pid);
     let resident = pid.map(process::memory).transpose()?.unwrap_or_default().resident;

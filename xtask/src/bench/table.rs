@@ -52,8 +52,11 @@ impl Limit {
 fn row(what: impl Into<String>, limit: Limit, unit: &str, values: &[f64]) -> Row {
     let measured = (!values.is_empty()).then(|| {
         let (low, middle, high) = (quantile(values, 0.25), median(values), quantile(values, 0.75));
-        let shown =
-            format!("{}{unit} ({} to {}; {} values)", round(middle), round(low), round(high), values.len());
+        let spread = match values.len() {
+            1 => "once".to_owned(),
+            times => format!("{} to {}, {times} times", round(low), round(high)),
+        };
+        let shown = format!("{}{unit} ({spread})", round(middle));
         Measured { shown, met: limit.holds(middle) }
     });
     Row { what: what.into(), limit: limit.shown(unit), measured }
@@ -285,7 +288,7 @@ const HOW: &str = "\
 Each work runs on a loopback of its own, under one observer after the other within each round. A ratio is that of two
 neighbours of one round; shown is the median of all rounds, and in brackets the middle half. A connection is both its
 sockets, from connect to close. \"In the kernel\" is what the kernel itself counts for BPF programs
-(kernel.bpf_stats_enabled), which includes its own counting; it is off where the clock decides. All verdicts go into
+(as with kernel.bpf_stats_enabled), which includes its own counting; it is off where the clock decides. All verdicts go into
 metrics and history. What other processes of the host do with TCP in the meantime is in the figures of every observer.
 ";
 
@@ -302,6 +305,8 @@ fn line(taken: &Taken, sample: &Sample) -> String {
     };
     let only = |shown: bool, value: f64| if shown { round(value) } else { String::new() };
     let (ours, stats) = (spec.observer.is_ours(), spec.program_stats);
+    // Of a handful nothing can be said.
+    let told = ours && sample.verdicts >= 1_000;
     let verdicts = |sample: &Sample| f64::from(u32::try_from(sample.verdicts.max(1)).unwrap_or(u32::MAX));
     format!(
         "| {} × {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
@@ -316,8 +321,8 @@ fn line(taken: &Taken, sample: &Sample) -> String {
             stats,
             middle(&|sample| f64::from(u32::try_from(sample.runs).unwrap_or(u32::MAX)) / spec.total())
         ),
-        only(ours, middle(&Sample::user_us_each)),
-        only(ours, middle(&|sample| sample.system * 1e6 / verdicts(sample))),
+        only(told, middle(&Sample::user_us_each)),
+        only(told, middle(&|sample| sample.system * 1e6 / verdicts(sample))),
         only(ours, alike.iter().map(|sample| lost(sample)).fold(0.0, f64::max)),
     )
 }
