@@ -282,6 +282,7 @@ fn lingering() {
         (found.result, found.waited_ns)
     };
     assert_eq!(over(7, FinWait1), (Some(LingerResult::Interrupted), Some(7 * MS)));
+    assert_eq!(over(990, FinWait1), (Some(LingerResult::Expired), Some(990 * MS)));
     assert_eq!(over(1003, FinWait1), (Some(LingerResult::Expired), Some(1003 * MS)));
     let exiting = timed().exit_to(FinWait1, 15).orphan_to(FinWait2).orphan_to(Close);
     assert_eq!(linger(&exiting).0, LingerMode::Suppressed);
