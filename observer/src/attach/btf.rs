@@ -72,7 +72,7 @@ impl KernelBtf {
             bits = bits.checked_add(at)?;
             id = inner;
         }
-        (bits % 8 == 0).then_some(bits / 8)
+        bits.is_multiple_of(8).then_some(bits / 8)
     }
 
     /// Offset in bits, and type, of a member; those of anonymous members are its own.
@@ -128,7 +128,8 @@ impl KernelBtf {
     /// Type ids of the structs that are cast to, by their globals; None when one is not there.
     #[must_use]
     pub fn type_ids(&self) -> Option<Globals> {
-        let found = |(global, name): &(&'static str, &str)| Some((*global, self.types.find(Kind::Struct, name)?));
+        let found =
+            |(global, name): &(&'static str, &str)| Some((*global, self.types.find(Kind::Struct, name)?));
         TYPES.iter().map(found).collect()
     }
 
@@ -174,8 +175,9 @@ impl KernelBtf {
         }
         let mut parameters = self.types.parameters(prototype).skip(skipped);
         let position = parameters.position(|parameter| {
-            let is_enum =
-                |id: &Id| self.types.kind(*id) == Some(Kind::Enum) && self.types.name(*id) == Some(type_name.as_bytes());
+            let is_enum = |id: &Id| {
+                self.types.kind(*id) == Some(Kind::Enum) && self.types.name(*id) == Some(type_name.as_bytes())
+            };
             self.unqualified(parameter).is_some_and(|id| is_enum(&id))
         })?;
         u32::try_from(position).ok()

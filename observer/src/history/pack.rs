@@ -81,12 +81,8 @@ impl Record {
     pub fn of(report: &Report) -> Option<Self> {
         // Every field is plain data, so that packing cannot fail but for want of memory, which does not return.
         let (kind, ns, data) = match report {
-            Report::Close(verdict) => {
-                (Kind::Close, verdict.ns, pack(verdict.as_ref())?)
-            }
-            Report::WriteError(failure) => {
-                (Kind::WriteError, failure.ns, pack(failure)?)
-            }
+            Report::Close(verdict) => (Kind::Close, verdict.ns, pack(verdict.as_ref())?),
+            Report::WriteError(failure) => (Kind::WriteError, failure.ns, pack(failure)?),
             Report::StrayReset(_) | Report::LingerExpired(_) => return None,
         };
         let cgroup = report.process().map_or(0, |task| task.cgroup);

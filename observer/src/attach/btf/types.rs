@@ -98,7 +98,9 @@ impl Types {
 
     /// Of one of [`Kind`]; None for any other and for `void`.
     pub(super) fn kind(&self, id: Id) -> Option<Kind> {
-        use Kind::{Const, Enum, Function, Pointer, Prototype, Restrict, Struct, TypeTag, Typedef, Union, Volatile};
+        use Kind::{
+            Const, Enum, Function, Pointer, Prototype, Restrict, Struct, TypeTag, Typedef, Union, Volatile,
+        };
         let all =
             [Pointer, Struct, Union, Enum, Typedef, Volatile, Const, Restrict, Function, Prototype, TypeTag];
         let number = kind_of(self.info(id)?);
