@@ -72,7 +72,7 @@ impl KernelBtf {
             bits = bits.checked_add(at)?;
             id = inner;
         }
-        (bits % 8 == 0).then_some(bits / 8)
+        bits.is_multiple_of(8).then_some(bits / 8)
     }
 
     /// Offset in bits, and type, of a member; those of anonymous members are its own.

@@ -235,7 +235,7 @@ fn find_owners(
     Ok(())
 }
 
-/// Gives back what reading the kernel's types took: some 80 MB, which glibc would keep for as long as we run.
+/// Gives back what reading the kernel's types took: some 15 MB, which glibc would keep for as long as we run.
 fn return_memory() {
     // Other C libraries return what is freed unasked.
     #[cfg(target_env = "gnu")]

@@ -36,16 +36,18 @@ impl Builder {
 const STRUCT: u32 = 4 << 24;
 const WITH_BIT_FIELDS: u32 = 1 << 31;
 
-/// `struct outer { int a; union { int b; struct inner { int c; } d; }; int e : 3; }`
+/// `struct outer { int a; union { int b; struct inner { …; int c; } d; }; int e : 3; }`
 fn built() -> KernelBtf {
-    let mut b = Builder::default();
-    let [int, outer, inner, a, bee, c, d, e] =
-        ["int", "outer", "inner", "a", "b", "c", "d", "e"].map(|name| b.string(name));
-    b.numbers(&[int, 1 << 24, 4, 32]);
-    b.numbers(&[inner, STRUCT | 1, 8, c, 1, 32]);
-    b.numbers(&[0, 5 << 24 | 2, 8, bee, 1, 0, d, 2, 0]);
-    b.numbers(&[outer, STRUCT | WITH_BIT_FIELDS | 3, 16, a, 1, 0, 0, 3, 64, e, 1, 3 << 24 | 128]);
-    KernelBtf { types: Types::parse(b.bytes()).unwrap() }
+    let mut built = Builder::default();
+    let mut name = |text| built.string(text);
+    let (int, outer, inner) = (name("int"), name("outer"), name("inner"));
+    let (first, second, third, fourth, fifth) = (name("a"), name("b"), name("c"), name("d"), name("e"));
+    built.numbers(&[int, 1 << 24, 4, 32]);
+    built.numbers(&[inner, STRUCT | 1, 8, third, 1, 32]);
+    built.numbers(&[0, 5 << 24 | 2, 8, second, 1, 0, fourth, 2, 0]);
+    let bit_field = 3 << 24 | 128;
+    built.numbers(&[outer, STRUCT | WITH_BIT_FIELDS | 3, 16, first, 1, 0, 0, 3, 64, fifth, 1, bit_field]);
+    KernelBtf { types: Types::parse(built.bytes()).unwrap() }
 }
 
 #[test]
@@ -60,10 +62,10 @@ fn members_are_found_through_names_and_through_anonymous_unions() {
 #[test]
 fn what_is_no_btf_is_refused_and_never_a_panic() {
     let whole = {
-        let mut b = Builder::default();
-        let name = b.string("outer");
-        b.numbers(&[name, STRUCT | 1, 16, name, 1, 0]);
-        b.bytes()
+        let mut built = Builder::default();
+        let name = built.string("outer");
+        built.numbers(&[name, STRUCT | 1, 16, name, 1, 0]);
+        built.bytes()
     };
     assert!(Types::parse(whole.clone()).is_ok());
     for length in 0..whole.len() {
@@ -74,7 +76,7 @@ fn what_is_no_btf_is_refused_and_never_a_panic() {
         broken[position] ^= 0xff;
         if let Ok(types) = Types::parse(broken) {
             let btf = KernelBtf { types };
-            btf.offset("outer", "outer.outer");
+            std::hint::black_box(btf.offset("outer", "outer.outer"));
         }
     }
 }
