@@ -108,15 +108,13 @@ fn pack(debian: &Path, kernel: &kernel::Kernel, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What the README tells to type, as a script.
+/// What the README tells to type first, as a script. What comes later in its section is for who wants more.
 fn install_commands(readme: &str) -> Result<String> {
     let section = readme.split("\n## ").find(|section| section.starts_with("As a service\n"));
     let section = section.context("the README has no section `As a service`")?;
-    let commands: Vec<_> = section
-        .lines()
-        .filter_map(|line| line.strip_prefix("    "))
-        .filter(|line| line.starts_with("sudo "))
-        .collect();
+    let is_command = |line: &&str| line.starts_with("    sudo ");
+    let lines = section.lines().skip_while(|line| !is_command(line));
+    let commands: Vec<_> = lines.take_while(is_command).map(str::trim).collect();
     ensure!(!commands.is_empty(), "the README's section `As a service` has no line that begins with sudo");
     Ok(format!("set -eu\nsudo() {{ \"$@\"; }}\n{}\n", commands.join("\n")))
 }
@@ -127,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_commands_are_the_sections() {
-        let readme = "# o\n\n## Other\n\n    sudo no\n\n## As a service\n\n    sudo a b\n    $ c\n    sudo d && sudo e\n\n## P\n    sudo f\n";
+        let readme = "# o\n\n## Other\n\n    sudo no\n\n## As a service\n\n    sudo a b\n    sudo d && sudo e\n\nMore:\n\n    sudo c\n\n## P\n    sudo f\n";
         assert_eq!(
             install_commands(readme).unwrap(),
             "set -eu\nsudo() { \"$@\"; }\nsudo a b\nsudo d && sudo e\n"
