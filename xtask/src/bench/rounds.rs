@@ -94,7 +94,7 @@ pub(crate) fn all(place: &Place<'_>, quick: bool, rounds: Option<u16>) -> Result
     };
     let kernel = in_turn(&[&[Observer::Ours], PEERS.as_slice()].concat(), true);
     turns("connections, time in the kernel", &kernel, size.peer_rounds, place, &mut taken)?;
-    let clock = in_turn(&[Observer::None, Observer::Ours], false);
+    let clock = in_turn(&[Observer::None, Observer::Ours, Observer::NoneAgain], false);
     turns("connections, against the clock", &clock, size.rounds, place, &mut taken)?;
     let clock = in_turn(&[&[Observer::None], PEERS.as_slice()].concat(), false);
     turns("connections, the peers against the clock", &clock, size.peer_rounds, place, &mut taken)?;

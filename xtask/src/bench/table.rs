@@ -168,6 +168,9 @@ fn against_the_clock(taken: &Taken, rows: &mut Vec<Row>) {
         let kind = Kind { work, many, program_stats: false };
         let values = ratios(taken, &kind, (Observer::Ours, Observer::None), Sample::wall_ns_each);
         rows.push(row(format!("wall time to nobody watching: {how}"), Limit::AtMost(1.06), "", &values));
+        let noise = ratios(taken, &kind, (Observer::NoneAgain, Observer::None), Sample::wall_ns_each);
+        let what = format!("the noise, nobody watching to nobody watching: {how}");
+        rows.push(row(what, Limit::AtMost(1.06), "", &noise));
     }
     for (work, name) in [(Work::Bulk, "bulk transfer"), (Work::PingPong, "a byte there and back")] {
         let kind = Kind { work, many: false, program_stats: false };
