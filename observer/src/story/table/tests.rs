@@ -147,6 +147,16 @@ fn sockets_that_never_connected_leave_no_trace() {
 }
 
 #[test]
+fn a_write_to_a_socket_that_came_again_is_no_matter_of_the_connection_before() {
+    let mut run = Run::new(Limits::default());
+    let script = closed_by_us();
+    run.apply(&script.events);
+    let next = script.write_error(32).events;
+    run.apply(&next[next.len() - 1..]).expire(u64::MAX);
+    assert_eq!(run.told, ["write error, story false", "close peer_still_open"]);
+}
+
+#[test]
 fn a_lingering_close_has_its_deadline_told_once() {
     let script = Script::opened().with(|socket| socket.linger_ms = Some(1000)).close_to(State::FinWait1);
     let call = script.events.last().unwrap().ns;
