@@ -25,7 +25,7 @@ pub(crate) static SIGPIPES: LruHashMap<u64, u64> = LruHashMap::with_max_entries(
 #[map]
 pub(crate) static LINGERS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(1024, 0);
 
-/// Thread → time (ns) at which it last closed a listener, whose queued connections it resets next.
+/// Thread → the listener that it last closed, and when (see `set_state.rs`): it resets its queued connections next.
 #[map]
 pub(crate) static LISTENER_CLOSERS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(256, 0);
 

@@ -17,8 +17,8 @@ use crate::{
     task,
 };
 
-/// How long a listener may take to reset what it had queued; the note of it is of another listener afterwards.
-const LISTEN_STOP_NS: u64 = 1_000_000_000;
+/// How long a listener may take to reset what it had queued, about a second; the note of it is of another afterwards.
+const LISTEN_STOP: u64 = 1000;
 
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub(crate) fn rt_set_state(ctx: RawTracePointContext) -> i32 {
@@ -51,7 +51,7 @@ fn on_set_state(address: u64, old: u32, new: u32) {
         // that has a file here has called connect() and been called (RFC 9293, simultaneous open): told before.
         (SYN_RECV, ESTABLISHED) if sk.is_tcp() && !sk.has_socket() => opened(sk, false),
         // close() of a listener goes on to reset what it had not accepted.
-        (LISTEN, CLOSE) => note(&LISTENER_CLOSERS, bpf_get_current_pid_tgid(), now()),
+        (LISTEN, CLOSE) => note(&LISTENER_CLOSERS, bpf_get_current_pid_tgid(), listener(sk)),
         // Not an end: the rest of a handshake, and a listener's own life.
         (SYN_SENT, ESTABLISHED)
         | (LISTEN, _)
@@ -76,7 +76,7 @@ fn changed(sk: Sock, old: u32, new: u32) {
             let has_task = if owned {
                 is_act_of_ours(old, new, dead)
             } else {
-                new == CLOSE && !dead && flags & flag::HAS_SOCKET == 0 && closes_listener()
+                new == CLOSE && !dead && flags & flag::HAS_SOCKET == 0 && closes_listener(sk)
             };
             if flags & flag::CLOSING != 0 && flags & flag::LINGER != 0 && new != CLOSE {
                 note(&LINGERS, bpf_get_current_pid_tgid(), sk.name());
@@ -109,10 +109,19 @@ fn is_act_of_ours(old: u32, new: u32, dead: bool) -> bool {
 /// `inet_csk_listen_stop` resets the children that nobody accepted in the process that closes their listener; a
 /// child that ends by itself does so for a packet, and then whoever runs has nothing to do with it.
 #[inline(always)]
-fn closes_listener() -> bool {
+fn closes_listener(child: Sock) -> bool {
     // SAFETY: the value is read at once; only this thread inserts its key.
     let closed = unsafe { LISTENER_CLOSERS.get(bpf_get_current_pid_tgid()) }.copied();
-    closed.is_some_and(|ns| now() - ns < LISTEN_STOP_NS)
+    let Some(closed) = closed else { return false };
+    let its = listener(child);
+    closed as u32 == its as u32 && (its >> 32).wrapping_sub(closed >> 32) <= LISTEN_STOP
+}
+
+/// Where a listener and its children are, port and namespace as far as they fit, and the time, in units of 2^20 ns.
+#[inline(always)]
+fn listener(sk: Sock) -> u64 {
+    let place = u32::from(sk.local_port()) << 16 | (sk.netns() & 0xffff);
+    (now() >> 20) << 32 | u64::from(place)
 }
 
 /// Who connects shows himself at the end, or is found then by what he still holds.

@@ -75,6 +75,14 @@ impl Netns {
             .unwrap_or_else(|error| panic!("setting {name} to {value}: {error}"));
     }
 
+    /// Writes a setting that is the whole machine's, and returns what it was.
+    pub(crate) fn set_machine(name: &str, value: &str) -> String {
+        let path = format!("/proc/sys/net/{name}");
+        let before = fs::read_to_string(&path);
+        fs::write(&path, value).unwrap_or_else(|error| panic!("setting {name} to {value}: {error}"));
+        before.unwrap_or_else(|error| panic!("reading {name}: {error}"))
+    }
+
     /// Whether the socket with these ends is in this state.
     pub(crate) fn has(&self, local: SocketAddr, remote: SocketAddr, state: State) -> bool {
         let table = self.proc_net(if local.is_ipv4() { "tcp" } else { "tcp6" });

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::{PoisonError, RwLock};
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::json;
@@ -16,21 +17,42 @@ pub(crate) struct Row {
     pub(crate) run: fn(&Lab) -> Counters,
 }
 
+/// Held for reading by tests that run beside each other.
+static TURN: RwLock<()> = RwLock::new(());
+
 impl Row {
     pub(crate) fn trials(&self) -> [Trial; 2] {
         [("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)].map(|(name, family)| {
             let run = self.run;
             let test = format!("{}::{name}", self.name);
             Trial::test(test.clone(), move || {
+                let _beside = TURN.read().unwrap_or_else(PoisonError::into_inner);
                 again::once_more(&test, || witness::sees_all(|| trial(&test, run, family)))
             })
         })
+    }
+
+    /// For what changes the whole machine for a moment: only in the lab, whose machines are nobody's, and with no other
+    /// test beside it.
+    pub(crate) fn lone_trials(&self) -> Vec<Trial> {
+        let families =
+            [("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)].into_iter().filter(|_| shared::wanted());
+        let trials = families.map(|(name, family)| {
+            let run = self.run;
+            let test = format!("{}::{name}", self.name);
+            Trial::test(test.clone(), move || {
+                let _alone = TURN.write().unwrap_or_else(PoisonError::into_inner);
+                again::once_more(&test, || trial(&test, run, family))
+            })
+        });
+        trials.collect()
     }
 
     /// Where the family makes no difference.
     pub(crate) fn ipv4_trial(&self) -> Trial {
         let Self { name, run } = *self;
         Trial::test(name, move || {
+            let _beside = TURN.read().unwrap_or_else(PoisonError::into_inner);
             again::once_more(name, || witness::sees_all(|| trial(name, run, Family::Ipv4)))
         })
     }

@@ -1,5 +1,7 @@
 //! Ends by reset that no other row has.
 
+use std::time::Duration;
+
 use nix::errno::Errno;
 use serde_json::json;
 
@@ -7,9 +9,10 @@ use crate::actor::{Act, How, SocketOption};
 use crate::counters::Counters;
 use crate::destroy::destroy;
 use crate::lab::Lab;
-use crate::netns::State;
+use crate::netns::{Netns, State};
 use crate::raw;
 use crate::report::{Bytes, reset_received_in, reset_sent_in};
+use crate::wait::let_pass;
 
 /// connect(AF_UNSPEC) on a connection: a reset, and the socket lives on without it.
 pub(crate) fn f1(lab: &Lab) -> Counters {
@@ -48,6 +51,35 @@ pub(crate) fn f9(lab: &Lab) -> Counters {
     us.close();
     peer.close();
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// close() with a FIN that is not acknowledged, when there are more orphans than may be: tcp_max_orphans is none.
+pub(crate) fn f10(lab: &Lab) -> Counters {
+    let (first, first_peer) = lab.pair();
+    let (us, peer) = lab.pair();
+    first_peer.silence();
+    peer.silence();
+    first.close();
+    // The kernel counts orphans every 100 ms.
+    let_pass(Duration::from_millis(300));
+    let before = Netns::set_machine("ipv4/tcp_max_orphans", "0");
+    us.close();
+    Netns::set_machine("ipv4/tcp_max_orphans", before.trim());
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "orphan_limit", "first_close": "local", "local_action": "close",
+        "bytes": Bytes::NONE, "reset": reset_sent_in("FIN_WAIT1"), "write_errors": {}, "evidence": "exact",
+    }));
+    first_peer.hear_again();
+    lab.await_state(&first, State::FinWait2);
+    first_peer.close();
+    lab.close_of(&first).shows(&json!({"outcome": "graceful"}));
+    lab.close_of(&first_peer).shows(&json!({"outcome": "graceful"}));
+    // The peer never hears of the reset: its own FIN goes to a port that nobody has.
+    peer.hear_again();
+    peer.close();
+    lab.reset_of(&us).shows(&json!({"cause": "closed_port"}));
+    lab.close_of(&peer).shows(&json!({"outcome": "reset_received", "cause": "peer_reset"}));
+    Counters { resets_sent: 2, abort_on_memory: 1, ..Counters::NONE }
 }
 
 /// TCP_LINGER2 below zero: close does not wait for the peer's FIN.
