@@ -1,19 +1,23 @@
 //! A second try, in the lab only: an emulated machine on a busy host may keep a processor from a test for longer than
 //! any deadline allows. What was tried again is told, and what fails twice has failed.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use libtest_mimic::Failed;
 use serde_json::json;
 
 use crate::shared;
 
-/// Runs a test; once more when it failed in the lab.
+/// Runs a test; once more when it failed, or panicked, in the lab.
 pub(crate) fn once_more(name: &str, test: impl Fn() -> Result<(), Failed>) -> Result<(), Failed> {
-    match test() {
-        Err(failed) if shared::wanted() => {
-            let said = failed.message().unwrap_or_default();
-            println!("{}", json!({"type": "again", "name": name, "said": said}));
-            test()
-        }
-        outcome => outcome,
+    if !shared::wanted() {
+        return test();
     }
+    let said = match catch_unwind(AssertUnwindSafe(&test)) {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(failed)) => failed.message().unwrap_or_default().to_owned(),
+        Err(panic) => panic.downcast_ref::<String>().map_or("it panicked", String::as_str).to_owned(),
+    };
+    println!("{}", json!({"type": "again", "name": name, "said": said}));
+    test()
 }

@@ -23,6 +23,9 @@ const OBSERVED: &str = "log-observed";
 
 const LOST: &str = "observer_event_log_lost_total{reason=\"write_failed\"}";
 
+/// Of the end that is looked for; the other end has a line of its own, before it or after it.
+const CAUSE: &str = "linger_zero";
+
 pub(crate) fn trial() -> Trial {
     Trial::test("event_log", || once_more("event_log", run))
 }
@@ -50,15 +53,17 @@ fn run() -> Result<(), Failed> {
         fs::read_to_string(&log)
             .unwrap_or_default()
             .lines()
-            .find(|line| line.contains(OBSERVED))
+            .find(|line| line.contains(OBSERVED) && line.contains(CAUSE))
             .map(str::to_owned)
     };
 
     one_close(OBSERVED)?;
     let line = eventually(DEADLINE, find).expect("a line in the event log");
     let line: serde_json::Value = serde_json::from_str(&line)?;
-    assert_eq!((&line["kind"], &line["cause"]), (&"close".into(), &"linger_zero".into()), "{line}");
-    let entry = eventually(DEADLINE, || entries.try_iter().find(|entry| entry.contains(OBSERVED)));
+    assert_eq!((&line["kind"], &line["cause"]), (&"close".into(), &CAUSE.into()), "{line}");
+    let entry = eventually(DEADLINE, || {
+        entries.try_iter().find(|entry| entry.contains(OBSERVED) && entry.contains(CAUSE))
+    });
     let entry = entry.expect("an entry in the journal");
     for part in
         ["SYSLOG_IDENTIFIER=observer\n", "OBSERVER_KIND", "OBSERVER_CAUSE", "linger_zero\n", "\"schema\":1"]
