@@ -105,5 +105,7 @@ impl Drop for Daemon {
         if self.process.kill().is_ok() {
             self.process.wait().ok();
         }
+        // It had no time to do it itself; gone already where it had.
+        std::fs::remove_file(&self.socket).ok();
     }
 }
