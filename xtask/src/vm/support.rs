@@ -15,6 +15,9 @@ Debian's kernels {}, each by every mechanism, on IPv4 and IPv6. Each cell was me
 - `ok`: the right outcome, of a test that asks for no verdict;
 - `known`: cannot pass there, for the reason below the table.
 
+A test that fails in the lab is tried once more, since an emulated processor may be kept from its work; the run says which
+were (`again`), and what fails twice has failed.
+
 On all of them the kernel's own counters (OutRsts, EstabResets, TCPAbortOn…) moved by exactly what the observer reported
 where it sees every reset. Fentry and kprobe see the same but for the end of a lingering close() that a signal
 interrupts: its function may block, so that it has no kretprobe, and the signal's tracepoint stands in.
