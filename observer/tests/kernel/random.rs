@@ -33,7 +33,7 @@ const LAST_VERDICTS: Duration = Duration::from_secs(20);
 const SHOWN: usize = 12;
 
 pub(crate) fn trial() -> Trial {
-    Trial::test("random", run)
+    Trial::test("random", || witness::sees_all(run))
 }
 
 fn run() -> Result<(), Failed> {
