@@ -85,17 +85,23 @@ fn filter(name: &str) -> Result<String> {
     Ok(name.to_owned())
 }
 
-pub(crate) fn run(options: &Options) -> Result<()> {
+/// What every run of a machine needs, and the folder for it, with these folders in it.
+fn prepare(parts: &[&str]) -> Result<PathBuf> {
     if std::env::consts::ARCH != "x86_64" {
         bail!("the lab's machines and kernels are x86_64, and the programs are built for this machine");
     }
-    let start = Instant::now();
     setup::run()?;
     setup::lab::provide()?;
     let folder = exec::target_dir().join("vm");
-    for part in ["kernels", "machines"] {
+    for part in parts {
         fs::create_dir_all(folder.join(part)).with_context(|| format!("cannot make {}", folder.display()))?;
     }
+    Ok(folder)
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let start = Instant::now();
+    let folder = prepare(&["kernels", "machines"])?;
     let chosen: Vec<_> =
         if options.kernel.is_empty() { SERIES.iter().collect() } else { options.kernel.clone() };
     let kernels = chosen.into_iter().map(|series| kernel::provide(series, &folder.join("kernels")));

@@ -110,17 +110,17 @@ pub fn attach(plan: &Plan, btf: &KernelBtf, settings: Settings) -> Result<Attach
     if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
-    let typed = btf.function(CAST_FUNCTION).and_then(|function| cast::with_casts(OBJECT, function));
-    if let Some((object, types)) = typed.zip(btf.type_ids()) {
-        match attach_object(plan, btf, settings, &object, &types) {
-            Err(error @ LoadError::Program { .. }) => {
-                log::warn!("reading kernel structs the slower way, since the kernel refuses {CAST_FUNCTION}");
-                log::debug!("{:#}", anyhow::Error::new(error));
-            }
-            attached => return attached,
-        }
+    let slower = || attach_object(plan, btf, settings, OBJECT, &Globals::new());
+    let casting = btf.function(CAST_FUNCTION).and_then(|function| cast::with_casts(OBJECT, function));
+    let Some((object, types)) = casting.zip(btf.type_ids()) else { return slower() };
+    match attach_object(plan, btf, settings, &object, &types) {
+        // What fails both ways has another reason, which is not to be covered.
+        Err(error @ LoadError::Program { .. }) => slower().inspect(|_| {
+            log::warn!("reading kernel structs the slower way, since the kernel refuses {CAST_FUNCTION}");
+            log::debug!("{:#}", anyhow::Error::new(error));
+        }),
+        attached => attached,
     }
-    attach_object(plan, btf, settings, OBJECT, &Globals::new())
 }
 
 fn attach_object(
@@ -154,7 +154,7 @@ fn attach_object(
     loader.override_global(SOCK_KEY, &key, true);
     loader.override_global(COUNT_FULL, &full_wanted, true);
     loader.map_max_entries(RING, ring_bytes);
-    // The object has no relocations against kernel types, so aya need not read the BTF a second time.
+    // The object has no relocations against kernel types.
     let mut ebpf = loader.btf(None).load(object).map_err(object_error)?;
 
     let uses_trampolines = plan.hooks.iter().any(|hook| hook.mechanism == Some(Mechanism::Fentry));

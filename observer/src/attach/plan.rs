@@ -68,6 +68,8 @@ pub struct Planned {
     pub reason: String,
     /// The kernel has a better way in, and refuses it.
     pub refused: bool,
+    /// A way into this hook alone was tried in vain.
+    pub tried: bool,
     /// What that comes to.
     pub fate: Fate,
 }
@@ -146,10 +148,7 @@ impl Plan {
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
         let closed = self.closed.iter().filter(|closed| closed.refused).map(ToString::to_string);
-        let of_a_way =
-            |reason: &str| Mechanism::ALL.iter().any(|way| reason.starts_with(&format!("{}: ", way.word())));
-        let refused = |planned: &&Planned| planned.refused && of_a_way(&planned.reason);
-        let hooks = self.hooks.iter().filter(refused);
+        let hooks = self.hooks.iter().filter(|planned| planned.tried);
         closed.chain(hooks.map(|planned| format!("{}: {}", planned.hook.name, planned.reason))).collect()
     }
 }
@@ -210,7 +209,14 @@ pub fn plan(facts: &Facts, wishes: &Wishes) -> Result<Plan, PlanError> {
     }
     let mut hooks: Vec<Planned> = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS {
-        let none = |fate, reason: String| Planned { hook, mechanism: None, reason, refused: false, fate };
+        let none = |fate, reason: String| Planned {
+            hook,
+            mechanism: None,
+            reason,
+            refused: false,
+            tried: false,
+            fate,
+        };
         let planned = match hook.want {
             _ if wishes.without.iter().any(|name| name == hook.name) => {
                 none(Fate::LeftOut, "left out as asked".to_owned())
@@ -255,8 +261,14 @@ fn has(hooks: &[Planned], name: &str) -> bool {
 /// The best way into the hook that is to be had.
 fn choose(hook: &'static Hook, facts: &Facts, wishes: &Wishes) -> Planned {
     let ways = Mechanism::ALL.iter().copied().filter(|mechanism| !mechanism.programs(hook).is_empty());
-    let mut planned =
-        Planned { hook, mechanism: None, reason: String::new(), refused: false, fate: Fate::Absent };
+    let mut planned = Planned {
+        hook,
+        mechanism: None,
+        reason: String::new(),
+        refused: false,
+        tried: false,
+        fate: Fate::Absent,
+    };
     // What is against a way into this hook, and the ways that are closed for all.
     let (mut against, mut closed, mut unwished) = (Vec::new(), Vec::new(), false);
     if let Answer::No(reason) | Answer::Refused(reason) | Answer::Unclear(reason) = facts.hook(hook.name) {
@@ -273,6 +285,7 @@ fn choose(hook: &'static Hook, facts: &Facts, wishes: &Wishes) -> Planned {
             } else {
                 planned.refused |= matches!(answer, Answer::Refused(_));
                 let tried = facts.tried.iter().any(|(name, tried, _)| *name == hook.name && *tried == way);
+                planned.tried |= tried;
                 if tried {
                     against.push(format!("{}: {}", way.word(), answer.reason()));
                 } else {

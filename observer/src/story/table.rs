@@ -157,9 +157,8 @@ impl StoryTable {
             }
             Body::StrayReset { .. } => tell(Told::StrayReset(event)),
             Body::WriteError { .. } => {
-                // A failing write is a sign of an end only where the end has begun.
-                // Who writes to a socket that nobody has any more writes to another one, in the same place, that never
-                // had a connection.
+                // A failing write is a sign of an end only where the end has begun. Who writes to a socket that nobody
+                // has any more writes to another one, in the same place, that never had a connection.
                 let entry = self.stories.get_mut(&event.sock);
                 let entry =
                     entry.filter(|entry| entry.story.gone_ns.is_none_or(|gone_ns| event.ns <= gone_ns));

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::counters::{Counters, count};
 use crate::netns::{Netns, State};
 use crate::random::totals;
-use crate::real::{CURL, Dir, NGINX, PYTHON, Program, REDIS, REDIS_BENCHMARK, WRK};
+use crate::real::{CURL, Dir, NGINX, PYTHON, Program, REDIS, REDIS_BENCHMARK, WRK, nginx_conf};
 use crate::wait::{DEADLINE, eventually, let_pass};
 use crate::watch::Watch;
 use crate::witness;
@@ -83,33 +83,11 @@ fn differ(what: &str, reported: usize, counted: usize) -> Option<String> {
     (reported != counted).then(|| format!("{what}: {reported} reported, {counted} counted by the kernel"))
 }
 
-/// A master and two workers, and connections that are let go after 100 requests or a second.
-const NGINX_CONF: &str = r#"
-daemon off;
-user root;
-worker_processes 2;
-pid nginx.pid;
-events {}
-http {
-    access_log off;
-    keepalive_timeout 1s;
-    keepalive_requests 100;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    server {
-        listen ADDRESS;
-        location / { return 200 "hello\n"; }
-    }
-}
-"#;
-
 /// Two seconds of load, in which the configuration is loaded anew and then a worker is killed.
 fn nginx(load: &Load) {
     let dir = Dir::new(&load.netns, "nginx-loaded");
-    let conf = NGINX_CONF.replace("ADDRESS", &load.address.to_string());
+    // A master and two workers.
+    let conf = nginx_conf(load.address, "user root;\nworker_processes 2;", 100);
     fs::write(dir.0.join("nginx.conf"), conf).expect("writing a configuration");
     let start = |what, arguments: &[&str]| Program::start(&load.netns, what, arguments, &dir);
     let server = start(&NGINX, &["-p", ".", "-c", "nginx.conf", "-e", "error.log"]);

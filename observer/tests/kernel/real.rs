@@ -29,15 +29,16 @@ pub(crate) const ROWS: &[Row] = &[
 /// Where the servers listen, each in a namespace of its own.
 const PORT: u16 = 8080;
 
-/// One process, so that its process id is known.
+/// A page, over connections that are let go when they were idle for a second, or after so many requests.
 const NGINX_CONF: &str = r#"
 daemon off;
-master_process off;
+PROCESSES
 pid nginx.pid;
 events {}
 http {
     access_log off;
     keepalive_timeout 1s;
+    keepalive_requests REQUESTS;
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;
@@ -49,6 +50,11 @@ http {
     }
 }
 "#;
+
+pub(crate) fn nginx_conf(address: SocketAddr, processes: &str, requests: u32) -> String {
+    let conf = NGINX_CONF.replace("PROCESSES", processes).replace("ADDRESS", &address.to_string());
+    conf.replace("REQUESTS", &requests.to_string())
+}
 
 /// A pooled connection that is used again after the server's keepalive has run out, without a look at it; twice,
 /// since the first write succeeds.
@@ -75,7 +81,8 @@ const REQUEST_BYTES: u64 = 35;
 /// nginx closes an idle connection, and the client that has it in its pool does not see it.
 fn nginx(lab: &Lab) -> Counters {
     let dir = Dir::new(&lab.netns, "nginx");
-    let conf = NGINX_CONF.replace("ADDRESS", &address(lab).to_string());
+    // One process, so that its process id is known.
+    let conf = nginx_conf(address(lab), "master_process off;", 1000);
     fs::write(dir.0.join("nginx.conf"), conf).expect("writing a configuration");
     let start = |what, arguments: &[&str]| Program::start(&lab.netns, what, arguments, &dir);
     let server = start(&NGINX, &["-p", ".", "-c", "nginx.conf", "-e", "error.log"]);

@@ -10,13 +10,13 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use self::told::Told;
 use super::initramfs::{self, Archive, Kind};
 use super::kernel::{self, SERIES};
 use super::{programs, qemu};
-use crate::{exec, setup};
+use crate::exec;
 
 /// By version.
 const KERNEL: &str = "6.12";
@@ -43,16 +43,8 @@ const WORDS: &str = "rdinit=/lib/systemd/systemd systemd.unit=multi-user.target 
                      systemd.mask=serial-getty@ttyS0.service systemd.wants=vm-service.service";
 
 pub(crate) fn run() -> Result<()> {
-    if std::env::consts::ARCH != "x86_64" {
-        bail!("the lab's machines and kernels are x86_64, and the programs are built for this machine");
-    }
     let start = Instant::now();
-    setup::run()?;
-    setup::lab::provide()?;
-    let folder = exec::target_dir().join("vm");
-    for part in ["kernels", "debian", "machines"] {
-        fs::create_dir_all(folder.join(part)).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
+    let folder = super::prepare(&["kernels", "debian", "machines"])?;
     let series =
         SERIES.iter().find(|series| series.version == KERNEL).context("the lab has no such kernel")?;
     let kernel = kernel::provide(series, &folder.join("kernels"))?;
