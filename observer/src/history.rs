@@ -290,10 +290,13 @@ impl History {
 
     /// The same connection as its other end has it: mirrored addresses, and a beginning or an end at the same time.
     fn peer(&self, verdict: &Verdict) -> Option<Verdict> {
-        let Endpoints { local, remote, .. } = verdict.endpoints;
+        let Endpoints { local, remote, netns, .. } = verdict.endpoints;
+        // Each network namespace has a loopback of its own; other addresses may have their ends in two.
+        let same_host = |other| !local.ip().is_loopback() || other == netns;
         let mirrored = self.closes.records.iter().filter(|record| {
             record.head().is_some_and(|head| {
-                head.endpoints.local == remote && head.endpoints.remote == local && head.id != verdict.id
+                let ends = &head.endpoints;
+                ends.local == remote && ends.remote == local && same_host(ends.netns) && head.id != verdict.id
             })
         });
         let apart = |other: &Verdict| match (verdict.opened_ns(), other.opened_ns()) {

@@ -141,7 +141,11 @@ impl Plan {
             )),
             _ => None,
         });
-        pairs.collect()
+        let resets = HOOKS.iter().find(|hook| hook.want == Want::WithoutReasons && missing(hook.name));
+        let resets = resets.map(|hook| {
+            format!("resets without a connection cannot be seen: {} is not to be had", hook.name)
+        });
+        pairs.chain(resets).collect()
     }
 
     /// What the kernel refuses though it has it, for a person who might change that: one line each.

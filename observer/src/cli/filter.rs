@@ -43,7 +43,7 @@ pub(crate) struct FilterArgs {
     /// Only write errors with this errno, and closes that had such, such as EPIPE
     #[arg(long, value_parser = PossibleValuesParser::new(errno::NAMES), hide_possible_values = true)]
     errno: Option<String>,
-    /// End after so many lines
+    /// So many at most: live or from a recording it ends after them, what the daemon remembers is cut to the newest
     #[arg(long, value_name = "N")]
     limit: Option<std::num::NonZeroU64>,
 }

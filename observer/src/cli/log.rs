@@ -16,14 +16,14 @@ static STDERR: Stderr = Stderr;
 pub(super) fn to_stderr() {
     // An error only says that a logger is set already, as in tests of two commands.
     if log::set_logger(&STDERR).is_ok() {
-        let asked = std::env::var("OBSERVER_LOG").ok().and_then(|level| level.parse().ok());
-        log::set_max_level(asked.unwrap_or(LevelFilter::Info));
+        limit(LevelFilter::Info);
     }
 }
 
-/// Shows only messages of this level and more important ones.
+/// Shows only messages of this level and more important ones, unless `OBSERVER_LOG` asks for another.
 pub(super) fn limit(level: LevelFilter) {
-    log::set_max_level(level);
+    let asked = std::env::var("OBSERVER_LOG").ok().and_then(|level| level.parse().ok());
+    log::set_max_level(asked.unwrap_or(level));
 }
 
 /// Tells the error that ends the program, whatever level of messages is shown.

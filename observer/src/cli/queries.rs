@@ -80,14 +80,18 @@ pub(crate) fn bind(query: &Query, runtime: &tokio::runtime::Runtime) -> Result<S
 }
 
 /// How the draining thread is now.
-pub(crate) fn pulse(session: &Session, started_ns: u64) -> Pulse {
+pub(crate) fn pulse(
+    session: &Session,
+    started_ns: u64,
+    lost: Vec<(&'static str, u64)>,
+    programs: Vec<(&'static str, u64, u64)>,
+) -> Pulse {
     let hooks = session.plan.hooks.iter().map(|hook| Hook {
         hook: hook.hook.name.to_owned(),
         mechanism: hook.mechanism.map_or("none", Mechanism::word).to_owned(),
         reason: hook.reason.clone(),
         fate: hook.fate.word().to_owned(),
     });
-    let programs = session.attached.run_stats().into_iter();
     Pulse {
         ns: monotonic_ns(),
         started_ns,
@@ -95,8 +99,8 @@ pub(crate) fn pulse(session: &Session, started_ns: u64) -> Pulse {
         hooks: hooks.collect(),
         closed: session.plan.closed.iter().map(ToString::to_string).collect(),
         unseen: session.plan.unseen(),
-        lost: session.lost().into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
-        programs: programs.map(|(name, run_ns, runs)| (name.to_owned(), run_ns, runs)).collect(),
+        lost: lost.into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
+        programs: programs.into_iter().map(|(name, run_ns, runs)| (name.to_owned(), run_ns, runs)).collect(),
         send_buffer_full: session.attached.send_buffer_full(),
         tracked: session.pipeline.tracked(),
         not_taken: 0,

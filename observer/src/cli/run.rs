@@ -4,7 +4,11 @@ mod manager;
 mod rights;
 mod settings;
 
-use std::{collections::HashMap, process::ExitCode, time::Instant};
+use std::{
+    collections::HashMap,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -39,8 +43,8 @@ use crate::{
     source::clock::{ClockOffset, monotonic_ns},
 };
 
-/// Batches between looks at the kernel side's counters: about a second.
-const SLOW_BATCHES: u32 = 20;
+/// Between looks at the kernel side's counters.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Run the daemon
 #[derive(Debug, Args)]
@@ -67,7 +71,7 @@ struct Daemon {
     blind: bool,
     /// That looking cannot see everything was told; once is enough.
     unseen_told: bool,
-    batches: u32,
+    looked: Instant,
     lost_told: u64,
 }
 
@@ -125,7 +129,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         lookout: Lookout::new(Instant::now()),
         blind: false,
         unseen_told: false,
-        batches: 0,
+        looked: Instant::now(),
         lost_told: 0,
     };
     daemon.look(&session);
@@ -152,23 +156,26 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 impl Daemon {
     /// What costs system calls, and need not be asked for in every batch.
     fn look(&mut self, session: &Session) {
-        for (program, run_ns, runs) in session.attached.run_stats() {
-            self.metrics.program(program, run_ns, runs);
+        let programs = session.attached.run_stats();
+        for (program, run_ns, runs) in &programs {
+            self.metrics.program(program, *run_ns, *runs);
         }
         self.metrics.event_log(&self.event_log);
         if let Some(total) = session.attached.send_buffer_full() {
             self.metrics.send_buffer_full(total);
         }
+        let losses = session.lost();
         let mut lost = 0;
-        for (reason, total) in session.lost() {
-            self.metrics.lost(reason, total);
+        for (reason, total) in &losses {
+            self.metrics.lost(reason, *total);
             lost += total;
         }
         if lost > self.lost_told {
             log::warn!("{} records were lost (all together {lost})", lost - self.lost_told);
             self.lost_told = lost;
         }
-        self.queries.pulse(pulse(session, self.started_ns));
+        self.queries.pulse(pulse(session, self.started_ns, losses, programs));
+        self.looked = Instant::now();
     }
 
     /// Half-closed connections: as the kernel's table has them, for how long as the stories know.
@@ -228,8 +235,7 @@ impl Watcher for Daemon {
         self.watchdog.feed();
         self.metrics.tracked(session.pipeline.tracked());
         self.queries.flush();
-        self.batches = (self.batches + 1) % SLOW_BATCHES;
-        if self.batches == 0 {
+        if self.looked.elapsed() >= LOOK_INTERVAL {
             self.look(session);
         }
         self.half_closed(&session.pipeline);

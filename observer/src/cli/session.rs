@@ -1,8 +1,9 @@
 //! A live observation: attached to the kernel, drained on a timer, until a signal ends it.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use caps::{CapSet, Capability};
 use observer_ebpf::abi::record::Header;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -247,15 +248,9 @@ fn return_memory() {
 
 /// CAP_BPF alone would do for loading, but the kernel's answer to its lack is a bare EPERM.
 pub(crate) fn require_root() -> anyhow::Result<()> {
-    let status =
-        std::fs::read_to_string(Path::new("/proc/self/status")).context("reading /proc/self/status")?;
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
-    // include/uapi/linux/capability.h
-    let (sys_admin, perfmon, bpf) = (1 << 21, 1 << 38, 1 << 39);
-    let may = effective & sys_admin != 0 || effective & (perfmon | bpf) == (perfmon | bpf);
-    if !may {
-        bail!("watching the kernel needs root, or CAP_BPF and CAP_PERFMON: try it with sudo");
+    let has = |right| caps::has_cap(None, CapSet::Effective, right).context("asking for our own rights");
+    if has(Capability::CAP_SYS_ADMIN)? || has(Capability::CAP_BPF)? && has(Capability::CAP_PERFMON)? {
+        return Ok(());
     }
-    Ok(())
+    bail!("watching the kernel needs root, or CAP_BPF and CAP_PERFMON: try it with sudo");
 }

@@ -97,6 +97,7 @@ fn lost(status: &StatusLine) -> String {
         .iter()
         .filter(|(_, count)| *count > 0)
         .map(|(reason, count)| format!("{count} {reason}"))
+        .chain((status.pulse.not_taken > 0).then(|| format!("{} not_in_history", status.pulse.not_taken)))
         .collect();
     let when =
         status.last_loss_ms.map_or_else(String::new, |ms| format!("; the last {} ago", milliseconds(ms)));

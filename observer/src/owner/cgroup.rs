@@ -87,8 +87,10 @@ fn walk(root: &Path, dir: &Path, by_id: &mut HashMap<u64, Arc<Cgroup>>) {
     }
 }
 
-/// Names from a path, by the conventions of systemd and the container runtimes.
+/// Names from a path, by the conventions of systemd and the container runtimes. Control characters become `?`: whoever
+/// has a part of the hierarchy chooses names in it, and a terminal shows them.
 fn describe(path: &str) -> Cgroup {
+    let path = path.replace(char::is_control, "?");
     let is_id = |text: &str| text.len() >= 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let mut unit = None;
     let mut container = None;
@@ -104,7 +106,7 @@ fn describe(path: &str) -> Cgroup {
             unit = Some(part.to_owned());
         }
     }
-    Cgroup { path: path.to_owned(), unit, container }
+    Cgroup { path, unit, container }
 }
 
 #[cfg(test)]
@@ -117,6 +119,7 @@ mod tests {
         let cases = [
             ("/", None, None),
             ("/system.slice/nginx.service", Some("nginx.service"), None),
+            ("/user.slice/\u{1b}]0;x\n.service", Some("?]0;x?.service"), None),
             ("/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope", Some("x.scope"), None),
             (&format!("/system.slice/docker-{id}.scope"), None, Some(id)),
             (&format!("/kubepods.slice/kubepods-pod1.slice/cri-containerd-{id}.scope"), None, Some(id)),

@@ -150,8 +150,5 @@ fn main() -> ExitCode {
     row::note_panics();
     let conclusion = libtest_mimic::run(&arguments, trials);
     witness::dismiss();
-    for message in shared::end() {
-        eprintln!("the shared observer said: {message}");
-    }
-    conclusion.exit_code()
+    if shared::ends_well() { conclusion.exit_code() } else { ExitCode::FAILURE }
 }

@@ -40,19 +40,21 @@ pub(crate) fn lines_of(netns: u64) -> Receiver<Value> {
     lines
 }
 
-/// Ends it, if it was ever started, and gives what it had to say.
-pub(crate) fn end() -> Vec<String> {
-    let Some(shared) = SHARED.get() else { return Vec::new() };
+/// Ends it, if it was ever started, and tells what it had to say. False if it did not end well.
+pub(crate) fn ends_well() -> bool {
+    let Some(shared) = SHARED.get() else { return true };
     let pid = lock(shared).observer.id();
     kill(Pid::from_raw(pid.cast_signed()), Signal::SIGINT).expect("interrupting the observer");
     let status = eventually(DEADLINE, || lock(shared).observer.try_wait().expect("waiting for the observer"));
-    let mut said: Vec<_> = lock(shared).messages.try_iter().collect();
-    match status {
-        Some(status) if status.success() => {}
-        Some(status) => said.push(format!("it ended with {status}")),
-        None => said.push("it does not end when interrupted".to_owned()),
+    for message in lock(shared).messages.try_iter() {
+        eprintln!("the shared observer said: {message}");
     }
-    said
+    match status {
+        Some(status) if status.success() => return true,
+        Some(status) => eprintln!("the shared observer ended with {status}"),
+        None => eprintln!("the shared observer does not end when interrupted"),
+    }
+    false
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {

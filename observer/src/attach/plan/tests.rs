@@ -147,11 +147,12 @@ fn what_nothing_tells_is_named_but_not_what_nobody_wants() {
         assert_eq!(unseen(facts, &Wishes::default()), [""; 0], "{}", facts.release);
     }
     // Before 6.3.
-    let facts = Facts { hooks: debian()[1].hooks.clone(), ..hardened() };
+    let facts = Facts { hooks: debian()[1].hooks.clone(), reset_reasons: false, ..hardened() };
     let writes = "failing writes cannot be seen: neither sk_stream_error nor sock_send_length is to be had";
-    assert_eq!(unseen(&facts, &Wishes::default()), [writes]);
+    let resets = "resets without a connection cannot be seen: tcp_v4_send_reset is not to be had";
+    assert_eq!(unseen(&facts, &Wishes::default()), [writes, resets]);
     let chosen = Wishes { without: vec!["sk_stream_error".to_owned()], ..Wishes::default() };
-    assert_eq!(unseen(&facts, &chosen), [""; 0]);
+    assert_eq!(unseen(&facts, &chosen), [resets]);
     let chosen = Wishes { without: vec!["sock_send_length".to_owned()], ..Wishes::default() };
     assert_eq!(unseen(&hardened(), &chosen), [""; 0]);
 }

@@ -109,14 +109,16 @@ impl LogFile {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
+        // Somebody else may have taken one away.
+        let unless_gone = |done: io::Result<()>| match done {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
         if self.keep == 0 {
-            fs::remove_file(&self.path)?;
+            unless_gone(fs::remove_file(&self.path))?;
         }
         for number in (0..self.keep).rev() {
-            match fs::rename(self.numbered(number), self.numbered(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            unless_gone(fs::rename(self.numbered(number), self.numbered(number + 1)))?;
         }
         self.open = None;
         Ok(())

@@ -86,7 +86,9 @@ pub struct Feeder {
 impl Feeder {
     /// Keeps a report for the history.
     pub fn report(&mut self, report: &Report) {
-        if self.backlog.len() >= BACKLOG {
+        if matches!(report, Report::StrayReset(_) | Report::LingerExpired(_)) {
+            // History has no place for them.
+        } else if self.backlog.len() >= BACKLOG {
             self.not_taken += 1;
         } else {
             self.backlog.extend(Record::of(report));
