@@ -44,7 +44,7 @@ const MEMORY: &str = "1G";
 /// Tests at a time in a machine. Most of a test is waiting.
 const THREADS: usize = 4;
 
-/// The end of a machine that hangs. One that does not takes about a minute.
+/// The end of a machine that hangs. One that does not takes one to three minutes.
 const LIMIT: Duration = Duration::from_secs(400);
 
 /// Starts of one machine at most. Kernels patch their own code while they run, and QEMU's emulation of two processors
@@ -59,8 +59,8 @@ pub(crate) struct Options {
     /// Only this way into the kernel; may be given several times
     #[arg(long, value_parser = mechanism, default_values = MECHANISMS)]
     mechanism: Vec<&'static str>,
-    /// Also write the table, with what explains it, to FILE
-    #[arg(long, value_name = "FILE")]
+    /// Also write the table, with what explains it, to FILE, if there was no surprise
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "filter"])]
     support: Option<PathBuf>,
     /// Only the tests whose name contains this
     #[arg(value_parser = filter)]
@@ -111,11 +111,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let columns = boot(&machines);
     let (table, surprises) = table::render(&columns);
     eprint!("\n{table}");
-    if let Some(path) = &options.support {
-        let releases: Vec<_> = kernels.iter().map(|kernel| kernel.release.as_str()).collect();
-        fs::write(path, support::page(&table, &releases))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
     eprintln!(
         "left out: real_* and prometheus, whose servers are not in the machines; random, whose load an emulated machine cannot bear\n\
          vm: {} machines in {:.0} s",
@@ -123,6 +118,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         start.elapsed().as_secs_f64()
     );
     ensure!(surprises == 0, "{surprises} surprises, listed below the table");
+    if let Some(path) = &options.support {
+        let releases: Vec<_> = kernels.iter().map(|kernel| kernel.release.as_str()).collect();
+        fs::write(path, support::page(&table, &releases))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     Ok(())
 }
 
@@ -191,10 +191,14 @@ impl Machine<'_> {
             (ended, Told::read(&String::from_utf8_lossy(&console)))
         };
         let (mut ended, mut told) = boot();
-        for _ in 1..BOOTS {
+        for number in 1..BOOTS {
             let (Err(error), None) = (&ended, told.ran) else { break };
-            eprintln!("vm: {release} with {mechanism} broke down and starts once more: {error:#}");
+            let said = format!("{error:#}");
+            eprintln!("vm: {release} with {mechanism} broke down and starts once more: {said}");
+            // What it had to say stays; without it the next one says as much.
+            fs::rename(&self.console, self.console.with_extension(format!("broken-{number}.log"))).ok();
             (ended, told) = boot();
+            told.again.insert("the machine itself".to_owned(), said);
         }
         let nothing = || (told.ran == Some(0)).then(|| "no test has such a name".to_owned());
         let broken =

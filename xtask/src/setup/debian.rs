@@ -36,6 +36,14 @@ pub(crate) fn install(packages: &[&str], purpose: &str, duration: &str) -> Resul
     apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
 }
 
+/// Has services not started with the system.
+pub(crate) fn disable(services: &[&str]) -> Result<()> {
+    let mut command = exec::as_root("env");
+    command.args(["SYSTEMD_OFFLINE=1", "systemctl", "disable"]).args(services);
+    exec::capture(&mut command)?;
+    Ok(())
+}
+
 /// Its hundreds of lines are of interest only where it fails, and then one of them is in the error.
 fn apt_get(arguments: &[&str]) -> Result<()> {
     let mut command = exec::as_root("env");

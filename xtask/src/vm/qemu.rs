@@ -2,12 +2,16 @@
 //! what it wrote to its console, which also lies in a file. It has no network and no disk.
 
 use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 
 use super::guest;
 use crate::exec;
@@ -40,6 +44,11 @@ pub(crate) fn run(
     let mut qemu = command(image, archive, memory, words);
     let output = File::create(console).with_context(|| format!("cannot make {}", console.display()))?;
     qemu.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
+    // A machine that hangs must not outlive us, however we end.
+    // SAFETY: prctl(2) is all that happens between fork and exec.
+    unsafe {
+        qemu.pre_exec(|| set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
+    }
     let mut machine = qemu.spawn().with_context(|| format!("cannot start `{}`", exec::line(&qemu)))?;
     let end = Instant::now() + limit;
     let status = loop {
