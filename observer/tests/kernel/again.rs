@@ -17,8 +17,8 @@ pub(crate) fn once_more(name: &str, test: impl Fn() -> Result<(), Failed>) -> Re
         Ok(Ok(())) => return Ok(()),
         Ok(Err(failed)) => failed.message().unwrap_or_default().to_owned(),
         Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
+            let owned = panic.downcast_ref::<String>().map(String::as_str);
+            owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
         }
     };
     println!("{}", json!({"type": "again", "name": name, "said": said}));
