@@ -8,6 +8,6 @@
 //! - a kernel number (state, reason, flag) is passed as the kernel has it; names are user space's work.
 
 pub mod counter;
-pub mod offset;
 pub mod program;
 pub mod record;
+pub mod setting;

@@ -5,6 +5,10 @@
 //! end now and then. So the hooks that a packet may reach are attached twice, by two programs. The first notes on its
 //! CPU what it handles; the second looks for that note and handles what has none. A packet that interrupts the second
 //! finds the first free.
+//!
+//! A note has its place by its key. What happens between an event's two programs can take the place, one time in
+//! [`Ran::PLACES`]; the event is then handled twice, which user space bears. A note that nobody took (its second
+//! program was skipped) stays until the next key of that place.
 
 use crate::maps::{RAN, Ran};
 
@@ -19,22 +23,9 @@ pub(crate) enum Hook {
 /// The first program: notes that it handles the event with this key.
 #[inline(always)]
 pub(crate) fn runs(hook: Hook, key: u64) {
-    let Some(ran) = RAN.get_ptr_mut(hook as u32) else { return };
-    // SAFETY: the map returned this CPU's slot, and only the first program of the hook adds to it, which does not run
-    // inside itself.
-    unsafe {
-        let count = (*ran).count.wrapping_add(1);
-        (*ran).count = count;
-        // A free place, else the oldest.
-        let (mut place, mut oldest) = (0, u64::MAX);
-        for candidate in 0..Ran::KEYS {
-            let at = if (*ran).keys[candidate] == 0 { 0 } else { (*ran).at[candidate] };
-            if at < oldest {
-                (place, oldest) = (candidate, at);
-            }
-        }
-        (*ran).at[place & (Ran::KEYS - 1)] = count;
-        (*ran).keys[place & (Ran::KEYS - 1)] = key;
+    if let Some(ran) = RAN.get_ptr_mut(hook as u32) {
+        // SAFETY: the map returned this CPU's slot, and the place is within it.
+        unsafe { (*ran).keys[place(key)] = key };
     }
 }
 
@@ -42,16 +33,20 @@ pub(crate) fn runs(hook: Hook, key: u64) {
 #[inline(always)]
 pub(crate) fn has_run(hook: Hook, key: u64) -> bool {
     let Some(ran) = RAN.get_ptr_mut(hook as u32) else { return true };
-    for place in 0..Ran::KEYS {
-        // SAFETY: as above; what a packet's hook adds meanwhile has other keys.
-        unsafe {
-            if (*ran).keys[place] == key {
-                (*ran).keys[place] = 0;
-                if (*ran).count.wrapping_sub((*ran).at[place]) < Ran::LIFE {
-                    return true;
-                }
-            }
+    // SAFETY: as above; what a packet's hook notes meanwhile has another key.
+    unsafe {
+        let noted = &raw mut (*ran).keys[place(key)];
+        let found = *noted == key;
+        if found {
+            *noted = 0;
         }
+        found
     }
-    false
+}
+
+/// Sockets lie apart by some multiple of 64 bytes; the golden ratio spreads them.
+#[inline(always)]
+const fn place(key: u64) -> usize {
+    ((key >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - Ran::PLACES.trailing_zeros())) as usize
+        & (Ran::PLACES - 1)
 }

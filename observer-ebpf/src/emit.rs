@@ -10,25 +10,21 @@ const NO_WAKEUP: u64 = 1;
 /// Sends one record to user space.
 #[inline(always)]
 pub(crate) fn emit<T: 'static>(record: T) {
-    emit_if(|place: *mut T| {
+    emit_in_place(|place: *mut T| {
         // SAFETY: the place is reserved for one T.
         unsafe { place.write(record) };
-        true
     });
 }
 
-/// Sends the record that `fill` writes in place, if it says so: a large record has no room on the 512-byte stack.
+/// Sends the record that `fill` writes in place: a large record has no room on the 512-byte stack.
 ///
-/// `fill` must write every byte before it returns true.
+/// `fill` must write every byte.
 #[inline(always)]
-pub(crate) fn emit_if<T: 'static>(fill: impl FnOnce(*mut T) -> bool) {
+pub(crate) fn emit_in_place<T: 'static>(fill: impl FnOnce(*mut T)) {
     match RECORDS.reserve::<T>(0) {
         Some(mut entry) => {
-            if fill(entry.as_mut_ptr()) {
-                entry.submit(NO_WAKEUP);
-            } else {
-                entry.discard(NO_WAKEUP);
-            }
+            fill(entry.as_mut_ptr());
+            entry.submit(NO_WAKEUP);
         }
         None => count(counter::RING_FULL),
     }

@@ -2,7 +2,7 @@
 //!
 //! One handler a kernel event in `hooks/`, with a thin entry per attach mechanism. No state is kept for a
 //! connection; nothing runs on a successful send or receive, but for `sock_send_length`, which returns first.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 #![cfg_attr(
     target_arch = "bpf",
     expect(

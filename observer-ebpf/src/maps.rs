@@ -45,23 +45,16 @@ pub(crate) fn note(map: &LruHashMap<u64, u64>, thread: u64, value: u64) {
 #[map]
 pub(crate) static LAST_TOLD: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Keys of the events that a hook's first program handled last, on one CPU (see `again.rs`).
+/// Keys of the events that a hook's first program handles, on one CPU (see `again.rs`).
 #[repr(C)]
 pub(crate) struct Ran {
-    /// Events it has handled.
-    pub(crate) count: u64,
     /// 0 where there is none.
-    pub(crate) keys: [u64; Self::KEYS],
-    /// `count` at each key's event.
-    pub(crate) at: [u64; Self::KEYS],
+    pub(crate) keys: [u64; Self::PLACES],
 }
 
 impl Ran {
-    /// One is in use, and one more for each note that nobody took, since a packet came while the second program ran.
-    pub(crate) const KEYS: usize = 4;
-    /// A note is of another event, of a socket that came again, when so many were handled since. More than a softirq
-    /// handles between a hook's two programs (its budget is 300 packets, `net.core.netdev_budget`).
-    pub(crate) const LIFE: u64 = 512;
+    /// A power of two.
+    pub(crate) const PLACES: usize = 64;
 }
 
 /// By `again::Hook`.

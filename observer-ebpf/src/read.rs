@@ -6,22 +6,22 @@
 //! them is dead code is decided by a setting, before the verifier looks.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
-use observer_ebpf::abi::{counter, offset::CAST_CALL};
+use observer_ebpf::abi::{counter, setting::CAST_CALL};
 
 use crate::{
     maps::count,
-    settings::{TYPED, get},
+    settings::{Known, TYPED, get},
 };
 
 /// Gives a pointer the type with this BTF id, where the kernel can.
 #[inline(always)]
-pub(crate) fn cast(address: u64, type_id: &'static u32) -> u64 {
-    if get(&TYPED) == 1 {
+pub(crate) fn cast(address: u64, type_id: impl Known) -> u64 {
+    if get(TYPED) == 1 {
         // SAFETY: user space has replaced the call by one of bpf_rdonly_cast, which takes any pointer.
         let cast: unsafe extern "C" fn(u64, u32) -> u64 =
             unsafe { core::mem::transmute(u64::from(CAST_CALL)) };
         // SAFETY: as above.
-        unsafe { cast(address, get(type_id)) }
+        unsafe { cast(address, get(type_id) as u32) }
     } else {
         address
     }
@@ -29,9 +29,9 @@ pub(crate) fn cast(address: u64, type_id: &'static u32) -> u64 {
 
 /// Reads the member at `base + offset`, where `base` was cast, or is a member that points to a struct itself.
 #[inline(always)]
-pub(crate) fn read<T: Copy>(base: u64, offset: &'static u32) -> T {
-    let address = base.wrapping_add(u64::from(get(offset)));
-    if get(&TYPED) == 1 {
+pub(crate) fn read<T: Copy>(base: u64, offset: impl Known) -> T {
+    let address = base.wrapping_add(get(offset));
+    if get(TYPED) == 1 {
         // SAFETY: the verifier allows only what lies within the struct.
         unsafe { (address as *const T).read() }
     } else {
@@ -50,4 +50,11 @@ pub(crate) fn read_at<T: Copy>(address: u64) -> T {
         // SAFETY: only integers and arrays of them are read, for which zero is a value.
         unsafe { core::mem::zeroed() }
     }
+}
+
+/// Four words as their bytes: what is read word by word takes a quarter of the instructions.
+#[inline(always)]
+pub(crate) fn bytes(words: [u32; 4]) -> [u8; 16] {
+    // SAFETY: both are 16 bytes without padding.
+    unsafe { core::mem::transmute(words) }
 }

@@ -1,53 +1,57 @@
-//! Globals that user space sets before load: struct offsets, argument positions, the pointer key.
-//!
-//! They live in `.rodata`, which is frozen before the programs load: to the verifier each is a constant, and what
-//! an absent field would have guarded is removed as dead code.
+//! The settings that user space puts in before load (see `abi::setting`).
 
-use observer_ebpf::{abi::offset::ABSENT, for_each_offset};
+use core::arch::asm;
 
-macro_rules! globals {
-    ($($name:ident: $container:literal $path:literal $need:ident;)*) => {
-        $(#[unsafe(no_mangle)]
-        pub(crate) static $name: u32 = ABSENT;)*
+use observer_ebpf::{
+    abi::setting::{ABSENT, Setting, mark},
+    for_each_field,
+};
+
+/// A setting, by its number.
+#[derive(Clone, Copy)]
+pub(crate) struct Value<const NUMBER: u32>;
+
+/// Any [`Value`].
+pub(crate) trait Known: Copy {
+    /// What stands for it in the object.
+    const MARK: u64;
+}
+
+impl<const NUMBER: u32> Known for Value<NUMBER> {
+    const MARK: u64 = mark(NUMBER);
+}
+
+macro_rules! values {
+    ($($name:ident)*) => {
+        $(pub(crate) const $name: Value<{ Setting::$name as u32 }> = Value;)*
     };
 }
 
-for_each_offset!(globals);
+macro_rules! fields {
+    ($($name:ident: $container:literal $path:literal $need:ident;)*) => { values!($($name)*); };
+}
 
-// BTF type ids, of `abi::offset::TYPES`, and whether they are of use.
-#[unsafe(no_mangle)]
-pub(crate) static TYPED: u32 = 0;
-#[unsafe(no_mangle)]
-pub(crate) static TYPE_TCP_SOCK: u32 = 0;
-#[unsafe(no_mangle)]
-pub(crate) static TYPE_SOCKET_ALLOC: u32 = 0;
-#[unsafe(no_mangle)]
-pub(crate) static TYPE_SK_BUFF: u32 = 0;
+for_each_field!(fields);
+values!(TYPE_TCP_SOCK TYPE_SOCKET_ALLOC TYPE_SK_BUFF TYPED TASK_BTF RESET_REASON_ARG ACTIVE_REASON_ARG SOCK_KEY COUNT_FULL);
 
-#[unsafe(no_mangle)]
-pub(crate) static RESET_REASON_ARG: u32 = ABSENT;
-
-#[unsafe(no_mangle)]
-pub(crate) static ACTIVE_REASON_ARG: u32 = ABSENT;
-
-#[unsafe(no_mangle)]
-pub(crate) static TASK_BTF: u32 = 0;
-
-#[unsafe(no_mangle)]
-pub(crate) static SOCK_KEY: u64 = 0;
-
-#[unsafe(no_mangle)]
-pub(crate) static COUNT_FULL: u32 = 0;
-
-/// The value user space set; the compiler must not take the initial one for granted.
+/// What user space put in.
 #[inline(always)]
-pub(crate) fn get<T: Copy>(setting: &'static T) -> T {
-    // SAFETY: a shared reference to an initialised static is valid for reads.
-    unsafe { core::ptr::read_volatile(setting) }
+pub(crate) fn get<K: Known>(_: K) -> u64 {
+    let value: u64;
+    // SAFETY: it loads a constant into a register, which the compiler must not know: user space changes it.
+    unsafe {
+        asm!(
+            "{value} = {mark} ll",
+            value = out(reg) value,
+            mark = const K::MARK,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    value
 }
 
 /// Whether this kernel has the field.
 #[inline(always)]
-pub(crate) fn has(offset: &'static u32) -> bool {
-    get(offset) != ABSENT
+pub(crate) fn has(offset: impl Known) -> bool {
+    get(offset) != u64::from(ABSENT)
 }

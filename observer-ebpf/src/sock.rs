@@ -6,12 +6,12 @@ use observer_ebpf::abi::record::{AF_INET, AF_INET6, Endpoints, Header, Socket, f
 
 use crate::{
     hooks::close,
-    read::{cast, read, read_at},
+    read::{bytes, cast, read, read_at},
     settings::{
-        DEV_NET, FILE_COUNT, FILE_REF, INET_SPORT, NET_INUM, SK_DADDR, SK_DPORT, SK_ERR, SK_FAMILY, SK_FLAGS,
-        SK_LINGERTIME, SK_NET, SK_NUM, SK_OWNED, SK_PROTOCOL, SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET, SK_STATE,
-        SK_V6_DADDR, SK_V6_RCV_SADDR, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER, SOCK_KEY,
-        SOCKET_FILE, SOCKET_INO, TP_COPIED_SEQ, TP_IS_MPTCP, TP_RCV_NXT, TP_SND_NXT, TP_SND_UNA,
+        DEV_NET, FILE_COUNT, FILE_REF, INET_SPORT, Known, NET_INUM, SK_DADDR, SK_DPORT, SK_ERR, SK_FAMILY,
+        SK_FLAGS, SK_LINGERTIME, SK_NET, SK_NUM, SK_OWNED, SK_PROTOCOL, SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET,
+        SK_STATE, SK_V6_DADDR, SK_V6_RCV_SADDR, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER,
+        SOCK_KEY, SOCKET_FILE, SOCKET_INO, TP_COPIED_SEQ, TP_IS_MPTCP, TP_RCV_NXT, TP_SND_NXT, TP_SND_UNA,
         TP_WRITE_SEQ, TYPE_SK_BUFF, TYPE_SOCKET_ALLOC, TYPE_TCP_SOCK, get, has,
     },
 };
@@ -34,6 +34,15 @@ pub(crate) mod state {
     pub(crate) const NEW_SYN_RECV: u32 = 12;
 }
 
+/// What following a socket's pointers tells of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Marks {
+    /// Bits of [`flag`], but for MPTCP.
+    pub(crate) flags: u32,
+    /// Of its file, unless that is being closed.
+    inode: u64,
+}
+
 /// A `struct sock *` of TCP: the common part of any kind of socket, the whole of a full one.
 #[derive(Clone, Copy)]
 pub(crate) struct Sock {
@@ -46,58 +55,58 @@ pub(crate) struct Sock {
 impl Sock {
     #[inline(always)]
     pub(crate) fn new(address: u64) -> Self {
-        Self { address, typed: cast(address, &TYPE_TCP_SOCK) }
+        Self { address, typed: cast(address, TYPE_TCP_SOCK) }
     }
 
     #[inline(always)]
-    fn get<T: Copy>(self, member: &'static u32) -> T {
+    fn get<T: Copy>(self, member: impl Known) -> T {
         read(self.typed, member)
     }
 
     #[inline(always)]
     pub(crate) fn is_tcp(self) -> bool {
-        self.get::<u16>(&SK_PROTOCOL) == IPPROTO_TCP
+        self.get::<u16>(SK_PROTOCOL) == IPPROTO_TCP
     }
 
     #[inline(always)]
     pub(crate) fn state(self) -> u32 {
-        u32::from(self.get::<u8>(&SK_STATE))
+        u32::from(self.get::<u8>(SK_STATE))
     }
 
     /// `sock_flag()` bits.
     #[inline(always)]
     pub(crate) fn kernel_flags(self) -> u32 {
-        self.get::<u64>(&SK_FLAGS) as u32 & flag::KERNEL_MASK
+        self.get::<u64>(SK_FLAGS) as u32 & flag::KERNEL_MASK
     }
 
     /// Whether a system call holds the socket. Packets and timers run with the lock free, or wait in the backlog.
     #[inline(always)]
     pub(crate) fn is_owned(self) -> bool {
-        self.get::<u32>(&SK_OWNED) != 0
+        self.get::<u32>(SK_OWNED) != 0
     }
 
     /// Whether a file of some process is, or was, this socket's.
     #[inline(always)]
     pub(crate) fn has_socket(self) -> bool {
-        self.get::<u64>(&SK_SOCKET) != 0
+        self.get::<u64>(SK_SOCKET) != 0
     }
 
     /// Whether the file is there by which a process has the socket.
     #[inline(always)]
     pub(crate) fn has_file(self) -> bool {
-        let socket: u64 = self.get(&SK_SOCKET);
-        socket != 0 && read::<u64>(cast(socket, &TYPE_SOCKET_ALLOC), &SOCKET_FILE) != 0
+        let socket: u64 = self.get(SK_SOCKET);
+        socket != 0 && read::<u64>(cast(socket, TYPE_SOCKET_ALLOC), SOCKET_FILE) != 0
     }
 
     /// `inet_sport`: unlike `skc_num` it survives the unhashing before a CLOSE event.
     #[inline(always)]
     pub(crate) fn local_port(self) -> u16 {
-        u16::from_be(self.get(&INET_SPORT))
+        u16::from_be(self.get(INET_SPORT))
     }
 
     #[inline(always)]
     pub(crate) fn remote_port(self) -> u16 {
-        u16::from_be(self.get(&SK_DPORT))
+        u16::from_be(self.get(SK_DPORT))
     }
 
     /// Bits of [`flag`], but for CLOSING.
@@ -110,7 +119,7 @@ impl Sock {
         if self.has_socket() {
             flags |= flag::HAS_SOCKET;
         }
-        if has(&TP_IS_MPTCP) && self.get::<u8>(&TP_IS_MPTCP) != 0 {
+        if has(TP_IS_MPTCP) && self.get::<u8>(TP_IS_MPTCP) != 0 {
             flags |= flag::MPTCP;
         }
         flags
@@ -119,7 +128,7 @@ impl Sock {
     /// What records call the socket: no kernel address leaves the kernel.
     #[inline(always)]
     pub(crate) fn name(self) -> u64 {
-        self.address ^ get(&SOCK_KEY)
+        self.address ^ get(SOCK_KEY)
     }
 
     #[inline(always)]
@@ -130,119 +139,121 @@ impl Sock {
     /// Both ends; of a TIME_WAIT socket, which shares only the common part, with `local_port` from there.
     #[inline(always)]
     pub(crate) fn endpoints(self, local_port: u16) -> Endpoints {
-        let family: u16 = self.get(&SK_FAMILY);
-        let net: u64 = self.get(&SK_NET);
-        let (local, remote) = if family == AF_INET6 && has(&SK_V6_DADDR) {
-            (self.v6(&SK_V6_RCV_SADDR), self.v6(&SK_V6_DADDR))
+        let family: u16 = self.get(SK_FAMILY);
+        let net: u64 = self.get(SK_NET);
+        let (local, remote) = if family == AF_INET6 && has(SK_V6_DADDR) {
+            (self.v6(SK_V6_RCV_SADDR), self.v6(SK_V6_DADDR))
         } else {
-            (v4(self.get(&SK_RCV_SADDR)), v4(self.get(&SK_DADDR)))
+            (v4(self.get(SK_RCV_SADDR)), v4(self.get(SK_DADDR)))
         };
         Endpoints {
             local,
             remote,
             local_port,
             remote_port: self.remote_port(),
+            netns: read(net, NET_INUM),
             family,
             pad: 0,
-            netns: read(net, &NET_INUM),
-            pad2: 0,
         }
     }
 
     /// `skc_num`: of every kind of socket, but cleared when one unhashes.
     #[inline(always)]
     pub(crate) fn num(self) -> u16 {
-        self.get(&SK_NUM)
+        self.get(SK_NUM)
     }
 
     #[inline(always)]
-    fn v6(self, address: &'static u32) -> [u8; 16] {
-        let words: [u32; 4] = self.get(address);
-        // SAFETY: both are 16 bytes without padding.
-        unsafe { core::mem::transmute(words) }
+    fn v6(self, address: impl Known) -> [u8; 16] {
+        bytes(self.get(address))
     }
 
-    /// Writes everything a record says of a full socket, and gives its flags. None, with nothing written, when it is
-    /// not TCP's.
+    /// What a record says of a full socket that takes following pointers.
     ///
     /// `in_call` is false where a system call cannot be what runs, so that its marks are not looked for.
     #[inline(always)]
-    pub(crate) fn view(self, in_call: bool, to: *mut Socket) -> Option<u32> {
-        if !self.is_tcp() {
-            return None;
-        }
+    pub(crate) fn marks(self, in_call: bool) -> Marks {
         let mut flags = self.kernel_flags();
         let mut inode = 0;
         let owned = in_call && self.is_owned();
         if owned {
             flags |= flag::OWNED;
         }
-        let socket: u64 = self.get(&SK_SOCKET);
+        let socket: u64 = self.get(SK_SOCKET);
         if socket != 0 {
             flags |= flag::HAS_SOCKET;
-            let socket = cast(socket, &TYPE_SOCKET_ALLOC);
+            let socket = cast(socket, TYPE_SOCKET_ALLOC);
             if owned {
                 // `struct socket` is the first member of `struct socket_alloc` (include/net/sock.h, SOCK_INODE).
-                let file: u64 = read(socket, &SOCKET_FILE);
+                let file: u64 = read(socket, SOCKET_FILE);
                 if if file == 0 { close::is_closing(self) } else { is_last_reference(file) } {
                     flags |= flag::CLOSING;
                 }
             }
             if flags & flag::CLOSING == 0 {
-                inode = read(socket, &SOCKET_INO);
+                inode = read(socket, SOCKET_INO);
             }
         }
-        // SAFETY: the caller's place is a Socket's; every field is written.
+        Marks { flags, inode }
+    }
+
+    /// Writes everything a record says of a full socket.
+    ///
+    /// # Safety
+    /// `to` must be valid for a write.
+    #[inline(always)]
+    pub(crate) unsafe fn write(self, marks: Marks, to: *mut Socket) {
+        let lingertime: u64 = self.get(SK_LINGERTIME);
+        // SAFETY: the caller's promise; every field is written.
         unsafe {
             addr_of_mut!((*to).endpoints).write(self.endpoints(self.local_port()));
-            addr_of_mut!((*to).inode).write(inode);
-            addr_of_mut!((*to).lingertime).write(self.get(&SK_LINGERTIME));
-            addr_of_mut!((*to).shutdown).write(u32::from(self.get::<u8>(&SK_SHUTDOWN)));
-            addr_of_mut!((*to).flags).write(flags);
-            addr_of_mut!((*to).err).write(self.get(&SK_ERR));
-            addr_of_mut!((*to).state).write(self.state());
-            addr_of_mut!((*to).rcv_nxt).write(self.get(&TP_RCV_NXT));
-            addr_of_mut!((*to).copied_seq).write(self.get(&TP_COPIED_SEQ));
-            addr_of_mut!((*to).write_seq).write(self.get(&TP_WRITE_SEQ));
-            addr_of_mut!((*to).snd_nxt).write(self.get(&TP_SND_NXT));
-            addr_of_mut!((*to).snd_una).write(self.get(&TP_SND_UNA));
+            addr_of_mut!((*to).rcv_nxt).write(self.get(TP_RCV_NXT));
+            addr_of_mut!((*to).copied_seq).write(self.get(TP_COPIED_SEQ));
+            addr_of_mut!((*to).write_seq).write(self.get(TP_WRITE_SEQ));
+            addr_of_mut!((*to).snd_nxt).write(self.get(TP_SND_NXT));
+            addr_of_mut!((*to).snd_una).write(self.get(TP_SND_UNA));
+            addr_of_mut!((*to).inode).write(marks.inode);
+            let longest = u64::from(u32::MAX);
+            addr_of_mut!((*to).lingertime)
+                .write(if lingertime < longest { lingertime } else { longest } as u32);
+            addr_of_mut!((*to).flags).write(marks.flags);
+            addr_of_mut!((*to).err).write(self.err() as u16);
+            addr_of_mut!((*to).state).write(self.get(SK_STATE));
+            addr_of_mut!((*to).shutdown).write(self.get(SK_SHUTDOWN));
             addr_of_mut!((*to).pad).write(0);
         }
-        Some(flags)
     }
 
     /// `sk_err`.
     #[inline(always)]
     pub(crate) fn err(self) -> u32 {
-        self.get(&SK_ERR)
+        self.get(SK_ERR)
     }
 
     /// `rcv_nxt` and `copied_seq`.
     #[inline(always)]
     pub(crate) fn receive_queue(self) -> (u32, u32) {
-        (self.get(&TP_RCV_NXT), self.get(&TP_COPIED_SEQ))
+        (self.get(TP_RCV_NXT), self.get(TP_COPIED_SEQ))
     }
 
     /// IPv4 or IPv6, whatever the protocol.
     #[inline(always)]
     pub(crate) fn is_internet(self) -> bool {
-        let family: u16 = self.get(&SK_FAMILY);
+        let family: u16 = self.get(SK_FAMILY);
         family == AF_INET || family == AF_INET6
     }
 
     /// Inode of the network namespace.
     #[inline(always)]
     pub(crate) fn netns(self) -> u32 {
-        read(self.get(&SK_NET), &NET_INUM)
+        read(self.get(SK_NET), NET_INUM)
     }
 }
 
 /// An IPv4 address in network byte order, in its place in a record.
 #[inline(always)]
 fn v4(address: u32) -> [u8; 16] {
-    let words: [u32; 4] = [address, 0, 0, 0];
-    // SAFETY: both are 16 bytes without padding.
-    unsafe { core::mem::transmute(words) }
+    bytes([address, 0, 0, 0])
 }
 
 /// `CLOCK_MONOTONIC`, ns.
@@ -258,10 +269,10 @@ pub(crate) fn now() -> u64 {
 /// (`include/linux/file_ref.h`), while one reference is 0.
 #[inline(always)]
 fn is_last_reference(file: u64) -> bool {
-    if has(&FILE_REF) {
-        read::<i64>(file, &FILE_REF) < 0
-    } else if has(&FILE_COUNT) {
-        read::<i64>(file, &FILE_COUNT) == 0
+    if has(FILE_REF) {
+        read::<i64>(file, FILE_REF) < 0
+    } else if has(FILE_COUNT) {
+        read::<i64>(file, FILE_COUNT) == 0
     } else {
         false
     }
@@ -285,8 +296,8 @@ const ACK: u8 = 1 << 4;
 
 #[inline(always)]
 fn control_bits(skb: u64) -> u8 {
-    let skb = cast(skb, &TYPE_SK_BUFF);
-    let tcp = read::<u64>(skb, &SKB_HEAD) + u64::from(read::<u16>(skb, &SKB_TRANSPORT_HEADER));
+    let skb = cast(skb, TYPE_SK_BUFF);
+    let tcp = read::<u64>(skb, SKB_HEAD) + u64::from(read::<u16>(skb, SKB_TRANSPORT_HEADER));
     // RFC 9293 section 3.1: the control bits are the 14th byte.
     read_at(tcp + 13)
 }
@@ -297,15 +308,15 @@ fn control_bits(skb: u64) -> u8 {
 /// device by then.
 #[inline(always)]
 pub(crate) fn endpoints_of_segment(skb: u64, listener: Option<Sock>) -> Endpoints {
-    let skb = cast(skb, &TYPE_SK_BUFF);
-    let head: u64 = read(skb, &SKB_HEAD);
-    let ip = head + u64::from(read::<u16>(skb, &SKB_NETWORK_HEADER));
-    let tcp = head + u64::from(read::<u16>(skb, &SKB_TRANSPORT_HEADER));
+    let skb = cast(skb, TYPE_SK_BUFF);
+    let head: u64 = read(skb, SKB_HEAD);
+    let ip = head + u64::from(read::<u16>(skb, SKB_NETWORK_HEADER));
+    let tcp = head + u64::from(read::<u16>(skb, SKB_TRANSPORT_HEADER));
     let netns = if let Some(listener) = listener {
         listener.netns()
     } else {
-        let dev: u64 = read(skb, &SKB_DEV);
-        if dev == 0 { 0 } else { read(read(dev, &DEV_NET), &NET_INUM) }
+        let dev: u64 = read(skb, SKB_DEV);
+        if dev == 0 { 0 } else { read(read(dev, DEV_NET), NET_INUM) }
     };
     // RFC 9293 section 3.1: source port, destination port. RFC 791 section 3.1 and RFC 8200 section 3: addresses.
     let v6 = read_at::<u8>(ip) >> 4 == 6;
@@ -314,9 +325,8 @@ pub(crate) fn endpoints_of_segment(skb: u64, listener: Option<Sock>) -> Endpoint
         remote: if v6 { read_at(ip + 8) } else { v4(read_at(ip + 12)) },
         local_port: u16::from_be(read_at(tcp + 2)),
         remote_port: u16::from_be(read_at(tcp)),
+        netns,
         family: if v6 { AF_INET6 } else { AF_INET },
         pad: 0,
-        netns,
-        pad2: 0,
     }
 }

@@ -7,32 +7,12 @@ use aya_ebpf::helpers::{
 use observer_ebpf::abi::record::{PF_EXITING, Task};
 
 use crate::{
-    read::read,
+    read::{bytes, read},
     settings::{
-        CGROUP_KN, CRED_UID, CSS_SET_DFL_CGRP, KERNFS_ID, TASK_BTF, TASK_CGROUPS, TASK_COMM, TASK_CRED,
-        TASK_EXIT_CODE, TASK_FLAGS, TASK_GROUP_LEADER, get, has,
+        CGROUP_KN, CRED_UID, CSS_SET_DFL_CGRP, KERNFS_ID, Known, TASK_BTF, TASK_CGROUPS, TASK_COMM,
+        TASK_CRED, TASK_EXIT_CODE, TASK_FLAGS, TASK_GROUP_LEADER, get, has,
     },
 };
-
-/// Writes the running task, or zeros where the hook ran for a packet or a timer.
-///
-/// # Safety
-/// `to` must be valid for a write.
-#[inline(always)]
-pub(crate) unsafe fn write(to: *mut Task, is_ours: bool) {
-    if is_ours {
-        // SAFETY: the caller's promise.
-        unsafe { to.write(current()) };
-    } else {
-        const WORDS: usize = size_of::<Task>() / 8;
-        let words = to.cast::<u64>();
-        for word in 0..WORDS {
-            // SAFETY: the caller's promise, and a Task is so many words. Volatile, since what zeroes it otherwise is
-            // a call of a loop over bytes.
-            unsafe { words.add(word).write_volatile(0) };
-        }
-    }
-}
 
 /// The running task. Only meaningful where a system call of that task holds the socket.
 ///
@@ -43,33 +23,33 @@ pub(crate) fn current() -> Task {
     let (pid, tid) = ((id >> 32) as u32, id as u32);
     // SAFETY: the helpers take no argument; the first is called only where the kernel has it.
     let task = unsafe {
-        if get(&TASK_BTF) == 1 { bpf_get_current_task_btf() as u64 } else { bpf_get_current_task() }
+        if get(TASK_BTF) == 1 { bpf_get_current_task_btf() as u64 } else { bpf_get_current_task() }
     };
-    let leader = if pid == tid { task } else { member(task, &TASK_GROUP_LEADER) };
-    let flags: u32 = member(task, &TASK_FLAGS);
-    let cred: u64 = member(task, &TASK_CRED);
+    let leader = if pid == tid { task } else { member(task, TASK_GROUP_LEADER) };
+    let flags: u32 = member(task, TASK_FLAGS);
+    let cred: u64 = member(task, TASK_CRED);
     Task {
         pid,
         tid,
-        uid: member(cred, &CRED_UID),
+        uid: member(cred, CRED_UID),
         flags,
-        exit_code: if flags & PF_EXITING == 0 { 0 } else { member(task, &TASK_EXIT_CODE) },
+        exit_code: if flags & PF_EXITING == 0 { 0 } else { member(task, TASK_EXIT_CODE) },
         pad: 0,
         cgroup: cgroup(task),
-        comm: member(leader, &TASK_COMM),
+        comm: bytes(member(leader, TASK_COMM)),
     }
 }
 
 /// Id of the task's cgroup v2, as `bpf_get_current_cgroup_id` gives it (`cgroup_id()`, the kernfs node's).
 #[inline(always)]
 fn cgroup(task: u64) -> u64 {
-    if !(has(&TASK_CGROUPS) && has(&CSS_SET_DFL_CGRP) && has(&CGROUP_KN) && has(&KERNFS_ID)) {
+    if !(has(TASK_CGROUPS) && has(CSS_SET_DFL_CGRP) && has(CGROUP_KN) && has(KERNFS_ID)) {
         return 0;
     }
-    let set: u64 = member(task, &TASK_CGROUPS);
-    let group: u64 = member(set, &CSS_SET_DFL_CGRP);
-    let node: u64 = member(group, &CGROUP_KN);
-    member(node, &KERNFS_ID)
+    let set: u64 = member(task, TASK_CGROUPS);
+    let group: u64 = member(set, CSS_SET_DFL_CGRP);
+    let node: u64 = member(group, CGROUP_KN);
+    member(node, KERNFS_ID)
 }
 
 /// A member of the task, or of what it points to.
@@ -77,10 +57,10 @@ fn cgroup(task: u64) -> u64 {
 /// What `bpf_get_current_task_btf` gives may be followed without a helper call, the verifier knows its type; a bad
 /// pointer on the way reads as zero.
 #[inline(always)]
-fn member<T: Copy>(base: u64, offset: &'static u32) -> T {
-    if get(&TASK_BTF) == 1 {
+fn member<T: Copy>(base: u64, offset: impl Known) -> T {
+    if get(TASK_BTF) == 1 {
         // SAFETY: the verifier allows only what is within the struct.
-        unsafe { ((base + u64::from(get(offset))) as *const T).read() }
+        unsafe { ((base + get(offset)) as *const T).read() }
     } else {
         read(base, offset)
     }

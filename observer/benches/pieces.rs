@@ -72,20 +72,21 @@ fn reports() -> Vec<Report> {
     reports
 }
 
-fn state_change() -> [u8; size_of::<record::StateChange>()] {
+fn act() -> [u8; size_of::<record::Act>()] {
     // SAFETY: integers and arrays of them only.
-    let mut made: record::StateChange = unsafe { std::mem::zeroed() };
-    made.header.kind = kind::STATE_CHANGE;
-    made.header.has_task = 1;
-    made.socket.endpoints.family = record::AF_INET;
-    (made.socket.state, made.old, made.new) = (1, 1, 4);
+    let mut made: record::Act = unsafe { std::mem::zeroed() };
+    let change = &mut made.change;
+    change.header.kind = kind::ACT;
+    change.header.has_task = 1;
+    change.socket.endpoints.family = record::AF_INET;
+    (change.socket.state, change.old, change.new) = (1, 1, 4);
     // SAFETY: the same, and without padding, as abi::record asserts.
     unsafe { std::mem::transmute(made) }
 }
 
 fn understanding(c: &mut Criterion) {
     let mut group = c.benchmark_group("understanding");
-    let (bytes, names) = (state_change(), decode::KernelNames::default());
+    let (bytes, names) = (act(), decode::KernelNames::default());
     group.bench_function("decode a state change", |b| b.iter(|| decode::decode(black_box(&bytes), &names)));
 
     let events = many(100);

@@ -3,9 +3,9 @@
 //! `facts` (I/O) → [`plan`] (pure) → `load` (I/O). Everything after it works without a kernel.
 
 pub mod btf;
-mod cast;
 pub mod facts;
 pub mod load;
+mod patch;
 pub mod plan;
 pub mod stats;
 

@@ -24,6 +24,8 @@ pub mod kind {
     pub const FIN_QUEUED: u32 = 10;
     /// [`super::LingerOver`]
     pub const LINGER_OVER: u32 = 11;
+    /// [`super::Act`]
+    pub const ACT: u32 = 12;
 }
 
 /// What every record begins with.
@@ -32,7 +34,7 @@ pub mod kind {
 pub struct Header {
     /// One of [`kind`].
     pub kind: u32,
-    /// 1 where [`Task`] was filled, 0 where the hook did not run for a process.
+    /// 1 where the record has a [`Task`], 0 where the hook did not run for a process.
     pub has_task: u32,
     /// `CLOCK_MONOTONIC`, ns.
     pub ns: u64,
@@ -79,14 +81,12 @@ pub struct Endpoints {
     pub local_port: u16,
     /// Their port.
     pub remote_port: u16,
+    /// Inode number of the network namespace.
+    pub netns: u32,
     /// [`AF_INET`] or [`AF_INET6`].
     pub family: u16,
     /// Zero.
     pub pad: u16,
-    /// Inode number of the network namespace.
-    pub netns: u32,
-    /// Zero.
-    pub pad2: u32,
 }
 
 /// IPv4 (`include/linux/socket.h`).
@@ -95,23 +95,14 @@ pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
 
 /// A TCP socket at the moment of a hook.
+///
+/// Half of all records are little else, and what they take of the ring buffer decides how many fit: fields are as
+/// narrow as their values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Socket {
     /// Who talks to whom.
     pub endpoints: Endpoints,
-    /// Inode of the socket's file; 0 once orphaned, and while it is closed.
-    pub inode: u64,
-    /// `sk_lingertime`, jiffies.
-    pub lingertime: u64,
-    /// `sk_shutdown`: 1 receive, 2 send.
-    pub shutdown: u32,
-    /// Bits of [`flag`].
-    pub flags: u32,
-    /// `sk_err`, a positive errno or 0.
-    pub err: u32,
-    /// `sk_state` as stored at the hook.
-    pub state: u32,
     /// Next sequence number expected from the peer.
     pub rcv_nxt: u32,
     /// First sequence number the application has not read.
@@ -122,6 +113,18 @@ pub struct Socket {
     pub snd_nxt: u32,
     /// First sequence number the peer has not acknowledged.
     pub snd_una: u32,
+    /// Inode of the socket's file; 0 once orphaned, and while it is closed.
+    pub inode: u64,
+    /// `sk_lingertime`, jiffies; the largest number where it is longer (49 days and more).
+    pub lingertime: u32,
+    /// Bits of [`flag`].
+    pub flags: u32,
+    /// `sk_err`, a positive errno or 0.
+    pub err: u16,
+    /// `sk_state` as stored at the hook.
+    pub state: u8,
+    /// `sk_shutdown`: 1 receive, 2 send.
+    pub shutdown: u8,
     /// Zero.
     pub pad: u32,
 }
@@ -160,20 +163,28 @@ pub struct Opened {
     pub pad: u32,
 }
 
-/// `inet_sock_set_state`, from the first sign of an end on.
+/// `inet_sock_set_state`, from the first sign of an end on, where no call of ours is known to be behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct StateChange {
     /// Common part.
     pub header: Header,
-    /// Set where a call of ours brought the change about.
-    pub task: Task,
     /// The socket just before the new state is stored.
     pub socket: Socket,
     /// State before.
     pub old: u32,
     /// State after.
     pub new: u32,
+}
+
+/// A [`StateChange`] that a call of ours brought about; its header's kind is [`kind::ACT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Act {
+    /// What it changed.
+    pub change: StateChange,
+    /// Whose call it was.
+    pub task: Task,
 }
 
 /// `tcp_send_reset` for a socket that is or was a connection.
@@ -269,8 +280,6 @@ pub struct StrayReset {
     pub state: u32,
     /// 1 when the segment asked for a connection (SYN and no ACK). Only looked at where a listener was found.
     pub asks: u32,
-    /// Zero.
-    pub pad: u32,
 }
 
 /// A signal ended the wait of a lingering `close()`, if it was still waiting.
@@ -313,16 +322,17 @@ pub struct LingerOver {
 const _: () = {
     assert!(size_of::<Header>() == 24);
     assert!(size_of::<Task>() == 48);
-    assert!(size_of::<Endpoints>() == 48);
-    assert!(size_of::<Socket>() == 104);
+    assert!(size_of::<Endpoints>() == 44);
+    assert!(size_of::<Socket>() == 88);
     assert!(size_of::<Opened>() == 32);
-    assert!(size_of::<StateChange>() == 184);
+    assert!(size_of::<StateChange>() == 120);
+    assert!(size_of::<Act>() == 168);
     assert!(size_of::<ResetSent>() == 40);
     assert!(size_of::<ResetReceived>() == 32);
     assert!(size_of::<Destroyed>() == 88);
     assert!(size_of::<ErrorReport>() == 32);
-    assert!(size_of::<WriteError>() == 184);
-    assert!(size_of::<StrayReset>() == 88);
+    assert!(size_of::<WriteError>() == 168);
+    assert!(size_of::<StrayReset>() == 80);
     assert!(size_of::<LingerInterrupted>() == 32);
     assert!(size_of::<FinQueued>() == 32);
     assert!(size_of::<LingerOver>() == 32);

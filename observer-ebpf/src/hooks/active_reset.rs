@@ -39,7 +39,7 @@ fn on_active_reset(args: &impl Args) -> i32 {
 #[inline(always)]
 fn reason(args: &impl Args) -> u32 {
     let (second, third) = (args.number(1) as u32, args.number(2) as u32);
-    match get(&ACTIVE_REASON_ARG) {
+    match get(ACTIVE_REASON_ARG) {
         1 => second,
         2 => third,
         _ => NO_REASON,

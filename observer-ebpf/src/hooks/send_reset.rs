@@ -43,7 +43,7 @@ fn key(ctx: &RawTracePointContext) -> u64 {
 fn handle(ctx: &RawTracePointContext) {
     // The verifier takes a context argument only at a constant position: where BTF says another one than this,
     // the reason stays unknown and the socket's fields decide.
-    let reason = if get(&RESET_REASON_ARG) == 2 { ctx.arg(2) } else { NO_REASON };
+    let reason = if get(RESET_REASON_ARG) == 2 { ctx.arg(2) } else { NO_REASON };
     if !on_send_reset(ctx.arg(0), ctx.arg(1), reason) {
         error!(ctx, "tcp_send_reset: a socket that is not TCP's");
     }
@@ -77,5 +77,5 @@ fn on_send_reset(address: u64, skb: u64, reason: u32) -> bool {
 #[inline(always)]
 pub(crate) fn stray(endpoints: Endpoints, reason: u32, state: u32, asks: bool) {
     let header = Header { kind: kind::STRAY_RESET, has_task: 0, ns: now(), sock: 0 };
-    emit(StrayReset { header, endpoints, reason, state, asks: u32::from(asks), pad: 0 });
+    emit(StrayReset { header, endpoints, reason, state, asks: u32::from(asks) });
 }

@@ -3,15 +3,15 @@
 use core::ptr::addr_of_mut;
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, programs::RawTracePointContext};
-use observer_ebpf::abi::record::{Opened, StateChange, flag, kind};
+use observer_ebpf::abi::record::{Act, Opened, StateChange, flag, kind};
 
 use crate::{
     again::{Hook, has_run, runs},
-    emit::{emit, emit_if},
+    emit::{emit, emit_in_place},
     hooks::destroy,
     maps::{LINGERS, LISTENER_CLOSERS, note},
     sock::{
-        Sock, now,
+        Marks, Sock, now,
         state::{CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, LAST_ACK, LISTEN, SYN_RECV, SYN_SENT},
     },
     task,
@@ -65,32 +65,50 @@ fn on_set_state(address: u64, old: u32, new: u32) {
 
 #[inline(always)]
 fn changed(sk: Sock, old: u32, new: u32) {
-    emit_if(|record: *mut StateChange| {
-        // SAFETY: the place is a StateChange's; `view` writes the socket, the rest is written here.
-        unsafe {
-            let Some(flags) = sk.view(true, addr_of_mut!((*record).socket)) else {
-                return false;
-            };
-            let dead = flags & flag::DEAD != 0;
-            let owned = flags & flag::OWNED != 0;
-            let has_task = if owned {
-                is_act_of_ours(old, new, dead)
-            } else {
-                new == CLOSE && !dead && flags & flag::HAS_SOCKET == 0 && closes_listener(sk)
-            };
-            if flags & flag::CLOSING != 0 && flags & flag::LINGER != 0 && new != CLOSE {
-                note(&LINGERS, bpf_get_current_pid_tgid(), sk.name());
+    if !sk.is_tcp() {
+        return;
+    }
+    let marks = sk.marks(true);
+    let (dead, closing) = (marks.flags & flag::DEAD != 0, marks.flags & flag::CLOSING != 0);
+    let is_act = if marks.flags & flag::OWNED != 0 {
+        is_act_of_ours(old, new, dead)
+    } else {
+        new == CLOSE && !dead && marks.flags & flag::HAS_SOCKET == 0 && closes_listener(sk)
+    };
+    if closing && marks.flags & flag::LINGER != 0 && new != CLOSE {
+        note(&LINGERS, bpf_get_current_pid_tgid(), sk.name());
+    }
+    if new == CLOSE && (dead || closing) {
+        destroy::told(sk);
+    }
+    // A packet's record is shorter by what says who called.
+    if is_act {
+        emit_in_place(|record: *mut Act| {
+            // SAFETY: the place is an Act's, and all of it is written.
+            unsafe {
+                write(sk, marks, old, new, kind::ACT, addr_of_mut!((*record).change));
+                addr_of_mut!((*record).task).write(task::current());
             }
-            if new == CLOSE && (dead || flags & flag::CLOSING != 0) {
-                destroy::told(sk);
-            }
-            addr_of_mut!((*record).header).write(sk.header(kind::STATE_CHANGE, has_task));
-            task::write(addr_of_mut!((*record).task), has_task);
-            addr_of_mut!((*record).old).write(old);
-            addr_of_mut!((*record).new).write(new);
-        }
-        true
-    });
+        });
+    } else {
+        emit_in_place(|record: *mut StateChange| {
+            // SAFETY: the place is a StateChange's.
+            unsafe { write(sk, marks, old, new, kind::STATE_CHANGE, record) };
+        });
+    }
+}
+
+/// # Safety
+/// `to` must be valid for a write.
+#[inline(always)]
+unsafe fn write(sk: Sock, marks: Marks, old: u32, new: u32, kind: u32, to: *mut StateChange) {
+    // SAFETY: the caller's promise; every field is written.
+    unsafe {
+        addr_of_mut!((*to).header).write(sk.header(kind, kind == kind::ACT));
+        sk.write(marks, addr_of_mut!((*to).socket));
+        addr_of_mut!((*to).old).write(old);
+        addr_of_mut!((*to).new).write(new);
+    }
 }
 
 /// Whether a call of the process that holds the socket makes this change, rather than a segment in its backlog.

@@ -13,7 +13,7 @@ use observer_ebpf::abi::{
 
 use crate::{
     args::Args,
-    emit::emit_if,
+    emit::emit_in_place,
     maps::count,
     settings::{COUNT_FULL, get},
     sock::Sock,
@@ -65,7 +65,7 @@ pub(crate) fn is_failure(ret: i32) -> bool {
 /// Counts a send that found the buffer of a TCP socket full, where that is asked for; dead code where it is not.
 #[inline(always)]
 pub(crate) fn count_full(ret: i32, sk: impl FnOnce() -> Sock) {
-    if get(&COUNT_FULL) != 0 && ret == -EAGAIN {
+    if get(COUNT_FULL) != 0 && ret == -EAGAIN {
         let sk = sk();
         if sk.is_internet() && sk.is_tcp() {
             count(counter::SEND_BUFFER_FULL);
@@ -75,17 +75,17 @@ pub(crate) fn count_full(ret: i32, sk: impl FnOnce() -> Sock) {
 
 #[inline(always)]
 pub(crate) fn on_write_error(sk: Sock, errno: i32, sigpipe: bool) {
-    emit_if(|record: *mut WriteError| {
-        // SAFETY: the place is a WriteError's; `view` writes the socket, the rest is written here.
+    if !sk.is_tcp() {
+        return;
+    }
+    emit_in_place(|record: *mut WriteError| {
+        // SAFETY: the place is a WriteError's, and all of it is written.
         unsafe {
-            if sk.view(false, addr_of_mut!((*record).socket)).is_none() {
-                return false;
-            }
             addr_of_mut!((*record).header).write(sk.header(kind::WRITE_ERROR, true));
             addr_of_mut!((*record).task).write(task::current());
+            sk.write(sk.marks(false), addr_of_mut!((*record).socket));
             addr_of_mut!((*record).errno).write(errno as u32);
             addr_of_mut!((*record).sigpipe).write(u32::from(sigpipe));
         }
-        true
     });
 }

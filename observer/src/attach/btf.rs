@@ -4,7 +4,7 @@ mod types;
 
 use std::path::Path;
 
-use observer_ebpf::abi::offset::{ABSENT, FIELDS, TYPES};
+use observer_ebpf::abi::setting::{ABSENT, FIELDS, Setting, TYPES};
 use thiserror::Error;
 
 use self::types::{Id, Kind, Types};
@@ -41,9 +41,6 @@ pub enum BtfError {
         path: &'static str,
     },
 }
-
-/// The globals that describe struct layouts to the BPF side.
-pub type Globals = Vec<(&'static str, u32)>;
 
 /// How far types are followed into each other: a broken file could lead in circles.
 const DEPTH: u32 = 32;
@@ -103,9 +100,9 @@ impl KernelBtf {
         None
     }
 
-    /// Every field's offset, by its global.
-    pub fn layout(&self) -> Result<Globals, BtfError> {
-        let mut globals = Globals::new();
+    /// Every field's offset.
+    pub fn layout(&self) -> Result<Vec<(Setting, u32)>, BtfError> {
+        let mut layout = Vec::new();
         for field in FIELDS {
             let offset = match self.offset(field.container, field.path) {
                 Some(offset) => offset,
@@ -114,9 +111,9 @@ impl KernelBtf {
                 }
                 None => ABSENT,
             };
-            globals.push((field.global, offset));
+            layout.push((field.setting, offset));
         }
-        Ok(globals)
+        Ok(layout)
     }
 
     /// BTF type id of a kernel function.
@@ -125,11 +122,11 @@ impl KernelBtf {
         self.types.find(Kind::Function, name)
     }
 
-    /// Type ids of the structs that are cast to, by their globals; None when one is not there.
+    /// Type ids of the structs that are cast to; None when one is not there.
     #[must_use]
-    pub fn type_ids(&self) -> Option<Globals> {
+    pub fn type_ids(&self) -> Option<Vec<(Setting, u32)>> {
         let found =
-            |(global, name): &(&'static str, &str)| Some((*global, self.types.find(Kind::Struct, name)?));
+            |(setting, name): &(Setting, &str)| Some((*setting, self.types.find(Kind::Struct, name)?));
         TYPES.iter().map(found).collect()
     }
 

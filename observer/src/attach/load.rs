@@ -13,17 +13,15 @@ use aya::{
 };
 use observer_ebpf::abi::{
     counter,
-    offset::{
-        ABSENT, ACTIVE_REASON_ARG, CAST_FUNCTION, COUNT_FULL, RESET_REASON_ARG, SOCK_KEY, TASK_BTF, TYPED,
-    },
     program::{Point, RING},
+    setting::{ABSENT, CAST_FUNCTION, Setting, TYPES},
 };
 use thiserror::Error;
 
 use super::{
-    btf::{BtfError, Globals, KernelBtf},
-    cast,
+    btf::{BtfError, KernelBtf},
     facts::RESET_REASON,
+    patch::{self, patched},
     plan::{Mechanism, Plan, Planned},
 };
 use crate::{event::decode::KernelNames, source::clock};
@@ -110,10 +108,9 @@ pub fn attach(plan: &Plan, btf: &KernelBtf, settings: Settings) -> Result<Attach
     if OBJECT.is_empty() {
         return Err(LoadError::NoObject);
     }
-    let slower = || attach_object(plan, btf, settings, OBJECT, &Globals::new());
-    let casting = btf.function(CAST_FUNCTION).and_then(|function| cast::with_casts(OBJECT, function));
-    let Some((object, types)) = casting.zip(btf.type_ids()) else { return slower() };
-    match attach_object(plan, btf, settings, &object, &types) {
+    let slower = || attach_object(plan, btf, settings, None);
+    let Some(casts) = btf.function(CAST_FUNCTION).zip(btf.type_ids()) else { return slower() };
+    match attach_object(plan, btf, settings, Some(casts)) {
         // What fails both ways has another reason, which is not to be covered.
         Err(error @ LoadError::Program { .. }) => slower().inspect(|_| {
             log::warn!("reading kernel structs the slower way, since the kernel refuses {CAST_FUNCTION}");
@@ -123,39 +120,24 @@ pub fn attach(plan: &Plan, btf: &KernelBtf, settings: Settings) -> Result<Attach
     }
 }
 
+/// The function that casts, and the types it casts to.
+type Casts = (u32, Vec<(Setting, u32)>);
+
 fn attach_object(
     plan: &Plan,
     btf: &KernelBtf,
     settings: Settings,
-    object: &[u8],
-    types: &Globals,
+    casts: Option<Casts>,
 ) -> Result<Attached, LoadError> {
-    let layout = btf.layout()?;
-    let reason_arg = btf.tracepoint_enum_arg("tcp_send_reset", RESET_REASON).unwrap_or(ABSENT);
-    let active_reason_arg = btf.function_enum_arg("tcp_send_active_reset", RESET_REASON).unwrap_or(ABSENT);
-    let task_btf = is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf);
-    // A kernel that does not say reads the slower way.
-    let task_btf = u32::from(task_btf.unwrap_or(false));
-    let can_cast = u32::from(!types.is_empty());
     let Settings { ring_bytes, count_send_buffer_full } = settings;
-    let full_wanted = u32::from(count_send_buffer_full);
-    // Any number that user space cannot guess will do: records then tell sockets apart and not where they lie.
-    let key: u64 = RandomState::new().hash_one(0u8);
+    let (function, types) = casts.unzip();
+    let told = told(btf, count_send_buffer_full, types)?;
+    let object = patched(OBJECT, &told, function).ok_or(LoadError::Absent("places for settings"))?;
 
     let mut loader = EbpfLoader::new();
-    for (global, value) in layout.iter().chain(types) {
-        // A field that no program reads is not in the object.
-        loader.override_global(global, value, false);
-    }
-    loader.override_global(RESET_REASON_ARG, &reason_arg, true);
-    loader.override_global(ACTIVE_REASON_ARG, &active_reason_arg, true);
-    loader.override_global(TASK_BTF, &task_btf, true);
-    loader.override_global(TYPED, &can_cast, true);
-    loader.override_global(SOCK_KEY, &key, true);
-    loader.override_global(COUNT_FULL, &full_wanted, true);
     loader.map_max_entries(RING, ring_bytes);
     // The object has no relocations against kernel types.
-    let mut ebpf = loader.btf(None).load(object).map_err(object_error)?;
+    let mut ebpf = loader.btf(None).load(&object).map_err(object_error)?;
 
     let uses_trampolines = plan.hooks.iter().any(|hook| hook.mechanism == Some(Mechanism::Fentry));
     let functions = uses_trampolines.then(Btf::from_sys_fs).transpose().map_err(LoadError::Functions)?;
@@ -186,6 +168,35 @@ fn attach_object(
     };
     let counts_full = count_send_buffer_full && (plan.has("sk_stream_error") || plan.has("sock_send_length"));
     Ok(Attached { ebpf, ring, names, programs, unguarded, counters, counts_full })
+}
+
+/// Every setting's value on this kernel. Without types the programs read the slower way.
+fn told(
+    btf: &KernelBtf,
+    count_full: bool,
+    types: Option<Vec<(Setting, u32)>>,
+) -> Result<patch::Settings, LoadError> {
+    let task_btf = is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf);
+    let others = [
+        (Setting::TYPED, u32::from(types.is_some())),
+        // A kernel that does not say reads the slower way.
+        (Setting::TASK_BTF, u32::from(task_btf.unwrap_or(false))),
+        (
+            Setting::RESET_REASON_ARG,
+            btf.tracepoint_enum_arg("tcp_send_reset", RESET_REASON).unwrap_or(ABSENT),
+        ),
+        (
+            Setting::ACTIVE_REASON_ARG,
+            btf.function_enum_arg("tcp_send_active_reset", RESET_REASON).unwrap_or(ABSENT),
+        ),
+        (Setting::COUNT_FULL, u32::from(count_full)),
+    ];
+    let types = types.unwrap_or_else(|| TYPES.map(|(setting, _)| (setting, 0)).to_vec());
+    let all = btf.layout()?.into_iter().chain(types).chain(others);
+    let mut told: patch::Settings = all.map(|(setting, value)| (setting, value.into())).collect();
+    // Any number that user space cannot guess will do: records then tell sockets apart and not where they lie.
+    told.insert(Setting::SOCK_KEY, RandomState::new().hash_one(0u8));
+    Ok(told)
 }
 
 fn attach_program(

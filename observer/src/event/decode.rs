@@ -61,7 +61,7 @@ macro_rules! records {
         unsafe impl Record for record::$name {}
     )* };
 }
-records!(Header Opened StateChange ResetSent ResetReceived Destroyed ErrorReport WriteError StrayReset LingerInterrupted FinQueued LingerOver);
+records!(Header Opened StateChange Act ResetSent ResetReceived Destroyed ErrorReport WriteError StrayReset LingerInterrupted FinQueued LingerOver);
 
 fn view<T: Record>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
     if bytes.len() != size_of::<T>() {
@@ -82,14 +82,10 @@ pub fn decode(bytes: &[u8], names: &KernelNames) -> Result<Event, DecodeError> {
             let by = if r.by_us == 1 { Side::Local } else { Side::Remote };
             Ok(event(&r.header, None, Body::Opened { by }))
         }
-        kind::STATE_CHANGE => {
-            let r: record::StateChange = view(kind, bytes)?;
-            let body = Body::StateChange {
-                old: state(r.old)?,
-                new: state(r.new)?,
-                socket: socket(&r.socket, names)?,
-            };
-            Ok(event(&r.header, Some(&r.task), body))
+        kind::STATE_CHANGE => state_change(&view(kind, bytes)?, None, names),
+        kind::ACT => {
+            let act: record::Act = view(kind, bytes)?;
+            state_change(&act.change, Some(&act.task), names)
         }
         kind::RESET_SENT => {
             let r: record::ResetSent = view(kind, bytes)?;
@@ -149,6 +145,19 @@ pub fn decode(bytes: &[u8], names: &KernelNames) -> Result<Event, DecodeError> {
     }
 }
 
+fn state_change(
+    change: &record::StateChange,
+    task: Option<&record::Task>,
+    names: &KernelNames,
+) -> Result<Event, DecodeError> {
+    let body = Body::StateChange {
+        old: state(change.old)?,
+        new: state(change.new)?,
+        socket: socket(&change.socket, names)?,
+    };
+    Ok(event(&change.header, task, body))
+}
+
 fn event(header: &record::Header, task: Option<&record::Task>, body: Body) -> Event {
     let task = task.filter(|_| header.has_task == 1).map(Task::from);
     Event { ns: header.ns, sock: SockId(header.sock), task, body }
@@ -192,20 +201,20 @@ fn flags(bits: u32) -> Flags {
     }
 }
 
-fn linger_ms(bits: u32, jiffies: u64, names: &KernelNames) -> Option<u64> {
-    (bits & flag::LINGER != 0).then(|| jiffies.saturating_mul(names.tick_ns) / 1_000_000)
+fn linger_ms(bits: u32, jiffies: u32, names: &KernelNames) -> Option<u64> {
+    (bits & flag::LINGER != 0).then(|| u64::from(jiffies).saturating_mul(names.tick_ns) / 1_000_000)
 }
 
 fn socket(s: &record::Socket, names: &KernelNames) -> Result<Socket, DecodeError> {
     Ok(Socket {
         endpoints: endpoints(&s.endpoints)?,
-        state: state(s.state)?,
+        state: state(s.state.into())?,
         inode: s.inode,
         rcv_shutdown: s.shutdown & 1 != 0,
         send_shutdown: s.shutdown & 2 != 0,
         flags: flags(s.flags),
         linger_ms: linger_ms(s.flags, s.lingertime, names),
-        err: s.err,
+        err: s.err.into(),
         rcv_nxt: s.rcv_nxt,
         copied_seq: s.copied_seq,
         write_seq: s.write_seq,

@@ -1,17 +1,30 @@
-//! Struct layouts that user space resolves from the running kernel's BTF and sets before load.
+//! What user space tells the programs before they are loaded: struct layouts from the running kernel's BTF, argument
+//! positions, wishes.
 //!
-//! The list is written once, in [`for_each_offset!`](crate::for_each_offset): the BPF side turns each line into a
-//! global, user space into a BTF look-up. `required` fields must exist; an `optional` one that a kernel does not
-//! have stays [`ABSENT`] and the program does without.
+//! Each setting is the 64-bit immediate of an instruction wherever it is used. The BPF side compiles [`mark`]s there,
+//! and user space puts the values in their places: to the verifier they are constants, and to the processor too.
+//!
+//! The fields are written once, in [`for_each_field!`](crate::for_each_field): user space turns each line into a BTF
+//! look-up. `required` fields must exist; an `optional` one that a kernel does not have becomes [`ABSENT`] and the
+//! program does without.
 
-/// Value of a global whose field this kernel does not have.
+/// Value of a field that this kernel does not have, and of an argument.
 pub const ABSENT: u32 = u32::MAX;
 
-/// One field: global name, struct, member path, whether the observer can do without it.
+/// The upper half of every [`mark`]: no number that the programs compute with.
+pub const MARK: u32 = 0x5e77_1265;
+
+/// What stands for the setting with this number until it has its value.
+#[must_use]
+pub const fn mark(setting: u32) -> u64 {
+    (MARK as u64) << 32 | setting as u64
+}
+
+/// One field of a kernel struct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
-    /// Name of the global in the BPF object.
-    pub global: &'static str,
+    /// The setting that its offset is.
+    pub setting: Setting,
     /// Kernel struct.
     pub container: &'static str,
     /// Path of members inside it.
@@ -20,28 +33,6 @@ pub struct Field {
     pub required: bool,
 }
 
-/// Name of the global that holds the position of `reason` among the arguments of `tcp_send_reset`.
-///
-/// The argument came with 6.10; [`ABSENT`] before.
-pub const RESET_REASON_ARG: &str = "RESET_REASON_ARG";
-
-/// Name of the global that holds the position of `reason` among the arguments of `tcp_send_active_reset`.
-///
-/// 2 from 6.10, 1 in 7.2; [`ABSENT`] before.
-pub const ACTIVE_REASON_ARG: &str = "ACTIVE_REASON_ARG";
-
-/// Name of the global that is 1 where `bpf_get_current_task_btf` may be called (5.11 and later).
-pub const TASK_BTF: &str = "TASK_BTF";
-
-/// Name of the global that is XORed into socket pointers, so that no kernel address leaves the kernel.
-pub const SOCK_KEY: &str = "SOCK_KEY";
-
-/// Name of the global that is 1 where sends that find the buffer full are to be counted.
-pub const COUNT_FULL: &str = "COUNT_FULL";
-
-/// Name of the global that is 1 where [`CAST_CALL`] has become a call of `bpf_rdonly_cast` (6.2 and later).
-pub const TYPED: &str = "TYPED";
-
 /// The helper number that stands for the kernel function `bpf_rdonly_cast` in the object: no helper has it. User space
 /// turns the calls into what they mean, since aya does not know kernel functions. Can go when it does.
 pub const CAST_CALL: u32 = 0x7fff_0001;
@@ -49,13 +40,16 @@ pub const CAST_CALL: u32 = 0x7fff_0001;
 /// Name of the kernel function of [`CAST_CALL`].
 pub const CAST_FUNCTION: &str = "bpf_rdonly_cast";
 
-/// Structs whose BTF type ids the program needs for casting: global, struct.
-pub const TYPES: [(&str, &str); 3] =
-    [("TYPE_TCP_SOCK", "tcp_sock"), ("TYPE_SOCKET_ALLOC", "socket_alloc"), ("TYPE_SK_BUFF", "sk_buff")];
+/// Structs whose BTF type ids the program needs for casting.
+pub const TYPES: [(Setting, &str); 3] = [
+    (Setting::TYPE_TCP_SOCK, "tcp_sock"),
+    (Setting::TYPE_SOCKET_ALLOC, "socket_alloc"),
+    (Setting::TYPE_SK_BUFF, "sk_buff"),
+];
 
-/// Calls `$m!` with every field: `GLOBAL: "struct" "path" required|optional;`.
+/// Calls `$m!` with every field: `SETTING: "struct" "path" required|optional;`.
 #[macro_export]
-macro_rules! for_each_offset {
+macro_rules! for_each_field {
     ($m:ident) => {
         $m! {
             SK_FAMILY: "sock" "__sk_common.skc_family" required;
@@ -105,18 +99,47 @@ macro_rules! for_each_offset {
     };
 }
 
-macro_rules! fields {
-    ($($global:ident: $container:literal $path:literal $need:ident;)*) => {
-        /// Every field of [`for_each_offset!`](crate::for_each_offset).
+macro_rules! settings {
+    ($($field:ident: $container:literal $path:literal $need:ident;)*) => {
+        /// All of them: offsets first, in bytes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        #[expect(non_camel_case_types, reason = "they are constants to those who use them")]
+        #[allow(clippy::upper_case_acronyms, reason = "likewise")]
+        pub enum Setting {
+            $(#[doc = concat!("Offset of `", $path, "` in `struct ", $container, "`.")] $field,)*
+            /// BTF type id of `struct tcp_sock`.
+            TYPE_TCP_SOCK,
+            /// BTF type id of `struct socket_alloc`.
+            TYPE_SOCKET_ALLOC,
+            /// BTF type id of `struct sk_buff`.
+            TYPE_SK_BUFF,
+            /// 1 where [`CAST_CALL`] has become a call of `bpf_rdonly_cast` (6.2 and later).
+            TYPED,
+            /// 1 where `bpf_get_current_task_btf` may be called (5.11 and later).
+            TASK_BTF,
+            /// Position of `reason` among the arguments of `tcp_send_reset`. The argument came with 6.10; [`ABSENT`]
+            /// before.
+            RESET_REASON_ARG,
+            /// Position of `reason` among the arguments of `tcp_send_active_reset`: 2 from 6.10, 1 in 7.2; [`ABSENT`]
+            /// before.
+            ACTIVE_REASON_ARG,
+            /// XORed into socket pointers, so that no kernel address leaves the kernel.
+            SOCK_KEY,
+            /// 1 where sends that find the buffer full are to be counted.
+            COUNT_FULL,
+        }
+
+        /// Every field of [`for_each_field!`](crate::for_each_field).
         pub const FIELDS: &[Field] = &[$(Field {
-            global: stringify!($global),
+            setting: Setting::$field,
             container: $container,
             path: $path,
-            required: fields!(@ $need),
+            required: settings!(@ $need),
         }),*];
     };
     (@ required) => { true };
     (@ optional) => { false };
 }
 
-for_each_offset!(fields);
+for_each_field!(settings);

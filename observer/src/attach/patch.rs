@@ -1,0 +1,125 @@
+//! What the BPF object is told before it is loaded: settings, and how to cast.
+//!
+//! Comes in: the object as it was built. Goes out: the same with a value in the place of every setting's mark
+//! (`abi::setting`), and with its casts turned into calls of the kernel function `bpf_rdonly_cast`, whose BTF id is only
+//! known on the running kernel and which aya cannot call.
+
+use std::collections::HashMap;
+
+use object::{Object as _, ObjectSection as _, SectionKind};
+use observer_ebpf::abi::setting::{CAST_CALL, MARK, Setting};
+
+/// `BPF_LD | BPF_DW | BPF_IMM` (`include/uapi/linux/bpf.h`): an instruction of 16 bytes with a 64-bit immediate, half of it in
+/// either half.
+const LOAD_WIDE: u8 = 0x18;
+
+/// `BPF_JMP | BPF_CALL`.
+const CALL: u8 = 0x85;
+
+/// `BPF_PSEUDO_KFUNC_CALL` as the source register: the immediate is the BTF id of a kernel function.
+const KERNEL_FUNCTION: u8 = 2 << 4;
+
+/// Values by setting.
+pub(super) type Settings = HashMap<Setting, u64>;
+
+/// The object with every setting in its places, and with its casts made by the kernel function with this BTF id; without
+/// one they stay what no kernel accepts, and `TYPED` must keep the programs from them. None when the object cannot be
+/// read, or has a setting without a value.
+#[must_use]
+pub(super) fn patched(object: &[u8], settings: &Settings, cast: Option<u32>) -> Option<Vec<u8>> {
+    let by_number: HashMap<_, _> =
+        settings.iter().map(|(setting, value)| (*setting as u32, *value)).collect();
+    let mut patched = object.to_vec();
+    let parsed = object::File::parse(object).ok()?;
+    for section in parsed.sections().filter(|section| section.kind() == SectionKind::Text) {
+        let (start, len) = section.file_range()?;
+        let start = usize::try_from(start).ok()?;
+        let code = patched.get_mut(start..start.checked_add(usize::try_from(len).ok()?)?)?;
+        // An instruction has 8 bytes: opcode, registers, offset (2), immediate (4). The second half of a wide one has
+        // opcode 0, so it is taken for nothing else.
+        let mut instructions = code.chunks_exact_mut(8).peekable();
+        while let Some(instruction) = instructions.next() {
+            let [opcode, registers, _, _, immediate @ ..] = instruction else { continue };
+            match (*opcode, cast) {
+                (LOAD_WIDE, _) => {
+                    let Some([_, _, _, _, upper @ ..]) = instructions.next() else { continue };
+                    if *upper == MARK.to_ne_bytes() {
+                        let number = u32::from_ne_bytes(immediate.try_into().ok()?);
+                        let value = by_number.get(&number)?.to_ne_bytes();
+                        // The lower half comes first, whatever the machine's order of bytes.
+                        let (first, second) = value.split_at(4);
+                        let (low, high) =
+                            if cfg!(target_endian = "little") { (first, second) } else { (second, first) };
+                        immediate.copy_from_slice(low);
+                        upper.copy_from_slice(high);
+                    }
+                }
+                (CALL, Some(function)) if *immediate == CAST_CALL.to_ne_bytes() => {
+                    *registers = KERNEL_FUNCTION;
+                    immediate.copy_from_slice(&function.to_ne_bytes());
+                }
+                _ => {}
+            }
+        }
+    }
+    Some(patched)
+}
+
+#[cfg(test)]
+mod tests {
+    use observer_ebpf::abi::setting::{FIELDS, TYPES, mark};
+
+    use super::*;
+    use crate::attach::load::OBJECT;
+
+    fn settings() -> Settings {
+        use Setting::{ACTIVE_REASON_ARG, COUNT_FULL, RESET_REASON_ARG, SOCK_KEY, TASK_BTF, TYPED};
+        let fields = FIELDS.iter().map(|field| (field.setting, 8));
+        let types = TYPES.iter().map(|(setting, _)| (*setting, 9));
+        let others = [TYPED, TASK_BTF, RESET_REASON_ARG, ACTIVE_REASON_ARG, COUNT_FULL].map(|it| (it, 1));
+        let key = (SOCK_KEY, 0x0102_0304_0506_0708);
+        fields.chain(types).chain(others).chain([key]).collect()
+    }
+
+    /// How often these bytes stand at the beginning of an instruction's immediate.
+    fn immediates(object: &[u8], immediate: u32) -> usize {
+        object.chunks_exact(8).filter(|half| half[4..] == immediate.to_ne_bytes()).count()
+    }
+
+    /// The same of an immediate that is spread over an instruction's two halves.
+    fn wide_immediates(object: &[u8], immediate: u64) -> usize {
+        let halves: Vec<_> = object.chunks_exact(8).map(|half| &half[4..]).collect();
+        let (low, high) = ((immediate as u32).to_ne_bytes(), ((immediate >> 32) as u32).to_ne_bytes());
+        halves.windows(2).filter(|pair| *pair == [low.as_slice(), high.as_slice()]).count()
+    }
+
+    #[test]
+    fn marks_and_casts_are_replaced_and_nothing_else_changes() {
+        let patched = patched(OBJECT, &settings(), Some(0x0a0b_0c0d)).expect("an object");
+        let (marks, casts) = (immediates(OBJECT, MARK), immediates(OBJECT, CAST_CALL));
+        assert!(marks > 100 && casts > 5, "{marks} marks, {casts} casts");
+        assert_eq!((immediates(&patched, MARK), immediates(&patched, CAST_CALL)), (0, 0));
+        assert_eq!(immediates(&patched, 0x0a0b_0c0d), casts);
+        let keys = wide_immediates(OBJECT, mark(Setting::SOCK_KEY as u32));
+        assert!(keys > 0);
+        assert_eq!(wide_immediates(&patched, 0x0102_0304_0506_0708), keys);
+        let changed = OBJECT.chunks_exact(8).zip(patched.chunks_exact(8)).filter(|(old, new)| old != new);
+        for (old, new) in changed {
+            assert_eq!((old[0], &old[2..4]), (new[0], &new[2..4]), "opcodes and offsets stay");
+        }
+    }
+
+    #[test]
+    fn without_the_function_casts_stay() {
+        let patched = patched(OBJECT, &settings(), None).expect("an object");
+        assert_eq!(immediates(&patched, CAST_CALL), immediates(OBJECT, CAST_CALL));
+    }
+
+    #[test]
+    fn a_setting_without_a_value_is_refused() {
+        let mut settings = settings();
+        settings.remove(&Setting::SK_STATE);
+        assert_eq!(patched(OBJECT, &settings, None), None);
+        assert_eq!(patched(b"no object", &settings, None), None);
+    }
+}
