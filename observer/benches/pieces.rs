@@ -4,85 +4,24 @@
 
 // No docs for what criterion's macros make.
 #![allow(missing_docs, reason = "criterion_group! makes public functions")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark may stop at the first surprise")]
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use observer::{
     classify::classify,
-    event::{Event, SockId, decode},
+    event::decode,
     filter::Filter,
     history::{
-        History, Limits, Wanted,
+        Wanted,
         pack::{Kind, Record},
     },
-    owner::Cgroups,
-    pipeline::Pipeline,
-    publish::metrics::{Metrics, OwnerBy},
-    report::Report,
-    source::recording::Recording,
-    story::{
-        Story,
-        table::{self, StoryTable, Told},
-    },
+    story::table::{self, StoryTable},
 };
-use observer_ebpf::abi::record::{self, kind};
 
-fn recorded() -> Vec<Event> {
-    let recording = Recording::open(include_bytes!("closes.jsonl").as_slice()).expect("a recording");
-    recording.collect::<Result<_, _>>().expect("events")
-}
+use self::material::{act, history, many, metrics, reports, stories};
 
-/// The recording again and again, with other sockets and later.
-fn many(times: u64) -> Vec<Event> {
-    let events = recorded();
-    let again = |n: u64| {
-        events.iter().map(move |event| {
-            let sock = SockId(event.sock.0 ^ n << 20);
-            Event { ns: event.ns + n * 1_000_000_000, sock, ..event.clone() }
-        })
-    };
-    (0..times).flat_map(again).collect()
-}
-
-fn stories() -> Vec<Story> {
-    let mut stories = Vec::new();
-    let mut table = StoryTable::new(table::Limits::default());
-    let mut tell = |told: Told<'_>| {
-        if let Told::Close(story) = told {
-            stories.push(story.clone());
-        }
-    };
-    for event in recorded() {
-        table.apply(&event, &mut tell);
-    }
-    table.finish_all(&mut tell);
-    stories
-}
-
-fn reports() -> Vec<Report> {
-    let mut reports = Vec::new();
-    let mut pipeline = Pipeline::new(table::Limits::default());
-    let mut take = |report: &Report| reports.push(report.clone());
-    for event in recorded() {
-        pipeline.apply(&event, &mut take);
-    }
-    pipeline.finish(&mut take);
-    reports
-}
-
-fn act() -> [u8; size_of::<record::Act>()] {
-    // SAFETY: integers and arrays of them only.
-    let mut made: record::Act = unsafe { std::mem::zeroed() };
-    let change = &mut made.change;
-    change.header.kind = kind::ACT;
-    change.header.has_task = 1;
-    change.socket.endpoints.family = record::AF_INET;
-    (change.socket.state, change.old, change.new) = (1, 1, 4);
-    // SAFETY: the same, and without padding, as abi::record asserts.
-    unsafe { std::mem::transmute(made) }
-}
+mod material;
 
 fn understanding(c: &mut Criterion) {
     let mut group = c.benchmark_group("understanding");
@@ -115,18 +54,14 @@ fn telling(c: &mut Criterion) {
     let mut group = c.benchmark_group("telling");
     let reports = reports();
     group.throughput(Throughput::Elements(reports.len() as u64));
-    let mut metrics = Metrics::new(OwnerBy::Comm, 100, &[]).expect("metrics");
+    let mut metrics = metrics();
     group.bench_function("metrics", |b| b.iter(|| reports.iter().for_each(|report| metrics.report(report))));
     group.bench_function("history, packing", |b| {
         b.iter(|| reports.iter().for_each(|report| drop(black_box(Record::of(report)))));
     });
     group.finish();
 
-    let records: Vec<_> = reports.iter().filter_map(Record::of).collect();
-    let mut history = History::new(Limits::default(), Cgroups::none());
-    for record in records.iter().cycle().take(100_000) {
-        history.note(record.clone());
-    }
+    let mut history = history();
     let mut group = c.benchmark_group("query");
     group.sample_size(20);
     let by_name = Wanted { filter: Filter { comm: Some("absent".into()), ..Filter::default() }, since_ns: 0 };

@@ -38,6 +38,9 @@ pub(crate) struct Options {
     /// Print only; leave docs/benchmarks as it is
     #[arg(long)]
     no_record: bool,
+    /// Count the instructions of the user side's pieces instead, and hold them against their limits
+    #[arg(long, conflicts_with_all = ["quick", "rounds", "no_record", "observer"])]
+    instructions: bool,
     /// Measure this program instead of building one
     #[arg(long, value_name = "FILE")]
     observer: Option<PathBuf>,
@@ -45,6 +48,9 @@ pub(crate) struct Options {
 
 /// Builds as whoever calls, and measures as root.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.instructions {
+        return instructions();
+    }
     let Some(observer) = &options.observer else {
         setup::peers()?;
         eprintln!("bench: building the observer (release)");
@@ -77,6 +83,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     table::record(&directory, &text, &taken)?;
     eprintln!("bench: written to {}", directory.display());
     Ok(())
+}
+
+/// Needs neither root's rights nor an idle machine.
+fn instructions() -> Result<()> {
+    setup::run()?;
+    let runner = setup::counting::provide()?;
+    let mut command =
+        exec::in_root("cargo", ["bench", "--locked", "-p", "observer", "--bench", "instructions"]);
+    exec::run(command.env("GUNGRAUN_RUNNER", runner))
 }
 
 /// A loopback of its own, and tracefs where the peers look for it.

@@ -3,6 +3,7 @@
 //! writes. Takes what is there first, says what it changes and why, and says nothing where nothing is missing.
 
 mod compiler;
+pub(crate) mod counting;
 pub(crate) mod debian;
 pub(crate) mod lab;
 mod linker;

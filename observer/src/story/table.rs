@@ -5,8 +5,10 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
+    collections::{BinaryHeap, VecDeque},
 };
+
+use rustc_hash::FxHashMap;
 
 use super::{Opening, Story};
 use crate::event::{Body, Endpoints, Event, Side, SockId, State};
@@ -90,10 +92,13 @@ struct Due {
 }
 
 /// Stories by socket.
+///
+/// Nobody chooses the names of sockets, so that a quick hash will do. Entries are boxed: a table that grows moves what
+/// is in it.
 pub struct StoryTable {
     limits: Limits,
-    openings: HashMap<SockId, Opening>,
-    stories: HashMap<SockId, Entry>,
+    openings: FxHashMap<SockId, Opening>,
+    stories: FxHashMap<SockId, Box<Entry>>,
     /// In order of time, since all wait equally long.
     settling: VecDeque<Due>,
     waiting: VecDeque<Due>,
@@ -108,8 +113,8 @@ impl StoryTable {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            openings: HashMap::new(),
-            stories: HashMap::new(),
+            openings: FxHashMap::default(),
+            stories: FxHashMap::default(),
             settling: VecDeque::new(),
             waiting: VecDeque::new(),
             lingering: BinaryHeap::new(),
@@ -136,9 +141,9 @@ impl StoryTable {
 
     /// Connections that are half-closed now: which side has sent its FIN, and when.
     pub fn half_closed(&self) -> impl Iterator<Item = (Endpoints, Side, u64)> {
-        self.stories.values().filter_map(|Entry { story, .. }| {
-            let (side, since_ns) = story.half_closed()?;
-            Some((story.endpoints?, side, since_ns))
+        self.stories.values().filter_map(|entry| {
+            let (side, since_ns) = entry.story.half_closed()?;
+            Some((entry.story.endpoints?, side, since_ns))
         })
     }
 
@@ -253,7 +258,7 @@ impl StoryTable {
                 return;
             }
             let story = Story::new(event.sock, event.ns, opening);
-            self.stories.insert(event.sock, Entry { story, told: false, patient: false });
+            self.stories.insert(event.sock, Box::new(Entry { story, told: false, patient: false }));
         }
         if let Some(entry) = self.stories.get_mut(&event.sock) {
             entry.story.note(event);

@@ -1,0 +1,92 @@
+//! How many instructions each piece of the way from a record to an answer takes: the same on a busy machine as on an
+//! idle one. `cargo xtask bench --instructions` runs it under valgrind's callgrind and holds it against the limits here.
+//!
+//! The events are a recording of connections that ended by FIN, by RST and with failing writes. The limits are what was
+//! measured last, and a tenth more; they hold for the pinned compiler on x86-64.
+
+// No docs for what the macros make.
+#![allow(missing_docs, reason = "the macros of gungraun make public items")]
+
+use std::hint::black_box;
+
+use gungraun::{
+    Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
+};
+use observer::{
+    classify::classify,
+    event::{Event, decode},
+    filter::Filter,
+    history::{
+        History, Wanted,
+        pack::{Kind, Record},
+    },
+    publish::metrics::Metrics,
+    report::Report,
+    story::{
+        Story,
+        table::{self, StoryTable},
+    },
+};
+
+use self::material::{act, history, many, metrics, reports, stories};
+
+mod material;
+
+/// A run may take so many instructions. What a function was given it returns, so that letting go of it is not counted.
+fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
+    let limit = [(EventKind::Ir, instructions)];
+    LibraryBenchmarkConfig::default().tool(Callgrind::default().hard_limits(limit)).clone()
+}
+
+#[library_benchmark(config = at_most(430))]
+#[bench::act(act())]
+fn decode_one(bytes: [u8; size_of::<material::Act>()]) {
+    drop(black_box(decode::decode(black_box(&bytes), &decode::KernelNames::default())));
+}
+
+#[library_benchmark(config = at_most(5_100_000))]
+#[bench::hundred_times(many(100))]
+fn story_table(events: Vec<Event>) -> (u64, Vec<Event>) {
+    let mut table = StoryTable::new(table::Limits::default());
+    let mut told = 0;
+    for event in &events {
+        table.expire(event.ns, &mut |_| told += 1);
+        table.apply(event, &mut |_| told += 1);
+    }
+    (told, events)
+}
+
+#[library_benchmark(config = at_most(41_000))]
+#[bench::recorded(stories())]
+fn classify_all(stories: Vec<Story>) -> Vec<Story> {
+    stories.iter().for_each(|story| drop(black_box(classify(story))));
+    stories
+}
+
+#[library_benchmark(config = at_most(34_000))]
+#[bench::recorded(reports(), metrics())]
+fn count_all(reports: Vec<Report>, mut metrics: Metrics) -> (Vec<Report>, Metrics) {
+    reports.iter().for_each(|report| metrics.report(report));
+    (reports, metrics)
+}
+
+#[library_benchmark(config = at_most(68_000))]
+#[bench::recorded(reports())]
+fn pack_all(reports: Vec<Report>) -> Vec<Report> {
+    reports.iter().for_each(|report| drop(black_box(Record::of(report))));
+    reports
+}
+
+#[library_benchmark(config = at_most(153_000_000))]
+#[bench::a_name_that_none_has(history(), Wanted { filter: Filter { comm: Some("absent".into()), ..Filter::default() }, since_ns: 0 })]
+fn query(mut history: History, wanted: Wanted) -> History {
+    drop(black_box(history.newest(Kind::Close, &wanted, 20)));
+    history
+}
+
+library_benchmark_group!(
+    name = pieces;
+    benchmarks = decode_one, story_table, classify_all, count_all, pack_all, query
+);
+
+main!(library_benchmark_groups = pieces);
