@@ -32,7 +32,7 @@ pub(crate) struct Options {
     /// Less of everything: under two minutes, for a look
     #[arg(long)]
     quick: bool,
-    /// Rounds of what small differences matter to, 1 to 100 [default: 7, quick 2]
+    /// Rounds of what small differences matter to, 1 to 100 [default: 15, quick 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: Option<u16>,
     /// Print only; leave docs/benchmarks as it is

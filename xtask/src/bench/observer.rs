@@ -46,24 +46,25 @@ impl Observer {
     }
 
     fn command(self, place: &Place<'_>) -> Option<Command> {
-        let mut command = match self {
+        // As a service has a share of the CPU of its own beside those of other services: a session has one beside other
+        // sessions (sched_autogroup_enabled).
+        let mut command = Command::new("setsid");
+        match self {
             Self::None | Self::NoneAgain => return None,
             Self::Ours | Self::OursWithoutSendLength => {
-                let mut command = Command::new(place.observer);
-                command.arg("run").arg("--socket").arg(place.scratch.join("socket"));
+                command.arg(place.observer).arg("run").arg("--socket").arg(place.scratch.join("socket"));
                 if self == Self::OursWithoutSendLength {
                     command.arg("--config").arg(place.scratch.join("without.yaml"));
                 }
-                command
             }
             Self::Bpftrace => {
-                let mut command = Command::new("bpftrace");
-                command.args(["-e", "tracepoint:sock:inet_sock_set_state { @[args->newstate] = count(); }"]);
-                command
+                command.args(["bpftrace", "-e"]);
+                command.arg("tracepoint:sock:inet_sock_set_state { @[args->newstate] = count(); }");
             }
-            Self::Tcplife => Command::new("tcplife"),
-            Self::Tcpstates => Command::new("tcpstates"),
-        };
+            Self::Tcplife | Self::Tcpstates => {
+                command.arg(self.word());
+            }
+        }
         // Nobody reads what the peers complain of, and a full or closed pipe would stop them.
         let stderr = if self.is_ours() { Stdio::piped() } else { Stdio::null() };
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);

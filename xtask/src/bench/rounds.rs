@@ -29,6 +29,8 @@ struct Size {
     /// Rounds with observers whose figures need no small differences.
     peer_rounds: usize,
     churn: u64,
+    /// Of rounds against the clock: many short ones tell a small difference from noise.
+    clock_churn: u64,
     bulk_mib: u64,
     ping_pongs: u64,
     held: &'static [u64],
@@ -39,11 +41,12 @@ struct Size {
 }
 
 const FULL: Size = Size {
-    rounds: 7,
+    rounds: 15,
     peer_rounds: 3,
     churn: 20_000,
-    bulk_mib: 4_000,
-    ping_pongs: 60_000,
+    clock_churn: 8_000,
+    bulk_mib: 3_000,
+    ping_pongs: 40_000,
     held: &[1_000, 10_000, 100_000],
     storm: 200_000,
     refused: 30_000,
@@ -54,6 +57,7 @@ const QUICK: Size = Size {
     rounds: 2,
     peer_rounds: 1,
     churn: 5_000,
+    clock_churn: 5_000,
     bulk_mib: 2_000,
     ping_pongs: 10_000,
     held: &[1_000, 10_000],
@@ -69,7 +73,7 @@ const PEERS: [Observer; 3] = [Observer::Bpftrace, Observer::Tcplife, Observer::T
 pub(crate) fn all(place: &Place<'_>, quick: bool, rounds: Option<u16>) -> Result<Taken> {
     let mut size = if quick { QUICK } else { FULL };
     if let Some(rounds) = rounds.map(usize::from) {
-        (size.rounds, size.peer_rounds) = (rounds, rounds.div_ceil(2));
+        (size.rounds, size.peer_rounds) = (rounds, rounds.div_ceil(4));
     }
     let mut taken = Taken::default();
     starts(place, size.starts, &mut taken)?;
@@ -78,9 +82,10 @@ pub(crate) fn all(place: &Place<'_>, quick: bool, rounds: Option<u16>) -> Result
     let many =
         std::thread::available_parallelism().map_or(2, |cpus| u8::try_from(cpus.get() * 2).unwrap_or(16));
     let churn = |observer, program_stats| {
+        let count = if program_stats { size.churn } else { size.clock_churn };
         [(Work::Fin, 1), (Work::Rst, 1), (Work::Fin, many), (Work::Rst, many)].map(|(work, processes)| Spec {
             work,
-            count: size.churn / u64::from(processes),
+            count: count / u64::from(processes),
             processes,
             held: 0,
             observer,
