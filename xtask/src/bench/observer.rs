@@ -181,18 +181,44 @@ pub(crate) fn settled(place: &Place<'_>) -> Result<Counted> {
     let started = Instant::now();
     let (mut last, mut since) = (Counted::default(), Instant::now());
     while since.elapsed() < Duration::from_millis(1200) && started.elapsed() < PATIENCE {
-        let mut status = Command::new(place.observer);
-        status.args(["status", "--output", "json", "--socket"]).arg(place.scratch.join("socket"));
-        let output = status.stderr(Stdio::null()).output().context("asking the observer")?;
-        // Its exit code tells of its health, which is not the question.
-        let status = serde_json::from_slice(&output.stdout).context("the observer's answer")?;
-        let now = counted(&status);
+        let now = counted(&status(place)?);
         if now != last {
             (last, since) = (now, Instant::now());
         }
         sleep(Duration::from_millis(200));
     }
     Ok(last)
+}
+
+fn status(place: &Place<'_>) -> Result<Value> {
+    let mut status = Command::new(place.observer);
+    status.args(["status", "--output", "json", "--socket"]).arg(place.scratch.join("socket"));
+    let output = status.stderr(Stdio::null()).output().context("asking the observer")?;
+    // Its exit code tells of its health, which is not the question.
+    serde_json::from_slice(&output.stdout).context("the observer's answer")
+}
+
+/// One of our BPF programs, while the kernel counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Program {
+    pub(crate) name: String,
+    pub(crate) run_ns: u64,
+    pub(crate) runs: u64,
+}
+
+/// Our programs since the observer started.
+pub(crate) fn programs(place: &Place<'_>) -> Result<Vec<Program>> {
+    Ok(programs_of(&status(place)?))
+}
+
+fn programs_of(status: &Value) -> Vec<Program> {
+    let programs = status.pointer("/pulse/programs").and_then(Value::as_array).into_iter().flatten();
+    let program = |program: &Value| {
+        let number = |index| program.get(index)?.as_u64();
+        let name = program.get(0)?.as_str()?.to_owned();
+        Some(Program { name, run_ns: number(1)?, runs: number(2)? })
+    };
+    programs.filter_map(program).collect()
 }
 
 fn counted(status: &Value) -> Counted {
@@ -212,6 +238,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn programs_are_read() {
+        let status = json!({"pulse": {"programs": [["rt_destroy", 100, 2]]}});
+        assert_eq!(programs_of(&status), [Program { name: "rt_destroy".to_owned(), run_ns: 100, runs: 2 }]);
+    }
 
     #[test]
     fn everything_told_is_counted() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 
 use super::load::{Load, Work};
-use super::observer::{Observer, Place, Running};
+use super::observer::{Observer, Place, Program, Running};
 use super::sample::{Sample, Spec, measure};
 use super::worker::Worker;
 
@@ -15,6 +15,8 @@ use super::worker::Worker;
 pub(crate) struct Taken {
     /// In order; those of one round are neighbours.
     pub(crate) samples: Vec<Sample>,
+    /// Our programs during a work of one process, while the kernel counts: the last round's.
+    pub(crate) programs: Vec<(Spec, Vec<Program>)>,
     /// From start to ready, ms.
     pub(crate) ready_ms: Vec<f64>,
     /// From a connection's end to its verdict on stdout, ms.
@@ -157,13 +159,17 @@ fn turns(what: &str, specs: &[Spec], rounds: usize, place: &Place<'_>, taken: &m
                 spec.observer.word()
             );
             match measure(*spec, place) {
-                Ok(sample) => {
+                Ok((sample, programs)) => {
                     let (wall, kernel) = (sample.wall_ns_each() / 1e3, sample.kernel_ns_each() / 1e3);
                     eprintln!(
                         "{label}: {wall:.2} us each, {kernel:.2} us in the kernel, {} lost",
                         sample.lost
                     );
                     taken.samples.push(sample);
+                    if !programs.is_empty() && spec.processes == 1 && spec.held == 0 {
+                        taken.programs.retain(|(earlier, _)| earlier.work != spec.work);
+                        taken.programs.push((*spec, programs));
+                    }
                 }
                 // A peer may not run on this kernel; without ours there is nothing to tell.
                 Err(error) if PEERS.contains(&spec.observer) => {

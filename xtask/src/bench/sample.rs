@@ -7,7 +7,7 @@ use clap::ValueEnum as _;
 use serde_json::{Value, json};
 
 use super::load::{Load, Work};
-use super::observer::{self, Observer, Place, Running};
+use super::observer::{self, Observer, Place, Program, Running};
 use super::process;
 use super::stats;
 use super::worker::{self, Worker};
@@ -90,8 +90,9 @@ impl Sample {
     }
 }
 
-/// Starts the observer and the work, one after the other, and waits until both have nothing more to say.
-pub(crate) fn measure(spec: Spec, place: &Place<'_>) -> Result<Sample> {
+/// Starts the observer and the work, one after the other, and waits until both have nothing more to say. Our programs
+/// one by one as well, where the kernel counts.
+pub(crate) fn measure(spec: Spec, place: &Place<'_>) -> Result<(Sample, Vec<Program>)> {
     let _counted = spec.program_stats.then(stats::count).transpose()?;
     let running = Running::start(spec.observer, place, false)?;
     let pid = running.as_ref().map(Running::pid);
@@ -122,11 +123,13 @@ pub(crate) fn measure(spec: Spec, place: &Place<'_>) -> Result<Sample> {
     let counted =
         if spec.observer.is_ours() { observer::settled(place)? } else { observer::Counted::default() };
     let cpu_after = pid.map(process::cpu).transpose()?.unwrap_or_default();
+    let each =
+        if spec.observer.is_ours() && spec.program_stats { observer::programs(place)? } else { Vec::new() };
     let peak = pid.map(process::memory).transpose()?.unwrap_or_default().peak;
     drop(workers);
     drop(holders);
     drop(running);
-    Ok(Sample {
+    let sample = Sample {
         spec,
         seconds,
         run_ns: programs_after.run_ns - programs.run_ns,
@@ -139,5 +142,6 @@ pub(crate) fn measure(spec: Spec, place: &Place<'_>) -> Result<Sample> {
         verdicts: counted.verdicts,
         lost: counted.lost,
         not_taken: counted.not_taken,
-    })
+    };
+    Ok((sample, each))
 }

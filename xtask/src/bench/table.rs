@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use super::load::Work;
 use super::machine::Machine;
 use super::numbers::{median, quantile};
-use super::observer::Observer;
+use super::observer::{Observer, Program};
 use super::rounds::Taken;
 use super::sample::Sample;
 
@@ -284,6 +284,7 @@ pub(crate) fn text(rows: &[Row], taken: &Taken, machine: &Machine, quick: bool) 
     for missing in &taken.missing {
         let _ok = writeln!(text, "\nNot compared: {missing}.");
     }
+    programs(taken, &mut text);
     text.push_str("\n## Each work under each observer\n\nMedians.\n\n");
     text.push_str("| work | processes | open beside | observer | µs against the clock | in the kernel, µs | runs | user µs a verdict | system µs a verdict | records lost, most |\n");
     text.push_str("|---|---|---|---|---|---|---|---|---|---|\n");
@@ -296,6 +297,36 @@ pub(crate) fn text(rows: &[Row], taken: &Taken, machine: &Machine, quick: bool) 
         }
     }
     text
+}
+
+/// Where the time in the kernel goes.
+fn programs(taken: &Taken, text: &mut String) {
+    text.push_str("\n## Each program of the observer\n\n");
+    text.push_str("What the kernel counts of a run is at least the price of its counting: a program that looks at one number and\n");
+    text.push_str("returns (`rt_send_length` in a storm of EAGAIN) shows it.\n\n");
+    text.push_str(
+        "| work | program | runs a connection | ns a run | ns a connection |\n|---|---|---|---|---|\n",
+    );
+    for (spec, programs) in &taken.programs {
+        for Program { name, run_ns, runs } in programs {
+            let number = |number: u64| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
+            let each = number(*runs) / spec.total();
+            // What ran now and then has nothing to do with the work.
+            if each < 0.1 {
+                continue;
+            }
+            let run = number(*run_ns) / number(*runs);
+            let (word, times) = (spec.work_word(), spec.count);
+            // Writing to a String cannot fail.
+            let _ok = writeln!(
+                text,
+                "| {word} × {times} | {name} | {} | {} | {} |",
+                round(each),
+                round(run),
+                round(run * each)
+            );
+        }
+    }
 }
 
 const HOW: &str = "\
