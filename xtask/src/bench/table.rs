@@ -200,12 +200,11 @@ fn against_the_clock(taken: &Taken, rows: &mut Vec<Row>) {
 
 fn own_costs(taken: &Taken, rows: &mut Vec<Row>) {
     let ours = || taken.samples.iter().filter(|sample| sample.spec.observer.is_ours());
-    let is_churn = |sample: &&Sample| {
-        matches!(sample.spec.work, Work::Fin | Work::Rst)
-            && sample.spec.held == 0
-            && !sample.spec.program_stats
-    };
-    let user: Vec<_> = ours().filter(is_churn).map(Sample::user_us_each).collect();
+    let is_churn =
+        |sample: &&Sample| matches!(sample.spec.work, Work::Fin | Work::Rst) && sample.spec.held == 0;
+    // The long ones: what the daemon does every second, connections or not, is in it.
+    let is_long = |sample: &&Sample| sample.spec.program_stats;
+    let user: Vec<_> = ours().filter(is_churn).filter(is_long).map(Sample::user_us_each).collect();
     rows.push(row(
         "user CPU of a verdict, all threads, metrics and history on",
         Limit::AtMost(2.0),
