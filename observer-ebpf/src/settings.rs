@@ -23,6 +23,8 @@ pub(crate) static TYPE_TCP_SOCK: u32 = 0;
 pub(crate) static TYPE_SOCKET_ALLOC: u32 = 0;
 #[unsafe(no_mangle)]
 pub(crate) static TYPE_SK_BUFF: u32 = 0;
+#[unsafe(no_mangle)]
+pub(crate) static TYPE_TASK: u32 = 0;
 
 #[unsafe(no_mangle)]
 pub(crate) static RESET_REASON_ARG: u32 = ABSENT;

@@ -50,8 +50,12 @@ pub const CAST_CALL: u32 = 0x7fff_0001;
 pub const CAST_FUNCTION: &str = "bpf_rdonly_cast";
 
 /// Structs whose BTF type ids the program needs for casting: global, struct.
-pub const TYPES: [(&str, &str); 3] =
-    [("TYPE_TCP_SOCK", "tcp_sock"), ("TYPE_SOCKET_ALLOC", "socket_alloc"), ("TYPE_SK_BUFF", "sk_buff")];
+pub const TYPES: [(&str, &str); 4] = [
+    ("TYPE_TCP_SOCK", "tcp_sock"),
+    ("TYPE_SOCKET_ALLOC", "socket_alloc"),
+    ("TYPE_SK_BUFF", "sk_buff"),
+    ("TYPE_TASK", "task_struct"),
+];
 
 /// Calls `$m!` with every field: `GLOBAL: "struct" "path" required|optional;`.
 #[macro_export]
