@@ -6,7 +6,7 @@ use std::{
 };
 
 use aya::{
-    Btf, Ebpf, EbpfError, EbpfLoader,
+    Btf, Ebpf, EbpfError, EbpfLoader, Endianness,
     maps::{MapData, PerCpuArray, RingBuf},
     programs::{FEntry, FExit, KProbe, Program, ProgramError, ProgramType, RawTracePoint},
     sys::{BpfHelper, is_helper_supported},
@@ -62,7 +62,7 @@ pub enum LoadError {
         source: ProgramError,
     },
     /// Trampolines find their functions by it.
-    #[error("reading this kernel's BTF for its functions")]
+    #[error("handing over the numbers of this kernel's functions")]
     Functions(#[source] aya::BtfError),
     /// The object does not hold what the ABI names.
     #[error("the BPF object has no {0}")]
@@ -102,109 +102,156 @@ pub struct Attached {
     counts_full: bool,
 }
 
-/// Loads the object with this kernel's offsets and attaches what the plan says.
-///
-/// Where the kernel has `bpf_rdonly_cast`, programs that read by it are tried first, since they take a fraction of the
-/// time; a kernel that refuses them gets those that read by helper calls.
-pub fn attach(plan: &Plan, btf: &KernelBtf, settings: Settings) -> Result<Attached, LoadError> {
-    if OBJECT.is_empty() {
-        return Err(LoadError::NoObject);
-    }
-    let slower = || attach_object(plan, btf, settings, OBJECT, &Globals::new());
-    let casting = btf.function(CAST_FUNCTION).and_then(|function| cast::with_casts(OBJECT, function));
-    let Some((object, types)) = casting.zip(btf.type_ids()) else { return slower() };
-    match attach_object(plan, btf, settings, &object, &types) {
-        // What fails both ways has another reason, which is not to be covered.
-        Err(error @ LoadError::Program { .. }) => slower().inspect(|_| {
-            log::warn!("reading kernel structs the slower way, since the kernel refuses {CAST_FUNCTION}");
-            log::debug!("{:#}", anyhow::Error::new(error));
-        }),
-        attached => attached,
+/// What the object is told of this kernel, whatever the plan.
+pub(super) struct Told {
+    layout: Globals,
+    /// Type ids, where the kernel has what is cast to.
+    types: Option<Globals>,
+    reason_arg: u32,
+    active_reason_arg: u32,
+    task_btf: u32,
+    count_full: u32,
+    key: u64,
+    ring_bytes: u32,
+}
+
+impl Told {
+    /// Reads it from the kernel's types; one thing is tried.
+    pub(super) fn read(btf: &KernelBtf, settings: Settings) -> Result<Self, BtfError> {
+        let task_btf =
+            is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf);
+        Ok(Self {
+            layout: btf.layout()?,
+            types: btf.type_ids(),
+            reason_arg: btf.tracepoint_enum_arg("tcp_send_reset", RESET_REASON).unwrap_or(ABSENT),
+            active_reason_arg: btf.function_enum_arg("tcp_send_active_reset", RESET_REASON).unwrap_or(ABSENT),
+            // A kernel that does not say reads the slower way.
+            task_btf: u32::from(task_btf.unwrap_or(false)),
+            count_full: u32::from(settings.count_send_buffer_full),
+            // Any number that user space cannot guess will do: records then tell sockets apart and not where they lie.
+            key: RandomState::new().hash_one(0u8),
+            ring_bytes: settings.ring_bytes,
+        })
     }
 }
 
-fn attach_object(
-    plan: &Plan,
-    btf: &KernelBtf,
-    settings: Settings,
-    object: &[u8],
-    types: &Globals,
-) -> Result<Attached, LoadError> {
-    let layout = btf.layout()?;
-    let reason_arg = btf.tracepoint_enum_arg("tcp_send_reset", RESET_REASON).unwrap_or(ABSENT);
-    let active_reason_arg = btf.function_enum_arg("tcp_send_active_reset", RESET_REASON).unwrap_or(ABSENT);
-    let task_btf = is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf);
-    // A kernel that does not say reads the slower way.
-    let task_btf = u32::from(task_btf.unwrap_or(false));
-    let can_cast = u32::from(!types.is_empty());
-    let Settings { ring_bytes, count_send_buffer_full } = settings;
-    let full_wanted = u32::from(count_send_buffer_full);
-    // Any number that user space cannot guess will do: records then tell sockets apart and not where they lie.
-    let key: u64 = RandomState::new().hash_one(0u8);
+/// What loads the object: made once, since making it has aya read all of the kernel's types.
+pub(super) struct Loader<'a> {
+    loader: EbpfLoader<'a>,
+    btf: &'a KernelBtf,
+    /// The object with casts, where the kernel has what they need.
+    casting: Option<Vec<u8>>,
+    /// Whether sends that find the buffer full are to be counted.
+    counts_full: bool,
+}
 
+/// aya reads the types for the sake of relocations, of which the object has none.
+pub(super) fn without_types() -> EbpfLoader<'static> {
     let mut loader = EbpfLoader::new();
-    for (global, value) in layout.iter().chain(types) {
-        // A field that no program reads is not in the object.
-        loader.override_global(global, value, false);
-    }
-    loader.override_global(RESET_REASON_ARG, &reason_arg, true);
-    loader.override_global(ACTIVE_REASON_ARG, &active_reason_arg, true);
-    loader.override_global(TASK_BTF, &task_btf, true);
-    loader.override_global(TYPED, &can_cast, true);
-    loader.override_global(SOCK_KEY, &key, true);
-    loader.override_global(COUNT_FULL, &full_wanted, true);
-    loader.map_max_entries(RING, ring_bytes);
-    // The object has no relocations against kernel types.
-    let mut ebpf = loader.btf(None).load(object).map_err(object_error)?;
+    loader.btf(None);
+    loader
+}
 
-    let uses_trampolines = plan.hooks.iter().any(|hook| hook.mechanism == Some(Mechanism::Fentry));
-    let functions = uses_trampolines.then(Btf::from_sys_fs).transpose().map_err(LoadError::Functions)?;
-    let (mut programs, mut unguarded) = (Vec::new(), Vec::new());
-    for hook in &plan.hooks {
-        let Some(mechanism) = hook.mechanism else { continue };
-        for program in hook.programs() {
-            let name = program.name;
-            let found = ebpf.program_mut(name).ok_or(LoadError::Absent(name))?;
-            attach_program(found, program.point, hook.hook.name, functions.as_ref()).map_err(|source| {
-                LoadError::Program { program: name, hook: hook.hook.name, mechanism, source }
-            })?;
-            programs.push(name);
+impl<'a> Loader<'a> {
+    pub(super) fn new(mut loader: EbpfLoader<'a>, btf: &'a KernelBtf, told: &'a Told) -> Self {
+        for (global, value) in told.layout.iter().chain(told.types.iter().flatten()) {
+            // A field that no program reads is not in the object.
+            loader.override_global(global, value, false);
         }
-        if !is_guarded(hook) {
-            unguarded.extend(hook.programs().iter().map(|program| program.name));
-        }
+        loader.override_global(RESET_REASON_ARG, &told.reason_arg, true);
+        loader.override_global(ACTIVE_REASON_ARG, &told.active_reason_arg, true);
+        loader.override_global(TASK_BTF, &told.task_btf, true);
+        loader.override_global(SOCK_KEY, &told.key, true);
+        loader.override_global(COUNT_FULL, &told.count_full, true);
+        loader.map_max_entries(RING, told.ring_bytes);
+        let function = btf.function(CAST_FUNCTION).filter(|_| told.types.is_some());
+        let casting = function.and_then(|function| cast::with_casts(OBJECT, function));
+        Self { loader, btf, casting, counts_full: told.count_full != 0 }
     }
 
-    let map = |ebpf: &mut Ebpf, name| ebpf.take_map(name).ok_or(LoadError::Absent(name));
-    let ring = RingBuf::try_from(map(&mut ebpf, RING)?);
-    let ring = ring.map_err(|source| LoadError::Map { name: RING, source })?;
-    let counters = PerCpuArray::try_from(map(&mut ebpf, counter::MAP)?);
-    let counters = counters.map_err(|source| LoadError::Map { name: counter::MAP, source })?;
-    let names = KernelNames {
-        reset_reasons: btf.enum_names(RESET_REASON, "SK_RST_REASON_"),
-        tick_ns: clock::tick_ns(),
-    };
-    let counts_full = count_send_buffer_full && (plan.has("sk_stream_error") || plan.has("sock_send_length"));
-    Ok(Attached { ebpf, ring, names, programs, unguarded, counters, counts_full })
+    /// Loads the object with this kernel's offsets and attaches what the plan says.
+    ///
+    /// Where the kernel has `bpf_rdonly_cast`, programs that read by it are tried first, since they take a fraction of
+    /// the time; a kernel that refuses them gets those that read by helper calls.
+    pub(super) fn attach(&mut self, plan: &Plan) -> Result<Attached, LoadError> {
+        if OBJECT.is_empty() {
+            return Err(LoadError::NoObject);
+        }
+        let Some(casting) = self.casting.take() else { return self.attach_object(plan, OBJECT, &0) };
+        match self.attach_object(plan, &casting, &1) {
+            // What fails both ways has another reason, which is not to be covered.
+            Err(error @ LoadError::Program { .. }) => {
+                let slower = self.attach_object(plan, OBJECT, &0);
+                // For the next plan.
+                self.casting = Some(casting);
+                slower.inspect(|_| {
+                    log::warn!(
+                        "reading kernel structs the slower way, since the kernel refuses {CAST_FUNCTION}"
+                    );
+                    log::debug!("{:#}", anyhow::Error::new(error));
+                })
+            }
+            attached => attached,
+        }
+    }
+
+    fn attach_object(
+        &mut self,
+        plan: &Plan,
+        object: &[u8],
+        can_cast: &'static u32,
+    ) -> Result<Attached, LoadError> {
+        self.loader.override_global(TYPED, can_cast, true);
+        let mut ebpf = self.loader.load(object).map_err(object_error)?;
+
+        let by_trampoline = plan.hooks.iter().filter(|hook| hook.mechanism == Some(Mechanism::Fentry));
+        let functions = self.btf.functions_alone(by_trampoline.map(|hook| hook.hook.name));
+        let functions = Btf::parse(&functions, Endianness::default()).map_err(LoadError::Functions)?;
+        let (mut programs, mut unguarded) = (Vec::new(), Vec::new());
+        for hook in &plan.hooks {
+            let Some(mechanism) = hook.mechanism else { continue };
+            for program in hook.programs() {
+                let name = program.name;
+                let found = ebpf.program_mut(name).ok_or(LoadError::Absent(name))?;
+                attach_program(found, program.point, hook.hook.name, &functions).map_err(|source| {
+                    LoadError::Program { program: name, hook: hook.hook.name, mechanism, source }
+                })?;
+                programs.push(name);
+            }
+            if !is_guarded(hook) {
+                unguarded.extend(hook.programs().iter().map(|program| program.name));
+            }
+        }
+
+        let map = |ebpf: &mut Ebpf, name| ebpf.take_map(name).ok_or(LoadError::Absent(name));
+        let ring = RingBuf::try_from(map(&mut ebpf, RING)?);
+        let ring = ring.map_err(|source| LoadError::Map { name: RING, source })?;
+        let counters = PerCpuArray::try_from(map(&mut ebpf, counter::MAP)?);
+        let counters = counters.map_err(|source| LoadError::Map { name: counter::MAP, source })?;
+        let names = KernelNames {
+            reset_reasons: self.btf.enum_names(RESET_REASON, "SK_RST_REASON_"),
+            tick_ns: clock::tick_ns(),
+        };
+        let counts_full = self.counts_full && (plan.has("sk_stream_error") || plan.has("sock_send_length"));
+        Ok(Attached { ebpf, ring, names, programs, unguarded, counters, counts_full })
+    }
 }
 
 fn attach_program(
     program: &mut Program,
     point: Point,
     hook: &str,
-    functions: Option<&Btf>,
+    functions: &Btf,
 ) -> Result<(), ProgramError> {
-    // Read before, where the plan has trampolines.
-    let functions = || functions.ok_or(ProgramError::NotLoaded);
     match point {
         Point::Fentry => {
             let program: &mut FEntry = program.try_into()?;
-            program.load(hook, functions()?)?;
+            program.load(hook, functions)?;
             program.attach()?;
         }
         Point::Fexit => {
             let program: &mut FExit = program.try_into()?;
-            program.load(hook, functions()?)?;
+            program.load(hook, functions)?;
             program.attach()?;
         }
         Point::Kprobe => {
