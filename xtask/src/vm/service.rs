@@ -128,22 +128,18 @@ fn commands(readme: &str) -> Result<Vec<Vec<&str>>> {
 
 /// Where there is neither sudo nor a terminal for an editor: what is to be written there is the line's comment.
 fn script(commands: &[&str]) -> String {
-    let mut script = "set -eu\nsudo() { \"$@\"; }\n".to_owned();
-    for command in commands {
-        let Some((_, text)) =
-            command.strip_prefix("sudo systemctl edit observer").and_then(|it| it.split_once('#'))
-        else {
-            script.push_str(command);
-            script.push('\n');
-            continue;
-        };
+    let line = |command: &&str| {
+        let edits =
+            command.strip_prefix("sudo systemctl edit observer").and_then(|rest| rest.split_once('#'));
+        let Some((_, text)) = edits else { return format!("{command}\n") };
         let lines: Vec<_> = text.split_whitespace().map(|line| format!("'{line}'")).collect();
-        script.push_str(&format!(
+        format!(
             "mkdir -p {DROP_IN}\nprintf '%s\\n' {} >{DROP_IN}/override.conf\nsystemctl daemon-reload\n",
             lines.join(" ")
-        ));
-    }
-    script
+        )
+    };
+    let commands: String = commands.iter().map(line).collect();
+    format!("set -eu\nsudo() {{ \"$@\"; }}\n{commands}")
 }
 
 #[cfg(test)]
