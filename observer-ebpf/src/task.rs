@@ -7,10 +7,10 @@ use aya_ebpf::helpers::{
 use observer_ebpf::abi::record::{PF_EXITING, Task};
 
 use crate::{
-    read::{bytes, read},
+    read::{bytes, cast, read},
     settings::{
         CGROUP_KN, CRED_UID, CSS_SET_DFL_CGRP, KERNFS_ID, Known, TASK_BTF, TASK_CGROUPS, TASK_COMM,
-        TASK_CRED, TASK_EXIT_CODE, TASK_FLAGS, TASK_GROUP_LEADER, get, has,
+        TASK_CRED, TASK_EXIT_CODE, TASK_FLAGS, TASK_GROUP_LEADER, TYPE_TASK, TYPED, get, has,
     },
 };
 
@@ -21,9 +21,17 @@ use crate::{
 pub(crate) fn current() -> Task {
     let id = bpf_get_current_pid_tgid();
     let (pid, tid) = ((id >> 32) as u32, id as u32);
-    // SAFETY: the helpers take no argument; the first is called only where the kernel has it.
+    // The helper's own type is one that the verifier trusts. At each pointer that is followed from there it looks through
+    // all of the kernel's types, by name, for whether to trust that too: a third of the observer's start.
+    // SAFETY: the helpers take no argument; the second is called only where the kernel has it.
     let task = unsafe {
-        if get(TASK_BTF) == 1 { bpf_get_current_task_btf() as u64 } else { bpf_get_current_task() }
+        if get(TYPED) == 1 {
+            cast(bpf_get_current_task(), TYPE_TASK)
+        } else if get(TASK_BTF) == 1 {
+            bpf_get_current_task_btf() as u64
+        } else {
+            bpf_get_current_task()
+        }
     };
     let leader = if pid == tid { task } else { member(task, TASK_GROUP_LEADER) };
     let flags: u32 = member(task, TASK_FLAGS);
@@ -54,11 +62,11 @@ fn cgroup(task: u64) -> u64 {
 
 /// A member of the task, or of what it points to.
 ///
-/// What `bpf_get_current_task_btf` gives may be followed without a helper call, the verifier knows its type; a bad
-/// pointer on the way reads as zero.
+/// What was cast, or given by `bpf_get_current_task_btf`, may be followed without a helper call, the verifier knows its
+/// type; a bad pointer on the way reads as zero.
 #[inline(always)]
 fn member<T: Copy>(base: u64, offset: impl Known) -> T {
-    if get(TASK_BTF) == 1 {
+    if get(TYPED) == 1 || get(TASK_BTF) == 1 {
         // SAFETY: the verifier allows only what is within the struct.
         unsafe { ((base + get(offset)) as *const T).read() }
     } else {

@@ -7,7 +7,10 @@ pub mod facts;
 pub mod load;
 mod patch;
 pub mod plan;
+mod probe;
 pub mod stats;
+
+use std::{panic::resume_unwind, thread};
 
 use aya::programs::ProgramError;
 use thiserror::Error;
@@ -15,7 +18,7 @@ use thiserror::Error;
 use self::{
     btf::{BtfError, KernelBtf},
     facts::{Answer, Facts, Roots},
-    load::{Attached, LoadError, Settings},
+    load::{Attached, LoadError, Loader, Settings, Told},
     plan::{Mechanism, Plan, PlanError, Wishes},
 };
 
@@ -46,10 +49,18 @@ pub struct Entered {
 /// Looks at the kernel, plans and attaches. A way into a hook that turns out to be closed is a new fact, and the plan
 /// is made again: what a kernel accepts is known for sure only by trying.
 pub fn enter(wishes: &Wishes, settings: Settings) -> Result<Entered, AttachError> {
-    let (mut facts, btf): (Facts, KernelBtf) = facts::gather(Roots::default())?;
+    let (loader, gathered) = thread::scope(|scope| {
+        // Half of the start, and nothing here has to wait for it.
+        let loader = scope.spawn(load::without_types);
+        let gathered = facts::gather(Roots::default())
+            .and_then(|(facts, btf)| Ok((facts, Told::read(&btf, settings)?, btf)));
+        (loader.join().unwrap_or_else(|panic| resume_unwind(panic)), gathered)
+    });
+    let (mut facts, told, btf): (Facts, Told, KernelBtf) = gathered?;
+    let mut loader = Loader::new(loader, &btf, &told);
     loop {
         let plan = plan::plan(&facts, wishes)?;
-        match load::attach(&plan, &btf, settings) {
+        match loader.attach(&plan) {
             Ok(attached) => return Ok(Entered { facts, plan, attached }),
             Err(LoadError::Program { hook, mechanism, source, .. })
                 if mechanism != Mechanism::RawTracepoint =>

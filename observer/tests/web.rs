@@ -54,6 +54,13 @@ impl Folder {
         self.write(&format!("{file}.pem"), &certificate.pem());
     }
 
+    /// A key of `tls_server_config` with this file's content.
+    fn inline(&self, key: &str, file: &str) -> String {
+        let text = fs::read_to_string(self.path.join(file)).unwrap();
+        let lines: String = text.lines().map(|line| format!("    {line}\n")).collect();
+        format!("  {key}: |\n{lines}")
+    }
+
     fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path.join(name);
         fs::write(&path, text).unwrap();
@@ -169,6 +176,25 @@ fn clients_prove_who_they_are_by_a_certificate() {
     let serving = folder.serve(&config("VerifyClientCertIfGiven"));
     assert_eq!(serving.curl(&[]).status, 200);
     assert_eq!(serving.curl(&["--cert", certificate, "--key", key]).status, 0, "of another authority");
+}
+
+#[test]
+fn certificates_and_key_may_stand_in_the_configuration() {
+    let folder = Folder::new();
+    let inline = |folder: &Folder| {
+        let [cert, key] =
+            [("cert", "server.pem"), ("key", "server.key")].map(|(key, file)| folder.inline(key, file));
+        let authority = folder.inline("client_ca", "ca.pem");
+        format!("tls_server_config:\n{cert}{key}{authority}  client_auth_type: RequireAndVerifyClientCert\n")
+    };
+    let serving = folder.serve(&inline(&folder));
+    let client = ["--cert", "client.pem", "--key", "client.key"];
+    assert_eq!(serving.curl(&client).status, 200);
+    assert_eq!(serving.curl(&[]).status, 0, "nobody without a certificate");
+    // The next one is for another name, so curl refuses it.
+    folder.sign("server", "elsewhere.example");
+    folder.write("web.yml", &inline(&folder));
+    assert_eq!(serving.curl(&client).status, 0, "the old certificate is still shown");
 }
 
 #[test]
@@ -300,6 +326,18 @@ fn mistakes_are_told_at_the_start() {
     ] {
         let error = folder.refused(config);
         assert!(error.contains(told), "{config}: {error}");
+    }
+    let (cert, key) = (folder.inline("cert", "server.pem"), folder.inline("key", "other.key"));
+    for (config, told) in [
+        (format!("{cert}{key}"), "cannot use the certificate in tls_server_config.cert"),
+        (format!("  cert: nonsense\n{key}"), "tls_server_config.cert holds no certificate"),
+        (format!("{cert}  key: nonsense\n"), "cannot read tls_server_config.key as PEM"),
+        (format!("{cert}{key}  cert_file: server.pem\n"), "cert and cert_file are both there"),
+        (format!("{cert}{key}  client_ca: nonsense\n"), "client_ca says nothing without a client_auth_type"),
+    ] {
+        let error = folder.refused(&format!("tls_server_config:\n{config}"));
+        assert!(error.contains(told), "{config}: {error}");
+        assert!(!error.contains("PRIVATE KEY"), "a secret is told: {error}");
     }
     let Err(error) = Web::load(&folder.path.join("missing.yml")) else {
         panic!("a missing file is accepted")

@@ -15,6 +15,7 @@ mod setup;
 mod test;
 mod vm;
 
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +49,10 @@ enum Task {
     },
     /// Run every test, those against the running kernel last; these need root
     Test {
+        /// Only this: Debian's Prometheus scrapes the daemon during so many minutes of mixed traffic, and what it has
+        /// stored must be the verdicts
+        #[arg(long, value_name = "MINUTES", conflicts_with = "filter")]
+        soak: Option<NonZeroU32>,
         /// Passed on to the test programs: a filter, or options such as `--nocapture`
         #[arg(last = true, value_name = "FILTER")]
         filter: Vec<String>,
@@ -72,7 +77,8 @@ fn main() -> ExitCode {
         Task::Setup => setup::everything(),
         Task::Run { demo, args } => run::run(demo, &args),
         Task::Demo { after_ready } => demo::run(after_ready),
-        Task::Test { filter } => test::run(&filter),
+        Task::Test { soak: Some(minutes), .. } => test::soak(minutes),
+        Task::Test { soak: None, filter } => test::run(&filter),
         Task::Vm(options) => vm::run(&options),
         Task::Service => vm::service::run(),
         Task::Bench(options) => bench::run(&options),

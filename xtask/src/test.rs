@@ -1,5 +1,9 @@
 //! The tests. In: arguments for the test programs. Out: the tests' own output, or an error at the first stage that
-//! fails. The tests against the kernel come last: they need root and the eBPF object loaded.
+//! fails. The tests against the kernel come last: they need root and the eBPF object loaded. The soak is one of them,
+//! alone and long.
+
+use std::num::NonZeroU32;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
@@ -7,6 +11,9 @@ use crate::{exec, setup};
 
 const WORKSPACE: [&str; 4] = ["test", "--workspace", "--locked", "--"];
 const KERNEL: [&str; 7] = ["test", "--locked", "-p", "observer", "--test", "kernel", "--"];
+
+/// Seconds of the soak's traffic, to the tests.
+const SOAK: &str = "OBSERVER_TEST_SOAK";
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     setup::run()?;
@@ -16,12 +23,26 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     exec::run(exec::in_root("cargo", WORKSPACE).args(args))?;
 
     eprintln!("test: against the running kernel");
+    exec::run(kernel()?.args(args))
+}
+
+/// Prometheus scrapes a daemon for so long while connections end in every way.
+pub(crate) fn soak(minutes: NonZeroU32) -> Result<()> {
+    setup::run()?;
+    setup::servers::provide()?;
+
+    eprintln!("test: what Prometheus stores in {minutes} minutes, against the verdicts");
+    let seconds = u64::from(minutes.get()) * 60;
+    exec::run(kernel()?.args(["--exact", "prometheus", "--nocapture"]).env(SOAK, seconds.to_string()))
+}
+
+fn kernel() -> Result<Command> {
     let mut kernel = exec::in_root("cargo", KERNEL);
     if !exec::is_root() {
         // Only the test program runs as root: what cargo writes stays the user's.
         kernel.env(runner_variable()?, "sudo -E");
     }
-    exec::run(kernel.args(args))
+    Ok(kernel)
 }
 
 /// The variable by which cargo is told how to run a program built for this machine.

@@ -29,6 +29,7 @@ use clap::Args;
 use self::console::Told;
 use self::initramfs::Userland;
 use self::kernel::{Kernel, SERIES, Series};
+use self::qemu::Ran;
 use self::table::Column;
 use crate::{exec, setup};
 
@@ -46,10 +47,6 @@ const THREADS: usize = 4;
 
 /// The end of a machine that hangs. One that does not takes one to three minutes.
 const LIMIT: Duration = Duration::from_secs(400);
-
-/// Starts of one machine at most. Kernels patch their own code while they run, and QEMU's emulation of two processors
-/// does not always bear it: now and then a boot ends in a double fault.
-const BOOTS: u32 = 3;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -184,22 +181,17 @@ impl Machine<'_> {
         let (release, mechanism) = (&self.kernel.release, self.mechanism);
         eprintln!("vm: {release} with {mechanism} starts");
         let start = Instant::now();
-        let boot = || {
-            let ended =
-                qemu::run(&self.kernel.image, &self.archive, MEMORY, &self.words, &self.console, LIMIT);
-            let console = fs::read(&self.console).unwrap_or_default();
-            (ended, Told::read(&String::from_utf8_lossy(&console)))
+        let machine = qemu::Machine {
+            name: format!("{release} with {mechanism}"),
+            image: &self.kernel.image,
+            archive: &self.archive,
+            memory: MEMORY,
+            words: &self.words,
+            console: &self.console,
+            limit: LIMIT,
         };
-        let (mut ended, mut told) = boot();
-        for number in 1..BOOTS {
-            let (Err(error), None) = (&ended, told.ran) else { break };
-            let said = format!("{error:#}");
-            eprintln!("vm: {release} with {mechanism} broke down and starts once more: {said}");
-            // What it had to say stays; without it the next one says as much.
-            fs::rename(&self.console, self.console.with_extension(format!("broken-{number}.log"))).ok();
-            (ended, told) = boot();
-            told.again.insert("the machine itself".to_owned(), said);
-        }
+        let Ran { ended, mut told, broken } = machine.run(Told::read, |told| told.ran.is_some());
+        told.again.extend(broken.map(|said| ("the machine itself".to_owned(), said)));
         let nothing = || (told.ran == Some(0)).then(|| "no test has such a name".to_owned());
         let broken =
             ended.err().map(|error| format!("{error:#}")).or_else(|| told.incomplete()).or_else(nothing);

@@ -41,10 +41,11 @@ pub const CAST_CALL: u32 = 0x7fff_0001;
 pub const CAST_FUNCTION: &str = "bpf_rdonly_cast";
 
 /// Structs whose BTF type ids the program needs for casting.
-pub const TYPES: [(Setting, &str); 3] = [
+pub const TYPES: [(Setting, &str); 4] = [
     (Setting::TYPE_TCP_SOCK, "tcp_sock"),
     (Setting::TYPE_SOCKET_ALLOC, "socket_alloc"),
     (Setting::TYPE_SK_BUFF, "sk_buff"),
+    (Setting::TYPE_TASK, "task_struct"),
 ];
 
 /// Calls `$m!` with every field: `SETTING: "struct" "path" required|optional;`.
@@ -114,6 +115,8 @@ macro_rules! settings {
             TYPE_SOCKET_ALLOC,
             /// BTF type id of `struct sk_buff`.
             TYPE_SK_BUFF,
+            /// BTF type id of `struct task_struct`.
+            TYPE_TASK,
             /// 1 where [`CAST_CALL`] has become a call of `bpf_rdonly_cast` (6.2 and later).
             TYPED,
             /// 1 where `bpf_get_current_task_btf` may be called (5.11 and later).

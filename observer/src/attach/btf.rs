@@ -122,6 +122,16 @@ impl KernelBtf {
         self.types.find(Kind::Function, name)
     }
 
+    /// BTF that holds nothing but these functions, each under its own id: for aya, which looks for ids in BTF that it
+    /// has read itself, and would take longer to read all of the kernel's than for all else.
+    #[must_use]
+    pub fn functions_alone<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<u8> {
+        let mut found: Vec<_> = names.filter_map(|name| Some((self.function(name)?, name))).collect();
+        found.sort_unstable();
+        found.dedup();
+        types::functions(&found)
+    }
+
     /// Type ids of the structs that are cast to; None when one is not there.
     #[must_use]
     pub fn type_ids(&self) -> Option<Vec<(Setting, u32)>> {

@@ -12,6 +12,7 @@ use observer_ebpf::abi::program::{HOOKS, Hook};
 use super::{
     btf::{self, BtfError, KernelBtf},
     plan::Mechanism,
+    probe,
 };
 
 /// Answer to "can this kernel …?"; the last is not conclusive.
@@ -28,6 +29,21 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// What an error says of the question.
+    pub(super) fn of(error: &std::io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => {
+                Self::Refused("the kernel refuses it: permission denied".to_owned())
+            }
+            _ => Self::Unclear(error.to_string()),
+        }
+    }
+
+    /// What is older than the program type.
+    pub(super) fn unknown_type() -> Self {
+        Self::No("this kernel does not know the program type".to_owned())
+    }
+
     /// Whether it certainly can.
     #[must_use]
     pub const fn is_yes(&self) -> bool {
@@ -118,7 +134,7 @@ pub fn gather(roots: Roots<'_>) -> Result<(Facts, KernelBtf), BtfError> {
     };
     let facts = Facts {
         release: release.map_or_else(|_| "unknown".to_owned(), |release| release.trim().to_owned()),
-        fentry: program(ProgramType::Tracing),
+        fentry: probe::trampoline(&btf),
         kprobe: kprobe(roots.sys),
         ring_buffer: ring_buffer(),
         reset_reasons: btf.tracepoint_enum_arg("tcp_send_reset", RESET_REASON).is_some(),
@@ -131,7 +147,7 @@ pub fn gather(roots: Roots<'_>) -> Result<(Facts, KernelBtf), BtfError> {
 fn program(kind: ProgramType) -> Answer {
     match is_program_supported(kind) {
         Ok(true) => Answer::Yes,
-        Ok(false) => Answer::No("this kernel does not know the program type".to_owned()),
+        Ok(false) => Answer::unknown_type(),
         Err(error) => refused(&error),
     }
 }
@@ -158,12 +174,7 @@ fn refused(error: &(dyn std::error::Error + 'static)) -> Answer {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return match io.raw_os_error() {
-                Some(libc::EPERM | libc::EACCES) => {
-                    Answer::Refused("the kernel refuses it: permission denied".to_owned())
-                }
-                _ => Answer::Unclear(io.to_string()),
-            };
+            return Answer::of(io);
         }
         cause = error.source();
     }

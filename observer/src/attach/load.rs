@@ -6,7 +6,7 @@ use std::{
 };
 
 use aya::{
-    Btf, Ebpf, EbpfError, EbpfLoader,
+    Btf, Ebpf, EbpfError, EbpfLoader, Endianness,
     maps::{MapData, PerCpuArray, RingBuf},
     programs::{FEntry, FExit, KProbe, Program, ProgramError, ProgramType, RawTracePoint},
     sys::{BpfHelper, is_helper_supported},
@@ -60,7 +60,7 @@ pub enum LoadError {
         source: ProgramError,
     },
     /// Trampolines find their functions by it.
-    #[error("reading this kernel's BTF for its functions")]
+    #[error("handing over the numbers of this kernel's functions")]
     Functions(#[source] aya::BtfError),
     /// The object does not hold what the ABI names.
     #[error("the BPF object has no {0}")]
@@ -100,122 +100,149 @@ pub struct Attached {
     counts_full: bool,
 }
 
-/// Loads the object with this kernel's offsets and attaches what the plan says.
-///
-/// Where the kernel has `bpf_rdonly_cast`, programs that read by it are tried first, since they take a fraction of the
-/// time; a kernel that refuses them gets those that read by helper calls.
-pub fn attach(plan: &Plan, btf: &KernelBtf, settings: Settings) -> Result<Attached, LoadError> {
-    if OBJECT.is_empty() {
-        return Err(LoadError::NoObject);
-    }
-    let slower = || attach_object(plan, btf, settings, None);
-    let Some(casts) = btf.function(CAST_FUNCTION).zip(btf.type_ids()) else { return slower() };
-    match attach_object(plan, btf, settings, Some(casts)) {
-        // What fails both ways has another reason, which is not to be covered.
-        Err(error @ LoadError::Program { .. }) => slower().inspect(|_| {
-            log::warn!("reading kernel structs the slower way, since the kernel refuses {CAST_FUNCTION}");
-            log::debug!("{:#}", anyhow::Error::new(error));
-        }),
-        attached => attached,
-    }
-}
-
-/// The function that casts, and the types it casts to.
-type Casts = (u32, Vec<(Setting, u32)>);
-
-fn attach_object(
-    plan: &Plan,
-    btf: &KernelBtf,
-    settings: Settings,
+/// What the object is told of this kernel, whatever the plan.
+pub(super) struct Told {
+    /// All but the types.
+    settings: Vec<(Setting, u64)>,
+    /// Where the kernel can cast, to all that is cast to.
     casts: Option<Casts>,
-) -> Result<Attached, LoadError> {
-    let Settings { ring_bytes, count_send_buffer_full } = settings;
-    let (function, types) = casts.unzip();
-    let told = told(btf, count_send_buffer_full, types)?;
-    let object = patched(OBJECT, &told, function).ok_or(LoadError::Absent("places for settings"))?;
+    count_full: bool,
+    ring_bytes: u32,
+}
 
+impl Told {
+    /// Reads it from the kernel's types; one thing is tried.
+    pub(super) fn read(btf: &KernelBtf, settings: Settings) -> Result<Self, BtfError> {
+        let Settings { ring_bytes, count_send_buffer_full: count_full } = settings;
+        let task_btf =
+            is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf);
+        let reason = btf.tracepoint_enum_arg("tcp_send_reset", RESET_REASON);
+        let active_reason = btf.function_enum_arg("tcp_send_active_reset", RESET_REASON);
+        let others = [
+            // A kernel that does not say reads the slower way.
+            (Setting::TASK_BTF, u32::from(task_btf.unwrap_or(false))),
+            (Setting::RESET_REASON_ARG, reason.unwrap_or(ABSENT)),
+            (Setting::ACTIVE_REASON_ARG, active_reason.unwrap_or(ABSENT)),
+            (Setting::COUNT_FULL, u32::from(count_full)),
+        ];
+        let numbers = btf.layout()?.into_iter().chain(others).map(|(setting, value)| (setting, value.into()));
+        // Any number that user space cannot guess will do: records then tell sockets apart and not where they lie.
+        let key = (Setting::SOCK_KEY, RandomState::new().hash_one(0u8));
+        let casts = btf.function(CAST_FUNCTION).zip(btf.type_ids());
+        let casts = casts.map(|(function, types)| Casts { function, types });
+        Ok(Self { settings: numbers.chain([key]).collect(), casts, count_full, ring_bytes })
+    }
+
+    /// The object for this kernel, with casts or without.
+    fn object(&self, casts: Option<&Casts>) -> Result<Vec<u8>, LoadError> {
+        let none = || TYPES.map(|(setting, _)| (setting, 0)).to_vec();
+        let types = casts.map_or_else(none, |casts| casts.types.clone());
+        let types = types.into_iter().map(|(setting, id)| (setting, id.into()));
+        let typed = (Setting::TYPED, u64::from(casts.is_some()));
+        let settings: patch::Settings = self.settings.iter().copied().chain(types).chain([typed]).collect();
+        let function = casts.map(|casts| casts.function);
+        patched(OBJECT, &settings, function).ok_or(LoadError::Absent("places for settings"))
+    }
+}
+
+/// The kernel function that casts, and the types it casts to.
+struct Casts {
+    function: u32,
+    types: Vec<(Setting, u32)>,
+}
+
+/// What loads the object: made once, since making it has aya read all of the kernel's types.
+pub(super) struct Loader<'a> {
+    loader: EbpfLoader<'a>,
+    btf: &'a KernelBtf,
+    told: &'a Told,
+}
+
+/// aya reads the types for the sake of relocations, of which the object has none.
+pub(super) fn without_types() -> EbpfLoader<'static> {
     let mut loader = EbpfLoader::new();
-    loader.map_max_entries(RING, ring_bytes);
-    // The object has no relocations against kernel types.
-    let mut ebpf = loader.btf(None).load(&object).map_err(object_error)?;
+    loader.btf(None);
+    loader
+}
 
-    let uses_trampolines = plan.hooks.iter().any(|hook| hook.mechanism == Some(Mechanism::Fentry));
-    let functions = uses_trampolines.then(Btf::from_sys_fs).transpose().map_err(LoadError::Functions)?;
-    let (mut programs, mut unguarded) = (Vec::new(), Vec::new());
-    for hook in &plan.hooks {
-        let Some(mechanism) = hook.mechanism else { continue };
-        for program in hook.programs() {
-            let name = program.name;
-            let found = ebpf.program_mut(name).ok_or(LoadError::Absent(name))?;
-            attach_program(found, program.point, hook.hook.name, functions.as_ref()).map_err(|source| {
-                LoadError::Program { program: name, hook: hook.hook.name, mechanism, source }
-            })?;
-            programs.push(name);
+impl<'a> Loader<'a> {
+    pub(super) fn new(mut loader: EbpfLoader<'a>, btf: &'a KernelBtf, told: &'a Told) -> Self {
+        loader.map_max_entries(RING, told.ring_bytes);
+        Self { loader, btf, told }
+    }
+
+    /// Loads the object with this kernel's offsets and attaches what the plan says.
+    ///
+    /// Where the kernel has `bpf_rdonly_cast`, programs that read by it are tried first, since they take a fraction of
+    /// the time; a kernel that refuses them gets those that read by helper calls.
+    pub(super) fn attach(&mut self, plan: &Plan) -> Result<Attached, LoadError> {
+        if OBJECT.is_empty() {
+            return Err(LoadError::NoObject);
         }
-        if !is_guarded(hook) {
-            unguarded.extend(hook.programs().iter().map(|program| program.name));
+        let Some(casts) = &self.told.casts else { return self.attach_object(plan, None) };
+        match self.attach_object(plan, Some(casts)) {
+            // What fails both ways has another reason, which is not to be covered.
+            Err(error @ LoadError::Program { .. }) => self.attach_object(plan, None).inspect(|_| {
+                log::warn!("reading kernel structs the slower way, since the kernel refuses {CAST_FUNCTION}");
+                log::debug!("{:#}", anyhow::Error::new(error));
+            }),
+            attached => attached,
         }
     }
 
-    let map = |ebpf: &mut Ebpf, name| ebpf.take_map(name).ok_or(LoadError::Absent(name));
-    let ring = RingBuf::try_from(map(&mut ebpf, RING)?);
-    let ring = ring.map_err(|source| LoadError::Map { name: RING, source })?;
-    let counters = PerCpuArray::try_from(map(&mut ebpf, counter::MAP)?);
-    let counters = counters.map_err(|source| LoadError::Map { name: counter::MAP, source })?;
-    let names = KernelNames {
-        reset_reasons: btf.enum_names(RESET_REASON, "SK_RST_REASON_"),
-        tick_ns: clock::tick_ns(),
-    };
-    let counts_full = count_send_buffer_full && (plan.has("sk_stream_error") || plan.has("sock_send_length"));
-    Ok(Attached { ebpf, ring, names, programs, unguarded, counters, counts_full })
-}
+    fn attach_object(&mut self, plan: &Plan, casts: Option<&Casts>) -> Result<Attached, LoadError> {
+        let object = self.told.object(casts)?;
+        let mut ebpf = self.loader.load(&object).map_err(object_error)?;
 
-/// Every setting's value on this kernel. Without types the programs read the slower way.
-fn told(
-    btf: &KernelBtf,
-    count_full: bool,
-    types: Option<Vec<(Setting, u32)>>,
-) -> Result<patch::Settings, LoadError> {
-    let task_btf = is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf);
-    let others = [
-        (Setting::TYPED, u32::from(types.is_some())),
-        // A kernel that does not say reads the slower way.
-        (Setting::TASK_BTF, u32::from(task_btf.unwrap_or(false))),
-        (
-            Setting::RESET_REASON_ARG,
-            btf.tracepoint_enum_arg("tcp_send_reset", RESET_REASON).unwrap_or(ABSENT),
-        ),
-        (
-            Setting::ACTIVE_REASON_ARG,
-            btf.function_enum_arg("tcp_send_active_reset", RESET_REASON).unwrap_or(ABSENT),
-        ),
-        (Setting::COUNT_FULL, u32::from(count_full)),
-    ];
-    let types = types.unwrap_or_else(|| TYPES.map(|(setting, _)| (setting, 0)).to_vec());
-    let all = btf.layout()?.into_iter().chain(types).chain(others);
-    let mut told: patch::Settings = all.map(|(setting, value)| (setting, value.into())).collect();
-    // Any number that user space cannot guess will do: records then tell sockets apart and not where they lie.
-    told.insert(Setting::SOCK_KEY, RandomState::new().hash_one(0u8));
-    Ok(told)
+        let by_trampoline = plan.hooks.iter().filter(|hook| hook.mechanism == Some(Mechanism::Fentry));
+        let functions = self.btf.functions_alone(by_trampoline.map(|hook| hook.hook.name));
+        let functions = Btf::parse(&functions, Endianness::default()).map_err(LoadError::Functions)?;
+        let (mut programs, mut unguarded) = (Vec::new(), Vec::new());
+        for hook in &plan.hooks {
+            let Some(mechanism) = hook.mechanism else { continue };
+            for program in hook.programs() {
+                let name = program.name;
+                let found = ebpf.program_mut(name).ok_or(LoadError::Absent(name))?;
+                attach_program(found, program.point, hook.hook.name, &functions).map_err(|source| {
+                    LoadError::Program { program: name, hook: hook.hook.name, mechanism, source }
+                })?;
+                programs.push(name);
+            }
+            if !is_guarded(hook) {
+                unguarded.extend(hook.programs().iter().map(|program| program.name));
+            }
+        }
+
+        let map = |ebpf: &mut Ebpf, name| ebpf.take_map(name).ok_or(LoadError::Absent(name));
+        let ring = RingBuf::try_from(map(&mut ebpf, RING)?);
+        let ring = ring.map_err(|source| LoadError::Map { name: RING, source })?;
+        let counters = PerCpuArray::try_from(map(&mut ebpf, counter::MAP)?);
+        let counters = counters.map_err(|source| LoadError::Map { name: counter::MAP, source })?;
+        let names = KernelNames {
+            reset_reasons: self.btf.enum_names(RESET_REASON, "SK_RST_REASON_"),
+            tick_ns: clock::tick_ns(),
+        };
+        let counts_full =
+            self.told.count_full && (plan.has("sk_stream_error") || plan.has("sock_send_length"));
+        Ok(Attached { ebpf, ring, names, programs, unguarded, counters, counts_full })
+    }
 }
 
 fn attach_program(
     program: &mut Program,
     point: Point,
     hook: &str,
-    functions: Option<&Btf>,
+    functions: &Btf,
 ) -> Result<(), ProgramError> {
-    // Read before, where the plan has trampolines.
-    let functions = || functions.ok_or(ProgramError::NotLoaded);
     match point {
         Point::Fentry => {
             let program: &mut FEntry = program.try_into()?;
-            program.load(hook, functions()?)?;
+            program.load(hook, functions)?;
             program.attach()?;
         }
         Point::Fexit => {
             let program: &mut FExit = program.try_into()?;
-            program.load(hook, functions()?)?;
+            program.load(hook, functions)?;
             program.attach()?;
         }
         Point::Kprobe => {

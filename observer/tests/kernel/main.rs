@@ -12,7 +12,8 @@
 //! - `OBSERVER_TEST_SHARED=1`: one observer for all tests;
 //! - `OBSERVER_TEST_SLOWER=4`: what a test measures may take four times as long;
 //! - `OBSERVER_TEST_BIN`: another observer than the one just built;
-//! - `OBSERVER_TEST_SEED`: the random connections of an earlier run once more.
+//! - `OBSERVER_TEST_SEED`: the random connections of an earlier run once more;
+//! - `OBSERVER_TEST_SOAK=600`: Prometheus scrapes the daemon during ten minutes of mixed traffic.
 
 #![expect(
     clippy::expect_used,
@@ -118,7 +119,7 @@ fn main() -> ExitCode {
         Some(actor::WORD) => return actor::child::run(&words.next().expect("an actor is given its name")),
         Some(random::driver::WORD) => {
             let mut number = || words.next().and_then(|word| word.parse().ok()).expect("a number");
-            return random::driver::run(number(), number());
+            return random::driver::run(number(), number(), number());
         }
         _ => {}
     }

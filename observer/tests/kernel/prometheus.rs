@@ -1,9 +1,11 @@
-//! A real Prometheus scrapes a real daemon: what it has stored is what another observer wrote as verdicts, and every
-//! query of the dashboard and the alerts gets an answer.
+//! A real Prometheus scrapes a real daemon: what it has stored is what another observer wrote as verdicts, and what the
+//! daemon itself did; every query of the dashboard and the alerts gets an answer. `OBSERVER_TEST_SOAK` has it go on.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::{Failed, Trial};
 use nix::errno::Errno;
@@ -11,30 +13,59 @@ use serde_json::Value;
 
 use crate::daemon::Daemon;
 use crate::lab::{CLOSED_PORT, Family, Lab};
-use crate::server::{Prometheus, Sample, config};
+use crate::netns::Netns;
+use crate::prometheus::sums::{stored, told};
+use crate::random;
+use crate::row;
+use crate::server::{Folder, Prometheus, config};
+use crate::wait::{DEADLINE, eventually, let_pass};
+use crate::witness;
+
+mod sums;
 
 /// Process names that no other test has: all that they do is counted under them as owners.
 const CLIENT: &str = "prom-client";
 const SERVER: &str = "prom-server";
-const OURS: &str = "owner=~\"prom-(client|server)\"";
 
 /// Verdicts that [`traffic`] gives, on both sides.
 const CLOSES: usize = 11;
 
+/// What the server has left half-closed. A busy machine is seldom looked at: long traffic does not wait for it.
+const FORGOTTEN: &str = "sum(observer_tcp_half_closed_connections{side=\"remote\",owner=\"prom-server\"})";
+
+/// Random connections begun in a second: a modest pace, for as long as it is wanted.
+const RATE: u64 = 20;
+
+/// Between two rounds of [`traffic`] meanwhile.
+const PAUSE: Duration = Duration::from_secs(5);
+
 pub(crate) fn trial() -> Trial {
-    Trial::test("prometheus", run)
+    Trial::test("prometheus", || match soak() {
+        None => witness::sees_all(|| row::caught(|| run(None))),
+        // What is hidden is left out, and ten minutes are not tried again.
+        soak => run(soak),
+    })
 }
 
-fn run() -> Result<(), Failed> {
+fn run(soak: Option<u64>) -> Result<(), Failed> {
     if std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1") {
         return Ok(());
     }
     let lab = Lab::with_actors(Family::Ipv4, CLIENT, SERVER);
+    let folder = Folder::new();
+    let log = folder.0.join("events.jsonl");
+    let settings = format!(
+        "owner: {{limit: 10000}}\n\
+         event_log: {{path: {}, max_size: 1GiB, record: {{graceful: true, stray_resets: true}}}}\n",
+        log.display()
+    );
+    let settings = folder.write("observer.yaml", &settings);
     let daemon = Daemon::start(|command| {
-        command.arg("--program-stats");
+        command.arg("--program-stats").arg("--config").arg(settings);
     })?;
+    let interval = if soak.is_some() { "5s" } else { "1s" };
     let prometheus = Prometheus::start(&format!(
-        "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
+        "global: {{scrape_interval: {interval}, evaluation_interval: {interval}}}\n\
          rule_files: [\"{}\"]\n\
          scrape_configs: [{{job_name: observer, static_configs: [{{targets: [\"{}\"]}}]}}]\n",
         config().join("prometheus/alerts.yml").display(),
@@ -42,13 +73,26 @@ fn run() -> Result<(), Failed> {
     ));
     prometheus.await_value("up", |up| up > 0.5);
 
-    traffic(&lab, &prometheus);
-    let lines = lab.all_lines(CLOSES);
-    // All verdicts are out, and a second or two later the last scrape has them.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
-    prometheus.await_value("timestamp(observer_build_info)", |scraped| scraped > now + 2.0);
-
-    totals(&prometheus, &lines);
+    let hidden_before = witness::hidden().len();
+    let rounds = match soak {
+        None => {
+            traffic(&lab, || prometheus.await_value(FORGOTTEN, |number| (0.5..1.5).contains(&number)));
+            1
+        }
+        Some(seconds) => soaked(seconds, &log, || traffic(&lab, || {}))?,
+    };
+    let lines = lab.all_lines(CLOSES * rounds);
+    await_scrape(&prometheus);
+    // What the kernel hid may have its verdict when somebody uses the socket again, or none.
+    if witness::hidden().len() == hidden_before {
+        assert_eq!(lines.iter().filter(|line| line["kind"] == "close").count(), CLOSES * rounds, "verdicts");
+    }
+    same_as_told(&prometheus, &lines);
+    same_as_logged(&prometheus, &log);
+    assert_eq!(daemon.value("observer_event_log_lost_total{reason=\"queue_full\"}").as_deref(), Some("0"));
+    for (what, expr) in [("scrapes", "count_over_time(up[1d])"), ("in time", "sum_over_time(up[1d])")] {
+        eprintln!("prometheus: {what}: {:?}", prometheus.query(expr).first().map(|(_, value)| *value));
+    }
     // Since it is asked to count them.
     prometheus.await_value("sum(observer_program_runs_total)", |runs| runs > 0.0);
     dashboard(&prometheus, &daemon.scrape());
@@ -56,8 +100,52 @@ fn run() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Ends of several kinds. One connection is forgotten until Prometheus has seen it.
-fn traffic(lab: &Lab, prometheus: &Prometheus) {
+/// How long the traffic goes on, in seconds; None for once through all kinds of ends.
+fn soak() -> Option<u64> {
+    let asked = std::env::var("OBSERVER_TEST_SOAK").ok();
+    asked.map(|seconds| seconds.parse().expect("OBSERVER_TEST_SOAK is a number of seconds"))
+}
+
+/// Has random connections made for so long, and meanwhile `round` again and again: gives how often. The event log must
+/// say of each random connection what was done with it.
+fn soaked(seconds: u64, log: &Path, round: impl Fn()) -> Result<usize, Failed> {
+    let (netns, seed) = (Netns::new()?, random::seed());
+    eprintln!("prometheus: {seconds} s of traffic, OBSERVER_TEST_SEED={seed}");
+    let hidden_before = witness::hidden().len();
+    let (done, rounds) = thread::scope(|scope| {
+        let driver = scope.spawn(|| random::drive(&netns, seed, seconds * RATE, RATE));
+        let mut rounds = 0;
+        while !driver.is_finished() {
+            round();
+            rounds += 1;
+            let_pass(PAUSE);
+        }
+        (driver.join().expect("the thread does not panic"), rounds)
+    });
+    let done = done?;
+    let of_driver = || {
+        let mut lines = logged(log);
+        lines.retain(|line| line.pointer("/connection/netns") == Some(&netns.inode().into()));
+        lines
+    };
+    let expected = random::closes(&done);
+    eventually(DEADLINE, || {
+        let closes = of_driver().iter().filter(|line| line["kind"] == "close").count();
+        (closes >= expected).then_some(())
+    });
+    let hidden = BTreeSet::from_iter(witness::hidden().split_off(hidden_before));
+    let is_hidden = |local, remote| hidden.contains(&(local, remote)) || hidden.contains(&(remote, local));
+    let wrong = random::compare(&done, of_driver(), is_hidden);
+    eprintln!(
+        "prometheus: {} random connections, {} left out since this kernel hides them; {rounds} rounds of {CLOSES} closes",
+        done.len(),
+        hidden.len()
+    );
+    if wrong.is_empty() { Ok(rounds) } else { Err(wrong.join("\n").into()) }
+}
+
+/// Ends of several kinds. One connection is forgotten for as long as something else is done.
+fn traffic(lab: &Lab, meanwhile: impl FnOnce()) {
     let (us, peer) = lab.pair();
     us.close();
     peer.await_peer_fin();
@@ -91,63 +179,59 @@ fn traffic(lab: &Lab, prometheus: &Prometheus) {
     let (us, forgotten) = lab.pair();
     us.close();
     forgotten.await_peer_fin();
-    let gauge = "sum(observer_tcp_half_closed_connections{side=\"remote\",owner=\"prom-server\"})";
-    prometheus.await_value(gauge, |connections| (0.5..1.5).contains(&connections));
+    meanwhile();
     forgotten.close();
 }
 
-/// Sums by label values, without those that are zero.
-type Sums = BTreeMap<Vec<String>, f64>;
-
-fn totals(prometheus: &Prometheus, lines: &[Value]) {
-    let closes = || lines.iter().filter(|line| line["kind"] == "close");
-    let resets = |direction: &'static str| {
-        closes().filter(move |line| line.pointer("/reset/direction").is_some_and(|it| it == direction))
-    };
-    let fields = |line: &Value, pointers: &[&str]| -> Vec<String> {
-        let text =
-            |pointer: &&str| line.pointer(pointer).and_then(Value::as_str).unwrap_or("none").to_owned();
-        pointers.iter().map(text).collect()
-    };
-    let sums = |entries: &mut dyn Iterator<Item = (Vec<String>, f64)>| {
-        let mut sums = Sums::new();
-        for (key, value) in entries.filter(|(_, value)| *value != 0.0) {
-            *sums.entry(key).or_default() += value;
+/// What another observer told of the actors is what Prometheus has of them.
+fn same_as_told(prometheus: &Prometheus, lines: &[Value]) {
+    let is_ours = |key: &[String]| key.last().is_some_and(|owner| [CLIENT, SERVER].contains(&owner.as_str()));
+    for (metric, labels, mut told) in told(lines) {
+        let mut stored = stored(prometheus, metric, labels);
+        for sums in [&mut stored, &mut told] {
+            sums.retain(|key, _| is_ours(key));
         }
-        sums
-    };
-    let count = |lines: &mut dyn Iterator<Item = &Value>, pointers: &[&str]| {
-        sums(&mut lines.map(|line| (fields(line, pointers), 1.0)))
-    };
-    assert_eq!(closes().count(), CLOSES, "verdicts");
-
-    let mut errors = lines.iter().filter(|line| line["kind"] == "write_error");
-    let mut after_fin = closes().filter(|line| line["cause"] == "write_after_peer_fin");
-    let mut lost = closes().flat_map(|line| {
-        ["unread", "unacked", "unsent"].map(|queue| {
-            let bytes = line.pointer(&format!("/bytes/{queue}")).and_then(Value::as_f64).expect("bytes");
-            (vec![queue.to_owned(), fields(line, &["/process/comm"]).remove(0)], bytes)
-        })
-    });
-    let comm = "/process/comm";
-    for (metric, labels, told) in [
-        (
-            "closes_total",
-            &["outcome", "cause", "first_close", "owner"][..],
-            count(&mut closes(), &["/outcome", "/cause", "/first_close", comm]),
-        ),
-        ("resets_sent_total", &["cause", "owner"], count(&mut resets("sent"), &["/cause", comm])),
-        ("resets_received_total", &["cause", "owner"], count(&mut resets("received"), &["/cause", comm])),
-        ("write_errors_total", &["errno", "cause", "owner"], count(&mut errors, &["/errno", "/cause", comm])),
-        ("writes_after_peer_fin_total", &["owner"], count(&mut after_fin, &[comm])),
-        ("lost_bytes_total", &["queue", "owner"], sums(&mut lost)),
-    ] {
-        let expr = format!("sum by ({}) (observer_tcp_{metric}{{{OURS}}}) > 0", labels.join(", "));
-        let key = |(of, value): Sample| (labels.iter().map(|label| of[*label].clone()).collect(), value);
-        let stored: Sums = prometheus.query(&expr).into_iter().map(key).collect();
         assert!(!told.is_empty(), "the traffic has nothing for {metric}");
         assert_eq!(stored, told, "{metric}: what Prometheus has (left), and the verdicts (right)");
     }
+}
+
+/// What the daemon has written down is what Prometheus has, of every process of this machine. Others' connections end
+/// all the time: what was written before a scrape is in it, and what is in it will have been written.
+fn same_as_logged(prometheus: &Prometheus, log: &Path) {
+    let before = told(&logged(log));
+    await_scrape(prometheus);
+    let stored = before.each_ref().map(|(metric, labels, _)| stored(prometheus, metric, labels));
+    let mut wrong = Vec::new();
+    eventually(DEADLINE, || {
+        wrong.clear();
+        for ((stored, (metric, _, before)), (.., after)) in stored.iter().zip(&before).zip(told(&logged(log)))
+        {
+            for key in after.keys().chain(stored.keys()) {
+                let [stored, before, after] =
+                    [stored, before, &after].map(|sums| sums.get(key).copied().unwrap_or_default());
+                if !(before..=after).contains(&stored) {
+                    wrong.push(format!("{metric} {key:?}: {stored} stored, {before} to {after} written"));
+                }
+            }
+        }
+        wrong.is_empty().then_some(())
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let all: f64 = stored[0].values().sum();
+    eprintln!("prometheus: {all} closes are stored, of {} kinds and owners", stored[0].len());
+}
+
+/// The event log as it is now; of its last line only a part may be there.
+fn logged(log: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    text.split_inclusive('\n').filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// Until what is in the metrics now is stored, which takes a scrape or two.
+fn await_scrape(prometheus: &Prometheus) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs_f64();
+    prometheus.await_value("timestamp(observer_build_info)", |scraped| scraped > now + 2.0);
 }
 
 /// Every query has an answer with the labels that its legend names, and every metric a query.

@@ -26,6 +26,9 @@ mod side;
 
 const CONNECTIONS: u64 = 10_000;
 
+/// Begun in a second. As fast as it goes, an observer built without optimisations does not keep up and loses records.
+const RATE: u64 = 1000;
+
 /// For the last verdicts, after the driver has ended: a machine that does other things too needs a while.
 const LAST_VERDICTS: Duration = Duration::from_secs(20);
 
@@ -39,17 +42,13 @@ pub(crate) fn trial() -> Trial {
 fn run() -> Result<(), Failed> {
     let seed = seed();
     let netns = Netns::new()?;
-    // Enough ports that those in TIME_WAIT do not get in the way.
-    netns.set("ipv4/ip_local_port_range", "10000 65000");
     let watch = Watch::start_own(netns.inode())?;
     let before = Counters::read(&netns);
     let hidden_before = witness::hidden().len();
     eprintln!("random: OBSERVER_TEST_SEED={seed}");
-    let done = drive(&netns, seed)?;
+    let done = drive(&netns, seed, CONNECTIONS, RATE)?;
 
-    let sockets = done.iter().flat_map(|done| &done.expected);
-    let closes = sockets.filter(|expected| expected.close.is_some()).count();
-    watch.await_closes(closes, LAST_VERDICTS);
+    watch.await_closes(closes(&done), LAST_VERDICTS);
     let lines = watch.finish();
     let counted = Counters::read(&netns) - before;
 
@@ -73,7 +72,12 @@ fn run() -> Result<(), Failed> {
     Err(format!("OBSERVER_TEST_SEED={seed}: {number} differences\n{}", shown.join("\n")).into())
 }
 
-fn seed() -> u64 {
+/// Verdicts that must be told.
+pub(crate) fn closes(done: &[Done]) -> usize {
+    done.iter().flat_map(|done| &done.expected).filter(|expected| expected.close.is_some()).count()
+}
+
+pub(crate) fn seed() -> u64 {
     let given = std::env::var("OBSERVER_TEST_SEED").ok();
     let given = given.map(|seed| seed.parse().expect("OBSERVER_TEST_SEED is a number"));
     given.unwrap_or_else(|| {
@@ -82,10 +86,13 @@ fn seed() -> u64 {
     })
 }
 
-/// Has the connections made, and returns what was done.
-fn drive(netns: &Netns, seed: u64) -> Result<Vec<Done>, Failed> {
+/// Has so many connections made, at so many a second, and returns what was done.
+pub(crate) fn drive(netns: &Netns, seed: u64, connections: u64, rate: u64) -> Result<Vec<Done>, Failed> {
+    // Enough ports that those in TIME_WAIT do not get in the way.
+    netns.set("ipv4/ip_local_port_range", "10000 65000");
     let mut driver = Command::new(std::env::current_exe()?);
-    driver.args([driver::WORD, &seed.to_string(), &CONNECTIONS.to_string()]).stdin(Stdio::null());
+    driver.arg(driver::WORD).args([seed, connections, rate].map(|number| number.to_string()));
+    driver.stdin(Stdio::null());
     let output = netns.run(|| driver.output())?;
     let told = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
@@ -136,7 +143,7 @@ struct Reported {
 }
 
 /// Compares socket by socket, but for those between ports of which something was hidden.
-fn compare(done: &[Done], lines: Vec<Value>, is_hidden: impl Fn(u16, u16) -> bool) -> Vec<String> {
+pub(crate) fn compare(done: &[Done], lines: Vec<Value>, is_hidden: impl Fn(u16, u16) -> bool) -> Vec<String> {
     let mut reported: HashMap<(u16, u16), Reported> = HashMap::new();
     for line in lines {
         let port = |side: &str| line["connection"][side]["port"].as_u64();

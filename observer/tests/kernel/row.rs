@@ -70,6 +70,13 @@ fn trial(name: &str, run: fn(&Lab) -> Counters, family: Family) -> Result<(), Fa
     outcome.map_err(|_| Failed::from(format!("{}\n{}", PANIC.take().unwrap_or_default(), lab.dump())))
 }
 
+/// A test of another kind, of which a panic is a failure with its place.
+pub(crate) fn caught(test: impl FnOnce() -> Result<(), Failed>) -> Result<(), Failed> {
+    PANIC.set(None);
+    let outcome = catch_unwind(AssertUnwindSafe(test));
+    outcome.unwrap_or_else(|_| Err(PANIC.take().unwrap_or_default().into()))
+}
+
 thread_local! {
     /// Where and why the test in this thread panicked.
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };

@@ -1,5 +1,5 @@
 //! The service under a real systemd: the README's commands and `config/observer.service` in a whole Debian. In: the
-//! checkout. Out: a table of what was checked, and an error if anything failed. One virtual machine, started once.
+//! checkout. Out: a table of what was checked, and an error if anything failed. One virtual machine.
 
 mod debian;
 mod guest;
@@ -15,7 +15,8 @@ use anyhow::{Context as _, Result, ensure};
 use self::told::Told;
 use super::initramfs::{self, Archive, Kind};
 use super::kernel::{self, SERIES};
-use super::{programs, qemu};
+use super::programs;
+use super::qemu::{self, Ran};
 use crate::exec;
 
 /// By version.
@@ -42,6 +43,9 @@ StandardError=file:/dev/console
 const WORDS: &str = "rdinit=/lib/systemd/systemd systemd.unit=multi-user.target systemd.show_status=false \
                      systemd.mask=serial-getty@ttyS0.service systemd.wants=vm-service.service";
 
+/// Where `systemctl edit` puts what is typed.
+const DROP_IN: &str = "/etc/systemd/system/observer.service.d";
+
 pub(crate) fn run() -> Result<()> {
     let start = Instant::now();
     let folder = super::prepare(&["kernels", "debian", "machines"])?;
@@ -56,8 +60,16 @@ pub(crate) fn run() -> Result<()> {
     eprintln!("vm: {} with systemd starts", kernel.release);
     let booted = Instant::now();
     let words = format!("{WORDS} {}", guest::WORD);
-    let ended = qemu::run(&kernel.image, &archive, MEMORY, &words, &console, LIMIT);
-    let told = Told::read(&String::from_utf8_lossy(&fs::read(&console).unwrap_or_default()));
+    let machine = qemu::Machine {
+        name: format!("{} with systemd", kernel.release),
+        image: &kernel.image,
+        archive: &archive,
+        memory: MEMORY,
+        words: &words,
+        console: &console,
+        limit: LIMIT,
+    };
+    let Ran { ended, told, .. } = machine.run(Told::read, Told::is_whole);
     eprint!("\n{}", told.table());
     let (machine, all) = (booted.elapsed().as_secs_f64(), start.elapsed().as_secs_f64());
     eprintln!("vm: {} checks; the machine ran for {machine:.0} s, {all:.0} s in all", told.checks.len());
@@ -72,7 +84,10 @@ fn pack(debian: &Path, kernel: &kernel::Kernel, to: &Path) -> Result<()> {
     let stripped = |program: &Path, name: &str| initramfs::stripped(program, &to.with_file_name(name));
     let root = exec::root();
     let readme = fs::read_to_string(root.join("README.md")).context("cannot read the README")?;
-    let install = install_commands(&readme)?;
+    let blocks = commands(&readme)?;
+    let install = blocks.first().context("the README's section has no line that begins with sudo")?;
+    let group = blocks.iter().find(|block| block.iter().any(|line| line.contains("groupadd")));
+    let group = group.context("the README's section makes no group")?;
     let mut file = File::create(to)?;
     io::copy(&mut File::open(debian)?, &mut file)?;
     let mut overlay = Archive::new(file);
@@ -90,7 +105,9 @@ fn pack(debian: &Path, kernel: &kernel::Kernel, to: &Path) -> Result<()> {
         let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         overlay.add(&place, Kind::Regular, &content)?;
     }
-    overlay.add(&checkout(guest::INSTALL), Kind::Regular, install.as_bytes())?;
+    for (name, block) in [(guest::INSTALL, install), (guest::GROUP, group)] {
+        overlay.add(&checkout(name), Kind::Regular, script(block).as_bytes())?;
+    }
     overlay.add("/etc/systemd/system/vm-service.service", Kind::Regular, UNIT.as_bytes())?;
     overlay.add(super::guest::MODULES, Kind::Directory, &[])?;
     for (place, module) in initramfs::modules(kernel) {
@@ -100,15 +117,29 @@ fn pack(debian: &Path, kernel: &kernel::Kernel, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What the README tells to type first, as a script. What comes later in its section is for who wants more.
-fn install_commands(readme: &str) -> Result<String> {
+/// What the README tells to type in its section on the service: first what installs it, later what is for who wants
+/// more.
+fn commands(readme: &str) -> Result<Vec<Vec<&str>>> {
     let section = readme.split("\n## ").find(|section| section.starts_with("As a service\n"));
-    let section = section.context("the README has no section `As a service`")?;
-    let is_command = |line: &&str| line.starts_with("    sudo ");
-    let lines = section.lines().skip_while(|line| !is_command(line));
-    let commands: Vec<_> = lines.take_while(is_command).map(str::trim).collect();
-    ensure!(!commands.is_empty(), "the README's section `As a service` has no line that begins with sudo");
-    Ok(format!("set -eu\nsudo() {{ \"$@\"; }}\n{}\n", commands.join("\n")))
+    let lines: Vec<_> = section.context("the README has no section `As a service`")?.lines().collect();
+    let blocks = lines.split(|line| !line.starts_with("    sudo ")).filter(|block| !block.is_empty());
+    Ok(blocks.map(|block| block.iter().map(|line| line.trim()).collect()).collect())
+}
+
+/// Where there is neither sudo nor a terminal for an editor: what is to be written there is the line's comment.
+fn script(commands: &[&str]) -> String {
+    let line = |command: &&str| {
+        let edits =
+            command.strip_prefix("sudo systemctl edit observer").and_then(|rest| rest.split_once('#'));
+        let Some((_, text)) = edits else { return format!("{command}\n") };
+        let lines: Vec<_> = text.split_whitespace().map(|line| format!("'{line}'")).collect();
+        format!(
+            "mkdir -p {DROP_IN}\nprintf '%s\\n' {} >{DROP_IN}/override.conf\nsystemctl daemon-reload\n",
+            lines.join(" ")
+        )
+    };
+    let commands: String = commands.iter().map(line).collect();
+    format!("set -eu\nsudo() {{ \"$@\"; }}\n{commands}")
 }
 
 #[cfg(test)]
@@ -118,10 +149,18 @@ mod tests {
     #[test]
     fn the_commands_are_the_sections() {
         let readme = "# o\n\n## Other\n\n    sudo no\n\n## As a service\n\n    sudo a b\n    sudo d && sudo e\n\nMore:\n\n    sudo c\n\n## P\n    sudo f\n";
+        assert_eq!(commands(readme).unwrap(), [vec!["sudo a b", "sudo d && sudo e"], vec!["sudo c"]]);
+        assert!(commands("# o\n").is_err());
+    }
+
+    #[test]
+    fn what_is_to_be_edited_is_written() {
         assert_eq!(
-            install_commands(readme).unwrap(),
-            "set -eu\nsudo() { \"$@\"; }\nsudo a b\nsudo d && sudo e\n"
+            script(&["sudo a b", "sudo systemctl edit observer   # [Service] A=b"]),
+            format!(
+                "set -eu\nsudo() {{ \"$@\"; }}\nsudo a b\nmkdir -p {DROP_IN}\nprintf '%s\\n' '[Service]' 'A=b' \
+                 >{DROP_IN}/override.conf\nsystemctl daemon-reload\n"
+            )
         );
-        assert!(install_commands("# o\n").is_err());
     }
 }

@@ -60,6 +60,26 @@ fn members_are_found_through_names_and_through_anonymous_unions() {
 }
 
 #[test]
+fn functions_keep_their_ids_when_they_are_alone() {
+    const FUNCTION: u32 = 12 << 24;
+    let mut built = Builder::default();
+    let (int, first, second) = (built.string("int"), built.string("first"), built.string("second"));
+    built.numbers(&[int, 1 << 24, 4, 32]);
+    built.numbers(&[0, 13 << 24, 1]);
+    built.numbers(&[first, FUNCTION, 2]);
+    built.numbers(&[0, STRUCT | 1, 4, int, 1, 0]);
+    built.numbers(&[second, FUNCTION, 2]);
+    let whole = KernelBtf { types: Types::parse(built.bytes()).unwrap() };
+    let alone = whole.functions_alone(["second", "absent", "first"].into_iter());
+    assert!(aya::Btf::parse(&alone, aya::Endianness::default()).is_ok());
+    let alone = KernelBtf { types: Types::parse(alone).unwrap() };
+    let ids = |btf: &KernelBtf| ["first", "second", "absent", "int"].map(|name| btf.function(name));
+    assert_eq!(ids(&alone), [Some(3), Some(5), None, None]);
+    assert_eq!(ids(&alone), ids(&whole));
+    assert!(Types::parse(whole.functions_alone(std::iter::empty())).is_ok());
+}
+
+#[test]
 fn what_is_no_btf_is_refused_and_never_a_panic() {
     let whole = {
         let mut built = Builder::default();

@@ -27,6 +27,8 @@ pub(super) enum Kind {
 /// Those that are found by name.
 const NAMED: [Kind; 4] = [Kind::Struct, Kind::Enum, Kind::Typedef, Kind::Function];
 
+const MAGIC: u16 = 0xeb9f;
+
 /// `struct btf_type`: name, kind and length, size or type.
 const TYPE: usize = 12;
 /// `struct btf_member`.
@@ -61,7 +63,7 @@ impl Types {
         const SHORT: &str = "it ends too soon";
         // In the byte order of the machine that the file describes.
         let magic = bytes.first_chunk::<2>().map(|magic| u16::from_ne_bytes(*magic));
-        if magic != Some(0xeb9f) {
+        if magic != Some(MAGIC) {
             return Err("it does not begin as BTF does");
         }
         let header = |field: usize| number(&bytes, field).and_then(|n| usize::try_from(n).ok()).ok_or(SHORT);
@@ -174,6 +176,31 @@ impl Types {
         let rest = self.strings_from(at).and_then(|rest| rest.strip_prefix(wanted));
         rest.is_some_and(|rest| rest.first() == Some(&0))
     }
+}
+
+/// BTF of these functions, in the order of their ids, without what they take and give. Whatever else has an id below
+/// is nothing in particular.
+pub(super) fn functions(functions: &[(Id, &str)]) -> Vec<u8> {
+    // A forward declaration, without a name: of the kinds that have no more than the common part.
+    const NOTHING: [u32; 3] = [0, 7 << 24, 0];
+    let (mut types, mut strings) = (Vec::new(), vec![0]);
+    for (id, name) in functions {
+        let before = usize::try_from(*id).unwrap_or(0).saturating_sub(1);
+        types.resize(before, NOTHING);
+        // A kernel's names are short, and few are asked for.
+        let at = u32::try_from(strings.len()).unwrap_or(0);
+        types.push([at, (Kind::Function as u32) << 24, 0]);
+        strings.extend_from_slice(name.as_bytes());
+        strings.push(0);
+    }
+    let types = types.as_flattened().iter().flat_map(|number| number.to_ne_bytes()).collect::<Vec<_>>();
+    let len = |part: &[u8]| u32::try_from(part.len()).unwrap_or(0);
+    let header = [24, 0, len(&types), len(&types), len(&strings)];
+    let mut bytes = MAGIC.to_ne_bytes().to_vec();
+    // Version 1, no flags.
+    bytes.extend([1, 0]);
+    bytes.extend(header.iter().flat_map(|number| number.to_ne_bytes()));
+    [bytes, types, strings].concat()
 }
 
 fn number(bytes: &[u8], at: usize) -> Option<u32> {

@@ -38,9 +38,9 @@ pub(super) struct SettingArgs {
     owner_limit: Option<usize>,
     /// TLS and passwords for what is served: a web configuration as Prometheus' exporters share it
     ///
-    /// Known are tls_server_config with cert_file, key_file, client_ca_file, client_auth_type, min_version and
-    /// max_version, basic_auth_users, and http_server_config with headers. The file, and what it names, may change
-    /// while the daemon runs.
+    /// Known are tls_server_config with cert_file, key_file and client_ca_file (or cert, key and client_ca with the PEM
+    /// itself), client_auth_type, min_version and max_version, basic_auth_users, and http_server_config with headers.
+    /// The file, and what it names, may change while the daemon runs.
     #[arg(long, alias = "web.config.file", env = "OBSERVER_WEB_CONFIG_FILE", value_name = "FILE")]
     web_config_file: Option<PathBuf>,
     /// Let the kernel count the runs and the time of BPF programs (metrics observer_program_*)

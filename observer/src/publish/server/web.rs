@@ -5,7 +5,7 @@ mod tls;
 mod users;
 
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -19,7 +19,7 @@ use tokio_rustls::{
 };
 
 use self::{
-    config::{HttpConfig, WebConfig},
+    config::{HttpConfig, TlsConfig, WebConfig},
     users::Users,
 };
 
@@ -50,32 +50,32 @@ pub enum WebError {
     #[error("the web configuration contradicts itself: {0}")]
     Contradiction(&'static str),
     /// A certificate or key.
-    #[error("cannot read {} as PEM", path.display())]
+    #[error("cannot read {place} as PEM")]
     Pem {
-        /// File.
-        path: PathBuf,
+        /// Where it stands.
+        place: Place,
         /// What is wrong.
         source: pem::Error,
     },
-    /// A file that should hold certificates.
-    #[error("{} holds no certificate", path.display())]
+    /// Where certificates should be.
+    #[error("{place} holds no certificate")]
     NoCertificate {
-        /// File.
-        path: PathBuf,
+        /// Where they should stand.
+        place: Place,
     },
     /// A certificate that cannot be used, or not with its key.
-    #[error("cannot use the certificate in {}", path.display())]
+    #[error("cannot use the certificate in {place}")]
     Unusable {
-        /// File.
-        path: PathBuf,
+        /// Where it stands.
+        place: Place,
         /// Why.
         source: rustls::Error,
     },
     /// Authorities of clients.
-    #[error("cannot use the authorities in {}", path.display())]
+    #[error("cannot use the authorities in {place}")]
     ClientCa {
-        /// File.
-        path: PathBuf,
+        /// Where they stand.
+        place: Place,
         /// Why.
         source: VerifierBuilderError,
     },
@@ -98,6 +98,24 @@ pub enum WebError {
     /// The kernel gives no random numbers.
     #[error("no random numbers are to be had")]
     Random,
+}
+
+/// Where PEM stands.
+#[derive(Debug)]
+pub enum Place {
+    /// In a file of its own.
+    File(PathBuf),
+    /// In the web configuration, under this key.
+    Key(&'static str),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Key(key) => write!(f, "tls_server_config.{key}"),
+        }
+    }
 }
 
 /// What protects one connection.
@@ -169,10 +187,7 @@ fn read(path: &Path) -> Result<(Vec<Stamp>, Protection), WebError> {
     // Before they are read: a change meanwhile is then noticed at the next connection.
     let own = (path.to_owned(), stamp(path));
     let config = WebConfig::read(path)?;
-    let tls = config.tls_server_config.iter();
-    let named = tls.flat_map(|tls| {
-        [Some(&tls.cert_file), Some(&tls.key_file), tls.client_ca_file.as_ref()].into_iter().flatten()
-    });
+    let named = config.tls_server_config.iter().flat_map(TlsConfig::files);
     let mut stamps: Vec<_> = named.map(|file| (file.clone(), stamp(file))).collect();
     stamps.push(own);
     Ok((stamps, protection(config)?))

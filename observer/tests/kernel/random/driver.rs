@@ -1,7 +1,8 @@
 //! The process that makes the random connections.
 //!
-//! It is this executable, started with [`WORD`], a seed and a number of connections. It writes what must be reported
-//! of each socket as a line of JSON, and fails if a system call does not answer as it must.
+//! It is this executable, started with [`WORD`], a seed, a number of connections and how many of them are begun in a
+//! second. It writes what must be reported of each socket as a line of JSON, and fails if a system call does not answer
+//! as it must.
 
 use std::ffi::CString;
 use std::io::{self, Write as _};
@@ -32,10 +33,6 @@ pub(crate) const WORD: &str = "driver";
 /// Connections at a time: each thread has one.
 const THREADS: usize = 200;
 
-/// Connections begun in a second. As fast as it goes, an observer built without optimisations does not keep up and
-/// loses records.
-const RATE: u32 = 1000;
-
 /// What was done with one connection.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Done {
@@ -44,8 +41,8 @@ pub(crate) struct Done {
     pub(crate) expected: Vec<Expected>,
 }
 
-/// Makes so many connections.
-pub(crate) fn run(seed: u64, connections: u64) -> ExitCode {
+/// Makes so many connections, and begins so many of them in a second.
+pub(crate) fn run(seed: u64, connections: u64, rate: u64) -> ExitCode {
     prctl::set_name(&CString::new(WORD).expect("a name")).expect("setting the process name");
     let next = &AtomicU64::new(0);
     let allowed = sched_getaffinity(Pid::from_raw(0)).expect("asking for our CPUs");
@@ -61,7 +58,7 @@ pub(crate) fn run(seed: u64, connections: u64) -> ExitCode {
                     if connection >= connections {
                         break;
                     }
-                    let its_time = start + Duration::from_secs(connection) / RATE;
+                    let its_time = start + Duration::from_micros(connection * 1_000_000 / rate);
                     let_pass(its_time.saturating_duration_since(Instant::now()));
                     let done = one(&place, seed, connection);
                     let line = format!("{}\n", serde_json::json!(done));

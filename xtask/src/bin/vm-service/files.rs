@@ -20,11 +20,21 @@ const ITS: [&str; 5] = [
 ];
 
 /// Written by others: what the README's commands install, what the checks change, and systemd's own books.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 18] = [
     "/usr/local/bin/observer",
     "/etc/observer/observer.yaml",
     "/etc/systemd/system/observer.service",
+    "/etc/systemd/system/observer.service.d",
     "/etc/systemd/system/multi-user.target.wants/observer.service",
+    "/etc/passwd",
+    "/etc/passwd-",
+    "/etc/shadow",
+    "/etc/shadow-",
+    "/etc/group",
+    "/etc/group-",
+    "/etc/gshadow",
+    "/etc/gshadow-",
+    "/etc/.pwd.lock",
     "/var/lib/systemd",
     "/var/log/journal",
     "/run",

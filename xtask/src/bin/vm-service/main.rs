@@ -9,6 +9,7 @@ mod daemon;
 mod disk;
 mod event_log;
 mod files;
+mod group;
 mod journal;
 mod kernel;
 mod metrics;
@@ -40,7 +41,7 @@ use nix::libc;
 type Check = (&'static str, fn() -> Result<String>);
 
 /// In this order: each finds the service as the one before leaves it.
-const CHECKS: [Check; 20] = [
+const CHECKS: [Check; 23] = [
     ("install", start::install),
     ("active", start::active),
     ("unit", start::unit),
@@ -59,6 +60,9 @@ const CHECKS: [Check; 20] = [
     ("full_disk", disk::full),
     ("watchdog", restart::hung),
     ("no_loop", restart::counted),
+    ("group", group::socket),
+    ("group_member", group::member),
+    ("group_stranger", group::stranger),
     ("messages", journal::messages),
     ("files", files::nowhere_else),
 ];

@@ -6,6 +6,9 @@ pub(crate) const CHECKOUT: &str = "/checkout";
 /// A script in [`CHECKOUT`]: the README's commands that install the service.
 pub(crate) const INSTALL: &str = "install";
 
+/// Another: its commands that let the members of a group ask.
+pub(crate) const GROUP: &str = "group";
+
 /// A word of the kernel's command line, without which the checks refuse to run: they change the system they run on.
 pub(crate) const WORD: &str = "observer_service_checks";
 

@@ -37,6 +37,11 @@ impl Told {
         told
     }
 
+    /// Whether the checks came to their end.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.done.is_some()
+    }
+
     pub(crate) fn table(&self) -> String {
         let width = self.checks.iter().map(|check| check.name.len()).max().unwrap_or_default();
         let line = |check: &Check| {

@@ -21,20 +21,75 @@ pub(super) struct WebConfig {
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "TlsKeys")]
 pub(super) struct TlsConfig {
-    /// PEM, the server's own certificate first. Relative to the file that names it, as the next two are.
-    pub(super) cert_file: PathBuf,
-    /// PEM.
-    pub(super) key_file: PathBuf,
-    /// PEM, of those who may have signed the certificates of clients.
-    pub(super) client_ca_file: Option<PathBuf>,
-    #[serde(default)]
+    /// The server's own certificate first.
+    pub(super) cert: Pem,
+    pub(super) key: Pem,
+    /// Of those who may have signed the certificates of clients.
+    pub(super) client_ca: Option<Pem>,
     pub(super) client_auth_type: ClientAuth,
-    #[serde(default = "TlsVersion::oldest")]
     pub(super) min_version: TlsVersion,
-    #[serde(default = "TlsVersion::newest")]
     pub(super) max_version: TlsVersion,
+}
+
+/// Certificates or a key.
+#[derive(Debug, PartialEq)]
+pub(super) enum Pem {
+    File(PathBuf),
+    /// In the file itself: under which key, and the text.
+    Inline(&'static str, String),
+}
+
+/// As they are written. Paths are relative to the file that names them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsKeys {
+    cert: Option<String>,
+    cert_file: Option<PathBuf>,
+    key: Option<String>,
+    key_file: Option<PathBuf>,
+    client_ca: Option<String>,
+    client_ca_file: Option<PathBuf>,
+    #[serde(default)]
+    client_auth_type: ClientAuth,
+    #[serde(default = "TlsVersion::oldest")]
+    min_version: TlsVersion,
+    #[serde(default = "TlsVersion::newest")]
+    max_version: TlsVersion,
+}
+
+impl TryFrom<TlsKeys> for TlsConfig {
+    type Error = String;
+
+    fn try_from(keys: TlsKeys) -> Result<Self, String> {
+        let one = |name: &'static str, text, file| match (text, file) {
+            (Some(_), Some(_)) => Err(format!("{name} and {name}_file are both there, and one is to be")),
+            (Some(text), None) => Ok(Some(Pem::Inline(name, text))),
+            (None, file) => Ok(file.map(Pem::File)),
+        };
+        let missing = |name| format!("{name}_file is missing, or {name} with the PEM itself");
+        Ok(Self {
+            cert: one("cert", keys.cert, keys.cert_file)?.ok_or_else(|| missing("cert"))?,
+            key: one("key", keys.key, keys.key_file)?.ok_or_else(|| missing("key"))?,
+            client_ca: one("client_ca", keys.client_ca, keys.client_ca_file)?,
+            client_auth_type: keys.client_auth_type,
+            min_version: keys.min_version,
+            max_version: keys.max_version,
+        })
+    }
+}
+
+impl TlsConfig {
+    /// Those that are files.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()].into_iter().flatten().filter_map(|pem| {
+            match pem {
+                Pem::File(path) => Some(path),
+                Pem::Inline(..) => None,
+            }
+        })
+    }
 }
 
 /// What is asked of clients, in Go's words.
@@ -84,8 +139,8 @@ impl WebConfig {
             parse(&text).map_err(|source| WebError::Syntax { path: path.to_owned(), source })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         if let Some(tls) = &mut config.tls_server_config {
-            for file in [Some(&mut tls.cert_file), Some(&mut tls.key_file), tls.client_ca_file.as_mut()] {
-                let Some(file) = file else { continue };
+            for pem in [Some(&mut tls.cert), Some(&mut tls.key), tls.client_ca.as_mut()] {
+                let Some(Pem::File(file)) = pem else { continue };
                 *file = folder.join(&*file);
             }
         }
@@ -116,6 +171,16 @@ mod tests {
     }
 
     #[test]
+    fn pem_may_stand_in_the_file() {
+        let config =
+            parse("tls_server_config:\n  cert: |\n    a\n    b\n  key: c\n  client_ca_file: d\n").unwrap();
+        let tls = config.tls_server_config.unwrap();
+        assert_eq!(tls.cert, Pem::Inline("cert", "a\nb\n".to_owned()));
+        assert_eq!(tls.key, Pem::Inline("key", "c".to_owned()));
+        assert_eq!(tls.files().collect::<Vec<_>>(), [Path::new("d")]);
+    }
+
+    #[test]
     fn nothing_asks_for_nothing() {
         for text in ["", "# only a comment\n", "{}"] {
             assert_eq!(parse(text).unwrap(), WebConfig::default(), "{text}");
@@ -127,7 +192,14 @@ mod tests {
         for (text, named) in [
             ("basic_auth_user:\n  a: b\n", "basic_auth_user"),
             ("tls_server_config: {cert_file: a, key_file: b, cipher_suites: []}\n", "cipher_suites"),
-            ("tls_server_config: {cert_file: a}\n", "key_file"),
+            ("tls_server_config: {cert_file: a}\n", "key_file is missing, or key"),
+            ("tls_server_config: {key: a}\n", "cert_file is missing, or cert"),
+            ("tls_server_config: {cert: a, cert_file: a, key: b}\n", "cert and cert_file"),
+            ("tls_server_config: {cert: a, key: b, key_file: b}\n", "key and key_file"),
+            (
+                "tls_server_config: {cert: a, key: b, client_ca: c, client_ca_file: c}\n",
+                "client_ca and client_ca_file",
+            ),
             ("tls_server_config: {cert_file: a, key_file: b, min_version: TLS10}\n", "TLS10"),
             (
                 "tls_server_config: {cert_file: a, key_file: b, client_auth_type: RequestClientCert}\n",

@@ -1,6 +1,6 @@
 //! The certificates of a configuration → what shakes hands with clients.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use tokio_rustls::{
     TlsAcceptor,
@@ -14,27 +14,29 @@ use tokio_rustls::{
 };
 
 use super::{
-    WebError,
-    config::{ClientAuth, TlsConfig, TlsVersion},
+    Place, WebError,
+    config::{ClientAuth, Pem, TlsConfig, TlsVersion},
 };
 
-/// Reads the files and makes sure that they fit together.
+/// Reads what is named and makes sure that it fits together.
 pub(super) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, WebError> {
     let provider = Arc::new(ring::default_provider());
-    let unusable = |source| WebError::Unusable { path: config.cert_file.clone(), source };
+    let unusable = |source| WebError::Unusable { place: place(&config.cert), source };
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions(config)?)
         .map_err(unusable)?;
-    let builder = match (config.client_auth_type, &config.client_ca_file) {
+    let builder = match (config.client_auth_type, &config.client_ca) {
         (ClientAuth::NoClientCert, None) => builder.with_no_client_auth(),
         (ClientAuth::NoClientCert, Some(_)) => {
-            return Err(WebError::Contradiction("client_ca_file says nothing without a client_auth_type"));
+            return Err(WebError::Contradiction("client_ca says nothing without a client_auth_type"));
         }
-        (_, None) => return Err(WebError::Contradiction("client_auth_type needs a client_ca_file")),
-        (wanted, Some(file)) => {
+        (_, None) => {
+            return Err(WebError::Contradiction("client_auth_type needs a client_ca_file or client_ca"));
+        }
+        (wanted, Some(pem)) => {
             let mut roots = RootCertStore::empty();
-            for certificate in certificates(file)? {
-                roots.add(certificate).map_err(|source| WebError::Unusable { path: file.clone(), source })?;
+            for certificate in certificates(pem)? {
+                roots.add(certificate).map_err(|source| WebError::Unusable { place: place(pem), source })?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             let verifier = match wanted {
@@ -42,13 +44,16 @@ pub(super) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, WebError> {
                 _ => verifier.allow_unauthenticated(),
             };
             let verifier =
-                verifier.build().map_err(|source| WebError::ClientCa { path: file.clone(), source })?;
+                verifier.build().map_err(|source| WebError::ClientCa { place: place(pem), source })?;
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let key = PrivateKeyDer::from_pem_file(&config.key_file)
-        .map_err(|source| WebError::Pem { path: config.key_file.clone(), source })?;
-    let server = builder.with_single_cert(certificates(&config.cert_file)?, key).map_err(unusable)?;
+    let key = match &config.key {
+        Pem::File(file) => PrivateKeyDer::from_pem_file(file),
+        Pem::Inline(_, text) => PrivateKeyDer::from_pem_slice(text.as_bytes()),
+    };
+    let key = key.map_err(|source| WebError::Pem { place: place(&config.key), source })?;
+    let server = builder.with_single_cert(certificates(&config.cert)?, key).map_err(unusable)?;
     Ok(TlsAcceptor::from(Arc::new(server)))
 }
 
@@ -63,12 +68,21 @@ fn versions(config: &TlsConfig) -> Result<Vec<&'static SupportedProtocolVersion>
     Ok(versions)
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, WebError> {
-    let failed = |source| WebError::Pem { path: file.to_owned(), source };
-    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).map_err(failed)?.collect();
-    let found = found.map_err(failed)?;
+fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, WebError> {
+    let found: Result<Vec<_>, _> = match pem {
+        Pem::File(file) => CertificateDer::pem_file_iter(file).and_then(Iterator::collect),
+        Pem::Inline(_, text) => CertificateDer::pem_slice_iter(text.as_bytes()).collect(),
+    };
+    let found = found.map_err(|source| WebError::Pem { place: place(pem), source })?;
     if found.is_empty() {
-        return Err(WebError::NoCertificate { path: file.to_owned() });
+        return Err(WebError::NoCertificate { place: place(pem) });
     }
     Ok(found)
+}
+
+fn place(pem: &Pem) -> Place {
+    match pem {
+        Pem::File(path) => Place::File(path.clone()),
+        Pem::Inline(key, _) => Place::Key(key),
+    }
 }
