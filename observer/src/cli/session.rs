@@ -228,8 +228,9 @@ fn find_owners(
 ) -> anyhow::Result<()> {
     let unowned: Vec<_> = pipeline.unowned(until_ns).collect();
     for Unowned { sock, ns, inode } in unowned {
-        let Some(task) = owners.find(inode) else { continue };
-        let event = Event { ns, sock, task: Some(task), body: Body::Owner };
+        let task = owners.find(inode);
+        let body = if task.is_some() { Body::Owner } else { Body::NoOwner { looked_ns: monotonic_ns() } };
+        let event = Event { ns, sock, task, body };
         watcher.owner(&event)?;
         pipeline.apply(&event, &mut |report| watcher.report(report));
     }
