@@ -185,7 +185,9 @@ fn resets_without_a_connection() {
     assert_eq!(cause(Some(State::Listen), Some("INVALID_SYN")), "embryonic");
     assert_eq!(cause(Some(State::Listen), Some("TCP_FLAGS")), "other");
     assert_eq!(cause(None, Some("TCP_FLAGS")), "other");
+    assert_eq!(cause(Some(SynSent), Some("TCP_INVALID_ACK_SEQUENCE")), "invalid_segment");
     // Before 6.10.
+    assert_eq!(cause(Some(State::SynRecv), None), "invalid_segment");
     assert_eq!(cause(Some(State::Listen), None), "other");
     assert_eq!(stray_cause(Some(State::Listen), None, true), StrayCause::Embryonic);
 }

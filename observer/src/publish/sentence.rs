@@ -153,6 +153,9 @@ fn stray(reset: &StrayReset) -> String {
             format!("data from {remote} came for a connection that {local} had closed, and was reset")
         }
         StrayCause::Embryonic => format!("a connection from {remote} was reset before anybody accepted it"),
+        StrayCause::InvalidSegment => {
+            format!("a segment from {remote} that is not of the handshake of {local} was reset; the handshake goes on")
+        }
         StrayCause::Other => format!("a segment from {remote} to {local} was reset"),
     }
 }
