@@ -154,7 +154,9 @@ fn stray(reset: &StrayReset) -> String {
         }
         StrayCause::Embryonic => format!("a connection from {remote} was reset before anybody accepted it"),
         StrayCause::InvalidSegment => {
-            format!("a segment from {remote} that is not of the handshake of {local} was reset; the handshake goes on")
+            format!(
+                "a segment from {remote} that is not of the handshake of {local} was reset; the handshake goes on"
+            )
         }
         StrayCause::Other => format!("a segment from {remote} to {local} was reset"),
     }

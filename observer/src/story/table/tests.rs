@@ -81,7 +81,8 @@ fn who_is_not_found_has_closed_and_is_waited_for() {
     run.apply(&script.events).expire(due + 1000 * MS);
     assert!(run.told.is_empty(), "{:?}", run.told);
     assert_eq!(run.table.unowned(u64::MAX).count(), 0, "one look is enough");
-    run.apply(&script.clone().wait(GRACE_NS).destroyed(0).events[4..]).expire(due + 1000 * MS + SETTLE_NS - 1);
+    run.apply(&script.clone().wait(GRACE_NS).destroyed(0).events[4..])
+        .expire(due + 1000 * MS + SETTLE_NS - 1);
     assert_eq!(run.told, ["close peer_reset"]);
     assert!(run.table.is_empty());
 
