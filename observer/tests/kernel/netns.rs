@@ -63,8 +63,9 @@ impl Netns {
 
     /// Does something inside, in a thread that ends with it.
     pub(crate) fn run<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> T {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = file.as_ref().expect("a namespace that we hold").try_clone().expect("another handle");
+        let handle = |file: &Option<File>| file.as_ref().map(File::try_clone);
+        let file = handle(&self.file.lock().unwrap_or_else(PoisonError::into_inner));
+        let file = file.expect("a namespace that we hold").expect("another handle");
         thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 setns(file, CloneFlags::CLONE_NEWNET).expect("entering a namespace of our own");
