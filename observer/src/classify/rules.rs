@@ -165,7 +165,7 @@ fn reset_for_late_data(story: &Story, end: &End) -> Option<Ruling> {
     let closed_before = story.fin_sent.is_some() || end.socket.send_shutdown;
     Some(match (named, closed_before) {
         (Some(true), _) | (None, true) => Ruling::exact(Outcome::ResetSent, Cause::DataAfterClose),
-        _ => Ruling::exact(Outcome::ResetSent, Cause::InvalidSegment),
+        _ => Ruling::inferred(Outcome::ResetSent, Cause::Unknown, Missing::ResetCause),
     })
 }
 
