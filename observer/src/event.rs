@@ -127,6 +127,11 @@ pub enum Body {
     },
     /// Not the kernel side's: the process that user space found to have the socket, when nobody had shown himself.
     Owner,
+    /// Nor this: no process was found to have the socket. It has been closed meanwhile, or nobody who has it can be seen.
+    NoOwner {
+        /// Time of the look, which may be later than that of the events read so far.
+        looked_ns: u64,
+    },
     /// A reset for no live connection.
     StrayReset {
         /// None where the kernel gives none.
@@ -160,6 +165,7 @@ impl Body {
             Self::FinQueued { .. } => "fin_queued",
             Self::LingerOver { .. } => "linger_over",
             Self::Owner => "owner",
+            Self::NoOwner { .. } => "no_owner",
         }
     }
 

@@ -240,6 +240,12 @@ impl Story {
         (aborted && self.reset_received.is_none()) || by_data
     }
 
+    /// Whether a process has the socket, and none was seen with it.
+    #[must_use]
+    pub const fn awaits_holder(&self) -> bool {
+        self.inode != 0 && self.holder.is_none() && self.gone_ns.is_none()
+    }
+
     /// Notes one event. [`Body::Opened`] and [`Body::StrayReset`] are the table's to handle.
     pub fn note(&mut self, event: &Event) {
         // The socket is another's by now, one that never had a connection.
@@ -307,6 +313,7 @@ impl Story {
             Body::FinQueued { .. }
             | Body::ErrorReport { .. }
             | Body::Opened { .. }
+            | Body::NoOwner { .. }
             | Body::StrayReset { .. } => {}
         }
     }

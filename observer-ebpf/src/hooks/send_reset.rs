@@ -14,7 +14,7 @@ use crate::{
     settings::{RESET_REASON_ARG, get},
     sock::{
         Sock, asks_for_connection, endpoints_of_segment, now,
-        state::{LISTEN, NEW_SYN_RECV, TIME_WAIT},
+        state::{LISTEN, NEW_SYN_RECV, SYN_RECV, SYN_SENT, TIME_WAIT},
     },
 };
 
@@ -61,7 +61,8 @@ fn on_send_reset(address: u64, skb: u64, reason: u32) -> bool {
     let sk = Sock::new(address);
     let state = sk.state();
     match state {
-        LISTEN | NEW_SYN_RECV if skb != 0 => {
+        // tcp_rcv_state_process: the handshake goes on after a segment that is not of it (RFC 9293, 3.10.7.3).
+        LISTEN | NEW_SYN_RECV | SYN_SENT | SYN_RECV if skb != 0 => {
             stray(endpoints_of_segment(skb, Some(sk)), reason, state, asks_for_connection(skb));
         }
         TIME_WAIT => stray(sk.endpoints(sk.num()), reason, state, false),

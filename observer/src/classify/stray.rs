@@ -12,6 +12,8 @@ words! {
         TimeWaitData = "time_wait_data",
         /// A request that was not accepted yet.
         Embryonic = "embryonic",
+        /// A segment that is not of the handshake under way, which goes on.
+        InvalidSegment = "invalid_segment",
         /// None of these.
         Other = "other",
     }
@@ -22,7 +24,8 @@ words! {
 /// `tcp_v4_rcv` passes no socket for a closed port, the minisocket for TIME_WAIT; `tcp_check_req` passes the
 /// listener for a request of its, with INVALID_SYN as the reason (6.10 and later). A listener also answers stray
 /// acknowledgements (`tcp_rcv_state_process`), which belong to no request; without a reason the segment itself tells,
-/// since a request is reset for one that `asks` for a connection anew.
+/// since a request is reset for one that `asks` for a connection anew. Who connects answers so what is not of his
+/// handshake (`tcp_rcv_synsent_state_process`, and `tcp_rcv_state_process` in SYN_RECV).
 #[must_use]
 pub fn stray_cause(state: Option<State>, reason: Option<&Reason>, asks: bool) -> StrayCause {
     match (state, reason.map(AsRef::as_ref)) {
@@ -30,6 +33,7 @@ pub fn stray_cause(state: Option<State>, reason: Option<&Reason>, asks: bool) ->
         (Some(State::TimeWait), _) => StrayCause::TimeWaitData,
         (Some(State::NewSynRecv), _) | (Some(State::Listen), Some("INVALID_SYN")) => StrayCause::Embryonic,
         (Some(State::Listen), None) if asks => StrayCause::Embryonic,
+        (Some(State::SynSent | State::SynRecv), _) => StrayCause::InvalidSegment,
         _ => StrayCause::Other,
     }
 }

@@ -123,7 +123,7 @@ fn resets_that_a_segment_provoked() {
     for reason in [None, Some("TCP_ABORT_ON_DATA")] {
         check("late data", &late(reason), ["reset_sent", "data_after_close", "local", "exact"]);
     }
-    check("bad segment", &late(Some("TCP_FLAGS")), ["reset_sent", "invalid_segment", "local", "exact"]);
+    check("another reason", &late(Some("TCP_FLAGS")), ["reset_sent", "unknown", "local", "inferred"]);
     // tcp_rcv_synsent_state_process answers a bad ACK and goes on.
     let survived = opened().reset_sent(false, Some("TCP_INVALID_ACK_SEQUENCE"), TIMER);
     let survived = survived.packet_to(CloseWait).close_to(LastAck).orphan_to(Close);
@@ -185,7 +185,9 @@ fn resets_without_a_connection() {
     assert_eq!(cause(Some(State::Listen), Some("INVALID_SYN")), "embryonic");
     assert_eq!(cause(Some(State::Listen), Some("TCP_FLAGS")), "other");
     assert_eq!(cause(None, Some("TCP_FLAGS")), "other");
+    assert_eq!(cause(Some(SynSent), Some("TCP_INVALID_ACK_SEQUENCE")), "invalid_segment");
     // Before 6.10.
+    assert_eq!(cause(Some(State::SynRecv), None), "invalid_segment");
     assert_eq!(cause(Some(State::Listen), None), "other");
     assert_eq!(stray_cause(Some(State::Listen), None, true), StrayCause::Embryonic);
 }

@@ -62,6 +62,8 @@ pub(crate) struct Session {
     pub(crate) undecodable: u64,
     ring_bytes: u32,
     drain_interval: Duration,
+    /// Time of the last record taken.
+    seen_ns: u64,
 }
 
 impl Session {
@@ -79,6 +81,7 @@ impl Session {
             undecodable: 0,
             ring_bytes: settings.ring_size,
             drain_interval: settings.drain_interval,
+            seen_ns: 0,
         })
     }
 
@@ -132,10 +135,11 @@ impl Session {
                 return Ok(());
             }
         }
-        // What the ring can hold at most: a flood that goes on must not keep us.
+        // What was there when the signal came, and what the ring can hold at most: a flood that goes on must not keep us.
+        let asked_ns = monotonic_ns();
         let mut batches =
             usize::try_from(self.ring_bytes).unwrap_or(usize::MAX) / size_of::<Header>() / BATCH + 1;
-        while batches > 0 && self.drain(watcher)? {
+        while batches > 0 && self.drain(watcher)? && self.seen_ns < asked_ns {
             batches -= 1;
         }
         self.find_owners(u64::MAX - OWNER_LEAD_NS, watcher)?;
@@ -156,8 +160,10 @@ impl Session {
         let mut failed = Ok(());
         let Attached { ring, names, .. } = &mut self.attached;
         let (pipeline, undecodable, owners) = (&mut self.pipeline, &mut self.undecodable, &mut self.owners);
+        let seen_ns = &mut self.seen_ns;
         let taken = ring::drain(ring, names, BATCH, &mut |event| match event {
             Ok(event) => {
+                *seen_ns = event.ns;
                 if failed.is_ok() {
                     // On a slow host a batch is long, and its later events make the earlier ones due.
                     failed = find_owners(owners, pipeline, event.ns, watcher);
@@ -228,8 +234,9 @@ fn find_owners(
 ) -> anyhow::Result<()> {
     let unowned: Vec<_> = pipeline.unowned(until_ns).collect();
     for Unowned { sock, ns, inode } in unowned {
-        let Some(task) = owners.find(inode) else { continue };
-        let event = Event { ns, sock, task: Some(task), body: Body::Owner };
+        let task = owners.find(inode);
+        let body = if task.is_some() { Body::Owner } else { Body::NoOwner { looked_ns: monotonic_ns() } };
+        let event = Event { ns, sock, task, body };
         watcher.owner(&event)?;
         pipeline.apply(&event, &mut |report| watcher.report(report));
     }

@@ -75,9 +75,6 @@ fn close(v: &Verdict) -> String {
         Cause::FinWait2Timeout => {
             format!("{who} had closed, the peer never did, and the kernel gave up with a reset")
         }
-        Cause::InvalidSegment => {
-            "a segment that does not belong to the connection made the kernel reset it".to_owned()
-        }
         Cause::Mptcp => "MPTCP reset this subflow".to_owned(),
         Cause::PeerReset => format!("the peer reset the connection of {who}{}", not_delivered(v)),
         Cause::WriteAfterPeerFin => format!(
@@ -153,6 +150,11 @@ fn stray(reset: &StrayReset) -> String {
             format!("data from {remote} came for a connection that {local} had closed, and was reset")
         }
         StrayCause::Embryonic => format!("a connection from {remote} was reset before anybody accepted it"),
+        StrayCause::InvalidSegment => {
+            format!(
+                "a segment from {remote} that is not of the handshake of {local} was reset; the handshake goes on"
+            )
+        }
         StrayCause::Other => format!("a segment from {remote} to {local} was reset"),
     }
 }

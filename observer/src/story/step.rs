@@ -133,6 +133,7 @@ impl Step {
             | Body::FinQueued { .. }
             | Body::WriteError { .. }
             | Body::Owner
+            | Body::NoOwner { .. }
             | Body::StrayReset { .. } => return None,
         };
         Some(Self { ns: event.ns, who: event.task.as_ref().map(Who::from), act })

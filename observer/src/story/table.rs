@@ -66,7 +66,7 @@ pub struct Lost {
     pub unseen_ends: u64,
 }
 
-/// A connection whose process is to be found by other means; [`Body::Owner`] is the answer.
+/// A connection whose process is to be found by other means; [`Body::Owner`] or [`Body::NoOwner`] is the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unowned {
     /// The socket.
@@ -80,8 +80,26 @@ pub struct Unowned {
 struct Entry {
     story: Story,
     told: bool,
+    /// When nobody was found to have the socket.
+    looked_ns: Option<u64>,
     /// It was due and has been given more time.
     patient: bool,
+}
+
+impl Entry {
+    /// Until when the story is worth waiting for once more, if it is.
+    fn more_time(&self, due_ns: u64) -> Option<u64> {
+        if self.patient {
+            None
+        } else if self.story.awaits_reset() {
+            Some(due_ns + GRACE_NS)
+        } else if self.story.awaits_holder() {
+            // Who had closed by then has a record, which is not read yet where records wait.
+            self.looked_ns.map(|looked_ns| looked_ns + SETTLE_NS).filter(|at_ns| *at_ns > due_ns)
+        } else {
+            None
+        }
+    }
 }
 
 /// A story that is ready at `at_ns`, unless it was told before.
@@ -185,6 +203,11 @@ impl StoryTable {
                     self.after(event);
                 }
             }
+            Body::NoOwner { looked_ns } => {
+                if let Some(entry) = self.stories.get_mut(&event.sock) {
+                    entry.looked_ns = Some(*looked_ns);
+                }
+            }
             Body::StateChange { old, .. } => {
                 if self.is_another_connection(event.sock, *old) {
                     self.finish(event.sock, tell);
@@ -220,7 +243,7 @@ impl StoryTable {
         let due = self.waiting.iter().take_while(move |due| due.at_ns <= until_ns);
         due.filter_map(|due| {
             let entry = self.stories.get(&due.sock).filter(|entry| entry.story.first_ns == due.first_ns)?;
-            let wanted = !entry.told && entry.story.inode != 0 && entry.story.holder.is_none();
+            let wanted = !entry.told && entry.looked_ns.is_none() && entry.story.awaits_holder();
             // Before the story is told, in a recording too.
             let ns = due.at_ns.saturating_sub(1);
             wanted.then_some(Unowned { sock: due.sock, ns, inode: entry.story.inode })
@@ -258,7 +281,8 @@ impl StoryTable {
                 return;
             }
             let story = Story::new(event.sock, event.ns, opening);
-            self.stories.insert(event.sock, Box::new(Entry { story, told: false, patient: false }));
+            let entry = Entry { story, told: false, looked_ns: None, patient: false };
+            self.stories.insert(event.sock, Box::new(entry));
         }
         if let Some(entry) = self.stories.get_mut(&event.sock) {
             entry.story.note(event);
@@ -292,9 +316,11 @@ impl StoryTable {
         if entry.story.first_ns != due.first_ns {
             return;
         }
-        if !entry.told && !entry.patient && entry.story.awaits_reset() {
+        if !entry.told
+            && let Some(at_ns) = entry.more_time(due.at_ns)
+        {
             entry.patient = true;
-            self.waiting.push_back(Due { at_ns: due.at_ns + GRACE_NS, ..*due });
+            self.waiting.push_back(Due { at_ns, ..*due });
             return;
         }
         if !entry.told {

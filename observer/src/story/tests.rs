@@ -141,6 +141,12 @@ impl Script {
         self
     }
 
+    /// Nobody is found to have the descriptor, at a time that the events have not reached.
+    pub(crate) fn unowned(mut self, looked_ns: u64) -> Self {
+        self.push(None, Body::NoOwner { looked_ns });
+        self
+    }
+
     /// The story of these events.
     pub(crate) fn story(&self) -> Story {
         let mut events = self.events.iter();

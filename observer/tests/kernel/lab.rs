@@ -67,6 +67,11 @@ impl Lab {
         }
     }
 
+    /// Another namespace, with a client and a server of the same names and an observer that watches it.
+    pub(crate) fn elsewhere(&self) -> Self {
+        Self::new(self.family)
+    }
+
     /// Ends the observer, whatever it may have had to say, and starts another: all that is there now is older than
     /// this one.
     #[track_caller]
@@ -152,6 +157,21 @@ impl Lab {
         port
     }
 
+    /// The listener answers again: the server's end of what tries to connect to it.
+    #[track_caller]
+    pub(crate) fn accepted_at_last(&self, client: &End<'_>) -> End<'_> {
+        self.srv.call(LISTENER, Act::Silence(false)).expect("having the listener hear again");
+        let server = End {
+            actor: &self.srv,
+            name: client.name.clone(),
+            local: client.remote,
+            remote: client.local,
+            opened_by: "remote",
+        };
+        server.call(Act::Accept { listener: LISTENER.to_owned() }).expect("accepting");
+        server
+    }
+
     /// Something of the client's that connects to the server's listener by hand, and hears nothing of what comes back.
     #[track_caller]
     pub(crate) fn deaf(&self) -> End<'_> {
@@ -179,6 +199,13 @@ impl Lab {
     pub(crate) fn await_state(&self, end: &End<'_>, state: State) {
         let reached = eventually(DEADLINE, || self.netns.has(end.local, end.remote, state).then_some(()));
         assert!(reached.is_some(), "{} is not in {state:?}", end.actor.name());
+    }
+
+    /// Waits until the kernel has this end in this state no more.
+    #[track_caller]
+    pub(crate) fn await_out_of_state(&self, end: &End<'_>, state: State) {
+        let left = eventually(DEADLINE, || (!self.netns.has(end.local, end.remote, state)).then_some(()));
+        assert!(left.is_some(), "{} stays in {state:?}", end.actor.name());
     }
 
     /// The verdict on this end, which must name its actor as the process.
@@ -238,9 +265,9 @@ impl Lab {
         self.line("reset", end)
     }
 
-    /// The reset that this end's listener sent, for no connection of its.
+    /// The reset that this end's socket sent, which listens or connects, for a segment of no connection of its.
     #[track_caller]
-    pub(crate) fn reset_of_listener(&self, end: &End<'_>) -> Report {
+    pub(crate) fn reset_of_unconnected(&self, end: &End<'_>) -> Report {
         self.line("reset", end)
     }
 
@@ -312,14 +339,20 @@ impl Lab {
     /// The end of the test: nothing else was reported, and the counters moved as the row says.
     #[track_caller]
     pub(crate) fn finish(&self, expected: Counters) {
-        if let Some(watch) = &*self.watch.borrow() {
-            let rest = watch.finish();
-            assert!(rest.is_empty(), "{} lines more than expected", rest.len());
-        }
+        self.ends_silently();
         // The last packets of the last close may still be on their way when nobody waited for a verdict.
         let moved = || Counters::read(&self.netns) - self.before;
         eventually(DEADLINE, || (moved() == expected).then_some(()));
         assert_eq!(moved(), expected, "what the kernel counted (left) and what the row says (right)");
+    }
+
+    /// Nothing else was reported.
+    #[track_caller]
+    pub(crate) fn ends_silently(&self) {
+        if let Some(watch) = &*self.watch.borrow() {
+            let rest = watch.finish();
+            assert!(rest.is_empty(), "{} lines more than expected", rest.len());
+        }
     }
 
     /// What came so far, for the message of a test that failed.

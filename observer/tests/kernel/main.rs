@@ -108,10 +108,13 @@ const ROWS: &[Row] = &[
     Row { name: "f7_embryonic", run: rows::f::f7_embryonic },
     Row { name: "f8", run: rows::f::f8 },
     Row { name: "f9", run: rows::f::f9 },
+    Row { name: "f12", run: rows::f::f12 },
+    Row { name: "f13", run: rows::f::f13 },
 ];
 
 /// The limit is the machine's, not the network namespace's.
-const ORPHAN_LIMIT: Row = Row { name: "f10", run: rows::f::f10 };
+const ORPHAN_LIMIT: &[Row] =
+    &[Row { name: "f10", run: rows::f::f10 }, Row { name: "f11", run: rows::f::f11 }];
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -133,7 +136,7 @@ fn main() -> ExitCode {
     }
     arguments.test_threads.get_or_insert(THREADS);
 
-    let rows = ROWS.iter().flat_map(Row::trials).chain(ORPHAN_LIMIT.lone_trials());
+    let rows = ROWS.iter().flat_map(Row::trials).chain(ORPHAN_LIMIT.iter().flat_map(Row::lone_trials));
     let trials = rows
         .chain(real::ROWS.iter().flat_map(Row::trials))
         .chain(loaded::trials())

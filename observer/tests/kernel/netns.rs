@@ -1,13 +1,15 @@
 //! A network namespace of a test's own: its counters count nothing else, and its number picks our lines out of all
 //! that an observer reports.
 //!
-//! No thread stays in it but those of [`Netns::run`]; it lives as long as the handle and the processes started there.
+//! No thread stays in it but those of [`Netns::run`]; it lives as long as the handle, the processes started there and
+//! their sockets.
 
 use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use nix::errno::Errno;
@@ -19,7 +21,8 @@ nix::ioctl_read_bad!(interface_flags, libc::SIOCGIFFLAGS, libc::ifreq);
 nix::ioctl_write_ptr_bad!(set_interface_flags, libc::SIOCSIFFLAGS, libc::ifreq);
 
 pub(crate) struct Netns {
-    file: File,
+    /// None once it was let go.
+    file: Mutex<Option<File>>,
     inode: u64,
 }
 
@@ -28,6 +31,7 @@ pub(crate) struct Netns {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Established = 1,
+    FinWait1 = 4,
     FinWait2 = 5,
     CloseWait = 8,
     Listen = 10,
@@ -44,7 +48,7 @@ impl Netns {
         });
         let file = made.join().expect("the thread does not panic")?;
         let inode = file.metadata()?.ino();
-        Ok(Self { file, inode })
+        Ok(Self { file: Mutex::new(Some(file)), inode })
     }
 
     /// The number by which the kernel and the observer name it.
@@ -52,11 +56,19 @@ impl Netns {
         self.inode
     }
 
+    /// Gives up the handle: whatever is left in it has the namespace to itself.
+    pub(crate) fn let_go(&self) {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
     /// Does something inside, in a thread that ends with it.
     pub(crate) fn run<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> T {
+        let handle = |file: &Option<File>| file.as_ref().map(File::try_clone);
+        let file = handle(&self.file.lock().unwrap_or_else(PoisonError::into_inner));
+        let file = file.expect("a namespace that we hold").expect("another handle");
         thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                setns(&self.file, CloneFlags::CLONE_NEWNET).expect("entering a namespace of our own");
+                setns(file, CloneFlags::CLONE_NEWNET).expect("entering a namespace of our own");
                 inside()
             });
             thread.join().expect("the thread does not panic")

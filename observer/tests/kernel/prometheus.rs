@@ -113,7 +113,7 @@ fn soaked(seconds: u64, log: &Path, round: impl Fn()) -> Result<usize, Failed> {
     eprintln!("prometheus: {seconds} s of traffic, OBSERVER_TEST_SEED={seed}");
     let hidden_before = witness::hidden().len();
     let (done, rounds) = thread::scope(|scope| {
-        let driver = scope.spawn(|| random::drive(&netns, seed, seconds * RATE, RATE));
+        let driver = scope.spawn(|| random::drive(&netns, seed, seconds * RATE, RATE, |_| {}));
         let mut rounds = 0;
         while !driver.is_finished() {
             round();

@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 #[derive(Clone, Copy)]
 pub(crate) enum Flag {
     Syn = 0x02,
+    Rst = 0x04,
     Ack = 0x10,
 }
 

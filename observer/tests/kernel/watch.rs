@@ -106,18 +106,19 @@ impl Watch {
         })
     }
 
-    /// Waits until so many closes have come; what is missing then, the comparison will tell.
-    pub(crate) fn await_closes(&self, number: usize, deadline: Duration) {
+    /// Waits until so many closes have come, and says whether they have; what is missing, the comparison will tell.
+    pub(crate) fn await_closes(&self, number: usize, deadline: Duration) -> bool {
         let closes =
             |lines: &[(Value, bool)]| lines.iter().filter(|(line, _)| line["kind"] == "close").count();
         let mut seen = self.seen.borrow_mut();
         let (mut came, mut looked) = (0, 0);
-        eventually(deadline, || {
+        let all = eventually(deadline, || {
             seen.extend(self.lines.try_iter().map(|line| (line, false)));
             came += closes(&seen[looked..]);
             looked = seen.len();
             (came >= number).then_some(())
         });
+        all.is_some()
     }
 
     /// What it has said on standard error since it was ready.

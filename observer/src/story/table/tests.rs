@@ -73,6 +73,26 @@ fn a_held_descriptor_is_given_grace_and_its_later_writes_are_explained() {
 }
 
 #[test]
+fn who_is_not_found_has_closed_and_is_waited_for() {
+    let script = Script::opened().reset_received().packet_to(State::Close);
+    let due = script.events.last().unwrap().ns + GRACE_NS;
+    let script = script.unowned(due + 1000 * MS);
+    let mut run = Run::new(Limits::default());
+    run.apply(&script.events).expire(due + 1000 * MS);
+    assert!(run.told.is_empty(), "{:?}", run.told);
+    assert_eq!(run.table.unowned(u64::MAX).count(), 0, "one look is enough");
+    run.apply(&script.clone().wait(GRACE_NS).destroyed(0).events[4..])
+        .expire(due + 1000 * MS + SETTLE_NS - 1);
+    assert_eq!(run.told, ["close peer_reset"]);
+    assert!(run.table.is_empty());
+
+    // Or it is nobody who can be seen.
+    let mut run = Run::new(Limits::default());
+    run.apply(&script.events).expire(due + 1000 * MS + SETTLE_NS);
+    assert_eq!(run.told, ["close peer_reset"]);
+}
+
+#[test]
 fn closing_ends_the_grace() {
     let script = Script::opened().reset_received().packet_to(State::Close).destroyed(0);
     let end = script.events.last().unwrap().ns;

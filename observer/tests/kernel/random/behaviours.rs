@@ -326,6 +326,7 @@ fn refused(_: &Place, _: &mut Draw) -> Vec<Expected> {
 fn abandoned(place: &Place, _: &mut Draw) -> Vec<Expected> {
     let mut a = place.connecting();
     a.close();
+    place.hears_again();
     vec![a.ends(("aborted", "connect_abandoned"), "none", "close", Bytes::NONE)]
 }
 

@@ -125,16 +125,19 @@ impl Place {
         (a, b)
     }
 
-    /// The client's end of an attempt that nobody answers.
+    /// The client's end of an attempt that nobody answers, until [`Place::hears_again`].
     pub(crate) fn connecting(&self) -> Side {
         on_socket(&self.listener, Act::Silence(true)).expect("silencing the listener");
         let socket = stream();
         socket.set_nonblocking(true).expect("making a socket non-blocking");
         let error = socket.connect(&self.address.into()).expect_err("nobody answers");
         assert_eq!(error.raw_os_error(), Some(libc::EINPROGRESS), "connecting: {error}");
-        let side = Side::new(socket, self.address.port(), "local");
+        Side::new(socket, self.address.port(), "local")
+    }
+
+    /// Not before the attempt is over: the SYN is sent again after a second, in which a busy machine may do other things.
+    pub(crate) fn hears_again(&self) {
         on_socket(&self.listener, Act::Silence(false)).expect("hearing again");
-        side
     }
 }
 

@@ -218,12 +218,12 @@ impl Side {
 }
 
 impl Expected {
-    /// Adds to what must be said of the close.
     /// Where the two sides close one right after the other.
     pub(crate) fn or_orderly(self) -> Self {
         Self { may_be_orderly: true, ..self }
     }
 
+    /// Adds to what must be said of the close.
     pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
         self.close.as_mut().expect("a close")[name] = value;
         self

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::actor::{Act, How, SocketOption};
 use crate::counters::Counters;
 use crate::destroy::destroy;
+use crate::end::End;
 use crate::lab::Lab;
 use crate::netns::{Netns, State};
 use crate::raw;
@@ -80,6 +82,95 @@ pub(crate) fn f10(lab: &Lab) -> Counters {
     lab.reset_of(&us).shows(&json!({"cause": "closed_port"}));
     lab.close_of(&peer).shows(&json!({"outcome": "reset_received", "cause": "peer_reset"}));
     Counters { resets_sent: 2, abort_on_memory: 1, ..Counters::NONE }
+}
+
+/// As [`f10`], when the limit is lowered later: the timer that would send the FIN again finds one orphan too many.
+pub(crate) fn f11(lab: &Lab) -> Counters {
+    let (us, peer) = lab.pair();
+    peer.silence();
+    us.close();
+    let before = Netns::set_machine("ipv4/tcp_max_orphans", "0");
+    lab.await_out_of_state(&us, State::FinWait1);
+    Netns::set_machine("ipv4/tcp_max_orphans", before.trim());
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "orphan_limit", "first_close": "local", "local_action": "close",
+        "bytes": Bytes::NONE, "reset": reset_sent_in("FIN_WAIT1"), "write_errors": {}, "evidence": "exact",
+    }));
+    // As for f10's.
+    peer.hear_again();
+    peer.close();
+    lab.reset_of(&us).shows(&json!({"cause": "closed_port"}));
+    lab.close_of(&peer).shows(&json!({"outcome": "reset_received", "cause": "peer_reset"}));
+    Counters { resets_sent: 2, abort_on_memory: 1, ..Counters::NONE }
+}
+
+/// The last processes of a network namespace are killed, and nobody acknowledges their FINs. The namespace stays as long
+/// as a socket that a process has made (`sk_net_refcnt`), so these end as they would anywhere.
+pub(crate) fn f12(lab: &Lab) -> Counters {
+    let other = lab.elsewhere();
+    other.netns.set("ipv4/tcp_orphan_retries", "1");
+    let (us, peer) = other.pair();
+    us.silence();
+    peer.silence();
+    other.cli.kill(Signal::SIGKILL);
+    other.srv.kill(Signal::SIGKILL);
+    other.netns.let_go();
+    for end in [&us, &peer] {
+        other.close_of(end).shows(&json!({
+            "outcome": "timed_out", "cause": "retransmit_timeout", "first_close": "local",
+            "local_action": "killed", "bytes": Bytes::NONE, "reset": null, "write_errors": {},
+            "evidence": "exact",
+        }));
+    }
+    other.ends_silently();
+    Counters::NONE
+}
+
+/// Segments that are not of the handshake, as from an older connection of the same ports: each is answered by a reset,
+/// and the handshake goes on to whatever end.
+pub(crate) fn f13(lab: &Lab) -> Counters {
+    let port = lab.silent_listener();
+    let send = |us: &End<'_>, flag, sequence| {
+        let (from, to) = (us.remote, us.local);
+        lab.netns.run(|| raw::send(from, to, flag, sequence)).expect("sending a segment");
+    };
+    let stray = |us: &End<'_>, sequence| {
+        send(us, raw::Flag::Ack, sequence);
+        lab.reset_of_unconnected(us).shows(&json!({"cause": "invalid_segment"}));
+    };
+
+    let us = lab.connecting(port);
+    stray(&us, 1000);
+    let peer = lab.accepted_at_last(&us);
+    us.close();
+    peer.receive_to_end(0);
+    lab.await_state(&us, State::FinWait2);
+    peer.close();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "reset": null,
+        "evidence": "exact",
+    }));
+    lab.close_of(&peer).shows(&json!({"outcome": "graceful", "cause": "orderly", "evidence": "exact"}));
+
+    let us = lab.connecting(lab.silent_listener());
+    stray(&us, 1000);
+    us.close();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "aborted", "cause": "connect_abandoned", "reset": null, "evidence": "exact",
+    }));
+
+    // The peer connects at the same time, and then thinks better of it.
+    let us = lab.connecting(lab.silent_listener());
+    send(&us, raw::Flag::Syn, 1000);
+    stray(&us, 1001);
+    send(&us, raw::Flag::Rst, 1001);
+    us.await_gone();
+    us.close();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_received", "cause": "peer_reset", "first_close": "remote",
+        "reset": reset_received_in("SYN_RECV"), "evidence": "exact",
+    }));
+    Counters { resets_sent: 3, attempts_failed: 1, ..Counters::NONE }
 }
 
 /// TCP_LINGER2 below zero: close does not wait for the peer's FIN.
@@ -187,7 +278,7 @@ pub(crate) fn f6(lab: &Lab) -> Counters {
 pub(crate) fn f7_listener(lab: &Lab) -> Counters {
     let us = lab.deaf();
     lab.netns.run(|| raw::send(us.local, us.remote, raw::Flag::Ack, 1000)).expect("sending a segment");
-    lab.reset_of_listener(&us.other()).shows(&json!({"cause": "other"}));
+    lab.reset_of_unconnected(&us.other()).shows(&json!({"cause": "other"}));
     Counters { resets_sent: 1, ..Counters::NONE }
 }
 
@@ -197,7 +288,7 @@ pub(crate) fn f7_embryonic(lab: &Lab) -> Counters {
     let send = |sequence| lab.netns.run(|| raw::send(us.local, us.remote, raw::Flag::Syn, sequence));
     send(1000).expect("sending a SYN");
     send(1010).expect("sending another");
-    lab.reset_of_listener(&us.other()).shows(&json!({"cause": "embryonic"}));
+    lab.reset_of_unconnected(&us.other()).shows(&json!({"cause": "embryonic"}));
     Counters { resets_sent: 1, attempts_failed: 1, ..Counters::NONE }
 }
 
