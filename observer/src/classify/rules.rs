@@ -158,14 +158,15 @@ fn cause_by_fields(sent: &ResetSent, end: &End) -> Option<Cause> {
 ///
 /// `tcp_reset()` is called for it too, and the reset leaves when the socket is in CLOSE already. A reset that a
 /// segment provoked without ending the connection comes before the end and decides nothing: as far as is known only in
-/// a handshake, where it is no part of the story (`StrayCause::InvalidSegment`).
+/// a handshake, where it is no part of the story (`StrayCause::InvalidSegment`). One that ends a connection for another
+/// reason than late data no kernel from 5.10 to 7.2 is known to send.
 fn reset_for_late_data(story: &Story, end: &End) -> Option<Ruling> {
     let sent = story.reset_sent.as_ref().filter(|sent| !sent.active && sent.ns >= end.ns)?;
     let named = sent.reason.as_deref().map(|reason| reason == "TCP_ABORT_ON_DATA");
     let closed_before = story.fin_sent.is_some() || end.socket.send_shutdown;
     Some(match (named, closed_before) {
         (Some(true), _) | (None, true) => Ruling::exact(Outcome::ResetSent, Cause::DataAfterClose),
-        _ => Ruling::inferred(Outcome::ResetSent, Cause::Unknown, Missing::ResetCause),
+        _ => Ruling::exact(Outcome::ResetSent, Cause::InvalidSegment),
     })
 }
 

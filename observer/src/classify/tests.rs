@@ -123,7 +123,7 @@ fn resets_that_a_segment_provoked() {
     for reason in [None, Some("TCP_ABORT_ON_DATA")] {
         check("late data", &late(reason), ["reset_sent", "data_after_close", "local", "exact"]);
     }
-    check("another reason", &late(Some("TCP_FLAGS")), ["reset_sent", "unknown", "local", "inferred"]);
+    check("bad segment", &late(Some("TCP_FLAGS")), ["reset_sent", "invalid_segment", "local", "exact"]);
     // tcp_rcv_synsent_state_process answers a bad ACK and goes on.
     let survived = opened().reset_sent(false, Some("TCP_INVALID_ACK_SEQUENCE"), TIMER);
     let survived = survived.packet_to(CloseWait).close_to(LastAck).orphan_to(Close);

@@ -77,6 +77,8 @@ words! {
         OrphanLimit = "orphan_limit",
         /// An orphan in FIN_WAIT2 timed out with a reset.
         FinWait2Timeout = "fin_wait2_timeout",
+        /// A segment that does not belong to the connection provoked a reset.
+        InvalidSegment = "invalid_segment",
         /// An MPTCP subflow reset.
         Mptcp = "mptcp",
         /// RST while no FIN of the peer had been seen.
@@ -188,6 +190,7 @@ impl Cause {
             | Self::SocketDestroyed
             | Self::OrphanLimit
             | Self::FinWait2Timeout
+            | Self::InvalidSegment
             | Self::Mptcp => &[Outcome::ResetSent],
             // Nothing leaves when everything was sent after our FIN.
             Self::LingerZero => &[Outcome::ResetSent, Outcome::Aborted],

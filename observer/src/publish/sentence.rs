@@ -75,6 +75,9 @@ fn close(v: &Verdict) -> String {
         Cause::FinWait2Timeout => {
             format!("{who} had closed, the peer never did, and the kernel gave up with a reset")
         }
+        Cause::InvalidSegment => {
+            "a segment that does not belong to the connection made the kernel reset it".to_owned()
+        }
         Cause::Mptcp => "MPTCP reset this subflow".to_owned(),
         Cause::PeerReset => format!("the peer reset the connection of {who}{}", not_delivered(v)),
         Cause::WriteAfterPeerFin => format!(
