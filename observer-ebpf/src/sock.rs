@@ -11,8 +11,8 @@ use crate::{
         DEV_NET, FILE_COUNT, FILE_REF, INET_SPORT, Known, NET_INUM, SK_DADDR, SK_DPORT, SK_ERR, SK_FAMILY,
         SK_FLAGS, SK_LINGERTIME, SK_NET, SK_NUM, SK_OWNED, SK_PROTOCOL, SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET,
         SK_STATE, SK_V6_DADDR, SK_V6_RCV_SADDR, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER,
-        SOCK_KEY, SOCKET_FILE, SOCKET_INO, TP_COPIED_SEQ, TP_IS_MPTCP, TP_RCV_NXT, TP_SND_NXT, TP_SND_UNA,
-        TP_WRITE_SEQ, TYPE_SK_BUFF, TYPE_SOCKET_ALLOC, TYPE_TCP_SOCK, get, has,
+        SOCK_KEY, SOCKET_FILE, SOCKET_INO, TP_COPIED_SEQ, TP_IS_MPTCP, TP_LINGER2, TP_RCV_NXT, TP_SND_NXT,
+        TP_SND_UNA, TP_WRITE_SEQ, TYPE_SK_BUFF, TYPE_SOCKET_ALLOC, TYPE_TCP_SOCK, get, has,
     },
 };
 
@@ -121,6 +121,9 @@ impl Sock {
         }
         if has(TP_IS_MPTCP) && self.get::<u8>(TP_IS_MPTCP) != 0 {
             flags |= flag::MPTCP;
+        }
+        if has(TP_LINGER2) && self.get::<i32>(TP_LINGER2) < 0 {
+            flags |= flag::LINGER2_NEGATIVE;
         }
         flags
     }

@@ -147,6 +147,8 @@ pub mod flag {
     pub const CLOSING: u32 = 1 << 17;
     /// `is_mptcp`: a subflow of an MPTCP connection. Only looked at in [`super::ResetSent`].
     pub const MPTCP: u32 = 1 << 19;
+    /// `linger2` is below zero: the application set TCP_LINGER2 so. Only looked at in [`super::ResetSent`].
+    pub const LINGER2_NEGATIVE: u32 = 1 << 20;
     /// `sk_socket` is set: the socket is not orphaned, and was accepted if it came from a listener.
     pub const HAS_SOCKET: u32 = 1 << 18;
 }

@@ -80,6 +80,7 @@ macro_rules! for_each_field {
             TP_SND_UNA: "tcp_sock" "snd_una" required;
             TP_WRITE_SEQ: "tcp_sock" "write_seq" required;
             TP_IS_MPTCP: "tcp_sock" "is_mptcp" optional;
+            TP_LINGER2: "tcp_sock" "linger2" optional;
             NET_INUM: "net" "ns.inum" required;
             SKB_HEAD: "sk_buff" "head" required;
             SKB_DEV: "sk_buff" "dev" required;

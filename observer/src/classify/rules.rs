@@ -160,10 +160,17 @@ fn cause_by_fields(sent: &ResetSent, end: &End) -> Option<Cause> {
 /// segment provoked without ending the connection comes before the end and decides nothing: as far as is known only in
 /// a handshake, where it is no part of the story (`StrayCause::InvalidSegment`). One that ends a connection for another
 /// reason than late data no kernel from 5.10 to 7.2 is known to send.
+///
+/// With TCP_LINGER2 < 0 the acknowledgement of an orphan's FIN ends it the same way, and is counted and named as if it were
+/// late data; `tcp_reset()` is not called for it.
 fn reset_for_late_data(story: &Story, end: &End) -> Option<Ruling> {
     let sent = story.reset_sent.as_ref().filter(|sent| !sent.active && sent.ns >= end.ns)?;
     let named = sent.reason.as_deref().map(|reason| reason == "TCP_ABORT_ON_DATA");
     let closed_before = story.fin_sent.is_some() || end.socket.send_shutdown;
+    let acked = end.old == State::FinWait2 && end.socket.flags.dead && story.reset_received.is_none();
+    if sent.flags.linger2_negative && acked {
+        return Some(Ruling::exact(Outcome::ResetSent, Cause::Linger2Negative));
+    }
     Some(match (named, closed_before) {
         (Some(true), _) | (None, true) => Ruling::exact(Outcome::ResetSent, Cause::DataAfterClose),
         _ => Ruling::exact(Outcome::ResetSent, Cause::InvalidSegment),

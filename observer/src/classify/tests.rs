@@ -16,6 +16,7 @@ const ABORTING: Flags = Flags {
     keepalive: false,
     closing: false,
     mptcp: false,
+    linger2_negative: false,
 };
 const ORPHAN: Flags = Flags { dead: true, has_socket: false, ..ABORTING };
 const TIMER: Flags = Flags { owned: false, ..ABORTING };
@@ -122,6 +123,14 @@ fn resets_that_a_segment_provoked() {
     };
     for reason in [None, Some("TCP_ABORT_ON_DATA")] {
         check("late data", &late(reason), ["reset_sent", "data_after_close", "local", "exact"]);
+    }
+    for reason in [None, Some("TCP_ABORT_ON_DATA")] {
+        let negative = Flags { linger2_negative: true, ..TIMER };
+        let acked = opened().close_to(FinWait1).orphan_to(Close).reset_sent(false, reason, negative);
+        check("FIN_WAIT1 is what is left", &acked, ["reset_sent", "data_after_close", "local", "exact"]);
+        let acked = opened().close_to(FinWait1).orphan_to(FinWait2).orphan_to(Close);
+        let acked = acked.reset_sent(false, reason, negative);
+        check("TCP_LINGER2, late FIN", &acked, ["reset_sent", "linger2_negative", "local", "exact"]);
     }
     check("bad segment", &late(Some("TCP_FLAGS")), ["reset_sent", "invalid_segment", "local", "exact"]);
     // tcp_rcv_synsent_state_process answers a bad ACK and goes on.

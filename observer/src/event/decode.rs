@@ -197,6 +197,7 @@ fn flags(bits: u32) -> Flags {
         owned: is(flag::OWNED),
         closing: is(flag::CLOSING),
         mptcp: is(flag::MPTCP),
+        linger2_negative: is(flag::LINGER2_NEGATIVE),
         has_socket: is(flag::HAS_SOCKET),
     }
 }

@@ -143,6 +143,9 @@ pub struct Flags {
     /// A subflow of an MPTCP connection. Only looked at when a reset is sent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub mptcp: bool,
+    /// TCP_LINGER2 is below zero: nobody waits for the peer's FIN after `close()`. Only looked at when a reset is sent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub linger2_negative: bool,
     /// The socket belongs to a file: not orphaned, and accepted if it came from a listener.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub has_socket: bool,

@@ -100,6 +100,7 @@ const ROWS: &[Row] = &[
     Row { name: "e2", run: rows::e::e2 },
     Row { name: "f1", run: rows::f::f1 },
     Row { name: "f2", run: rows::f::f2 },
+    Row { name: "f2_unacked", run: rows::f::f2_unacked },
     Row { name: "f3", run: rows::f::f3 },
     Row { name: "f4", run: rows::f::f4 },
     Row { name: "f5", run: rows::f::f5 },

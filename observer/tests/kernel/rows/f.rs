@@ -194,6 +194,29 @@ pub(crate) fn f2(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, abort_on_linger: 1, established_reset: 1, ..Counters::NONE }
 }
 
+/// The same, where our FIN is only acknowledged when nobody has the socket any more.
+pub(crate) fn f2_unacked(lab: &Lab) -> Counters {
+    let (us, peer) = lab.pair();
+    us.set(SocketOption::Linger2(-1));
+    peer.silence();
+    us.close();
+    lab.await_state(&us, State::FinWait1);
+    peer.hear_again();
+    peer.await_gone();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "linger2_negative", "first_close": "local",
+        "local_action": "close", "bytes": Bytes::NONE,
+        "reset": reset_sent_in("FIN_WAIT2"), "write_errors": {}, "evidence": "exact",
+    }));
+    lab.close_of(&peer).shows(&json!({
+        "outcome": "reset_received", "cause": "reset_after_peer_fin", "first_close": "remote",
+        "local_action": "none", "reset": reset_received_in("CLOSE_WAIT"),
+    }));
+    peer.close();
+    // The kernel counts it as if data had come.
+    Counters { resets_sent: 1, abort_on_data: 1, established_reset: 1, ..Counters::NONE }
+}
+
 /// The listener is closed with a connection that nobody has accepted.
 pub(crate) fn f3(lab: &Lab) -> Counters {
     let (us, unaccepted) = lab.unaccepted();
