@@ -137,7 +137,7 @@ impl Told {
 
 /// What loads the object: made once, since making it has aya read all of the kernel's types.
 pub(super) struct Loader<'a> {
-    loader: EbpfLoader<'a>,
+    aya: EbpfLoader<'a>,
     btf: &'a KernelBtf,
     /// The object with casts, where the kernel has what they need.
     casting: Option<Vec<u8>>,
@@ -153,20 +153,20 @@ pub(super) fn without_types() -> EbpfLoader<'static> {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(mut loader: EbpfLoader<'a>, btf: &'a KernelBtf, told: &'a Told) -> Self {
+    pub(super) fn new(mut aya: EbpfLoader<'a>, btf: &'a KernelBtf, told: &'a Told) -> Self {
         for (global, value) in told.layout.iter().chain(told.types.iter().flatten()) {
             // A field that no program reads is not in the object.
-            loader.override_global(global, value, false);
+            aya.override_global(global, value, false);
         }
-        loader.override_global(RESET_REASON_ARG, &told.reason_arg, true);
-        loader.override_global(ACTIVE_REASON_ARG, &told.active_reason_arg, true);
-        loader.override_global(TASK_BTF, &told.task_btf, true);
-        loader.override_global(SOCK_KEY, &told.key, true);
-        loader.override_global(COUNT_FULL, &told.count_full, true);
-        loader.map_max_entries(RING, told.ring_bytes);
+        aya.override_global(RESET_REASON_ARG, &told.reason_arg, true);
+        aya.override_global(ACTIVE_REASON_ARG, &told.active_reason_arg, true);
+        aya.override_global(TASK_BTF, &told.task_btf, true);
+        aya.override_global(SOCK_KEY, &told.key, true);
+        aya.override_global(COUNT_FULL, &told.count_full, true);
+        aya.map_max_entries(RING, told.ring_bytes);
         let function = btf.function(CAST_FUNCTION).filter(|_| told.types.is_some());
         let casting = function.and_then(|function| cast::with_casts(OBJECT, function));
-        Self { loader, btf, casting, counts_full: told.count_full != 0 }
+        Self { aya, btf, casting, counts_full: told.count_full != 0 }
     }
 
     /// Loads the object with this kernel's offsets and attaches what the plan says.
@@ -177,11 +177,11 @@ impl<'a> Loader<'a> {
         if OBJECT.is_empty() {
             return Err(LoadError::NoObject);
         }
-        let Some(casting) = self.casting.take() else { return self.attach_object(plan, OBJECT, &0) };
-        match self.attach_object(plan, &casting, &1) {
+        let Some(casting) = self.casting.take() else { return self.attach_object(plan, OBJECT, false) };
+        match self.attach_object(plan, &casting, true) {
             // What fails both ways has another reason, which is not to be covered.
             Err(error @ LoadError::Program { .. }) => {
-                let slower = self.attach_object(plan, OBJECT, &0);
+                let slower = self.attach_object(plan, OBJECT, false);
                 // For the next plan.
                 self.casting = Some(casting);
                 slower.inspect(|_| {
@@ -195,14 +195,9 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn attach_object(
-        &mut self,
-        plan: &Plan,
-        object: &[u8],
-        can_cast: &'static u32,
-    ) -> Result<Attached, LoadError> {
-        self.loader.override_global(TYPED, can_cast, true);
-        let mut ebpf = self.loader.load(object).map_err(object_error)?;
+    fn attach_object(&mut self, plan: &Plan, object: &[u8], can_cast: bool) -> Result<Attached, LoadError> {
+        self.aya.override_global(TYPED, if can_cast { &1_u32 } else { &0 }, true);
+        let mut ebpf = self.aya.load(object).map_err(object_error)?;
 
         let by_trampoline = plan.hooks.iter().filter(|hook| hook.mechanism == Some(Mechanism::Fentry));
         let functions = self.btf.functions_alone(by_trampoline.map(|hook| hook.hook.name));
