@@ -57,8 +57,7 @@ impl Folder {
     /// A key of `tls_server_config` with this file's content.
     fn inline(&self, key: &str, file: &str) -> String {
         let text = fs::read_to_string(self.path.join(file)).unwrap();
-        let lines: String = text.lines().map(|line| format!("    {line}\n")).collect();
-        format!("  {key}: |\n{lines}")
+        format!("  {key}: |\n    {}\n", text.trim().replace('\n', "\n    "))
     }
 
     fn write(&self, name: &str, text: &str) -> PathBuf {

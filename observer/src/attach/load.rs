@@ -153,7 +153,7 @@ struct Casts {
 
 /// What loads the object: made once, since making it has aya read all of the kernel's types.
 pub(super) struct Loader<'a> {
-    loader: EbpfLoader<'a>,
+    aya: EbpfLoader<'a>,
     btf: &'a KernelBtf,
     told: &'a Told,
 }
@@ -166,9 +166,9 @@ pub(super) fn without_types() -> EbpfLoader<'static> {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(mut loader: EbpfLoader<'a>, btf: &'a KernelBtf, told: &'a Told) -> Self {
-        loader.map_max_entries(RING, told.ring_bytes);
-        Self { loader, btf, told }
+    pub(super) fn new(mut aya: EbpfLoader<'a>, btf: &'a KernelBtf, told: &'a Told) -> Self {
+        aya.map_max_entries(RING, told.ring_bytes);
+        Self { aya, btf, told }
     }
 
     /// Loads the object with this kernel's offsets and attaches what the plan says.
@@ -192,7 +192,7 @@ impl<'a> Loader<'a> {
 
     fn attach_object(&mut self, plan: &Plan, casts: Option<&Casts>) -> Result<Attached, LoadError> {
         let object = self.told.object(casts)?;
-        let mut ebpf = self.loader.load(&object).map_err(object_error)?;
+        let mut ebpf = self.aya.load(&object).map_err(object_error)?;
 
         let by_trampoline = plan.hooks.iter().filter(|hook| hook.mechanism == Some(Mechanism::Fentry));
         let functions = self.btf.functions_alone(by_trampoline.map(|hook| hook.hook.name));

@@ -42,7 +42,7 @@ const BEHIND: usize = 3000;
 const LOOK_EVERY: usize = 200;
 
 /// Differences shown; the rest is only counted.
-const SHOWN: usize = 12;
+pub(crate) const SHOWN: usize = 12;
 
 pub(crate) fn trial() -> Trial {
     Trial::test("random", || witness::sees_all(run))
@@ -63,7 +63,9 @@ fn run() -> Result<(), Failed> {
         }
     })?;
 
-    watch.await_closes(closes(&done), LAST_VERDICTS);
+    let sockets = done.iter().flat_map(|done| &done.expected);
+    let closes = sockets.filter(|expected| expected.close.is_some()).count();
+    watch.await_closes(closes, LAST_VERDICTS);
     let lines = watch.finish();
     let counted = Counters::read(&netns) - before;
 
@@ -85,11 +87,6 @@ fn run() -> Result<(), Failed> {
     }
     let (number, shown) = (wrong.len(), wrong.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>());
     Err(format!("OBSERVER_TEST_SEED={seed}: {number} differences\n{}", shown.join("\n")).into())
-}
-
-/// Verdicts that must be told.
-pub(crate) fn closes(done: &[Done]) -> usize {
-    done.iter().flat_map(|done| &done.expected).filter(|expected| expected.close.is_some()).count()
 }
 
 pub(crate) fn seed() -> u64 {

@@ -19,8 +19,9 @@ const ITS: [&str; 5] = [
     "/var/log/private/observer",
 ];
 
-/// Written by others: what the README's commands install, what the checks change, and systemd's own books.
-const OTHERS: [&str; 18] = [
+/// Written by others: what the README's commands install, what the checks change (users are in many
+/// files), and systemd's own books.
+const OTHERS: [&str; 22] = [
     "/usr/local/bin/observer",
     "/etc/observer/observer.yaml",
     "/etc/systemd/system/observer.service",
@@ -34,6 +35,10 @@ const OTHERS: [&str; 18] = [
     "/etc/group-",
     "/etc/gshadow",
     "/etc/gshadow-",
+    "/etc/subuid",
+    "/etc/subuid-",
+    "/etc/subgid",
+    "/etc/subgid-",
     "/etc/.pwd.lock",
     "/var/lib/systemd",
     "/var/log/journal",
