@@ -138,8 +138,9 @@ impl Told {
         let none = || TYPES.map(|(setting, _)| (setting, 0)).to_vec();
         let types = casts.map_or_else(none, |casts| casts.types.clone());
         let types = types.into_iter().map(|(setting, id)| (setting, id.into()));
-        let typed = (Setting::TYPED, u64::from(casts.is_some()));
-        let settings: patch::Settings = self.settings.iter().copied().chain(types).chain([typed]).collect();
+        let can_cast = (Setting::TYPED, u64::from(casts.is_some()));
+        let settings: patch::Settings =
+            self.settings.iter().copied().chain(types).chain([can_cast]).collect();
         let function = casts.map(|casts| casts.function);
         patched(OBJECT, &settings, function).ok_or(LoadError::Absent("places for settings"))
     }

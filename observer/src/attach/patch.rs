@@ -89,8 +89,8 @@ mod tests {
     /// The same of an immediate that is spread over an instruction's two halves.
     fn wide_immediates(object: &[u8], immediate: u64) -> usize {
         let halves: Vec<_> = object.chunks_exact(8).map(|half| &half[4..]).collect();
-        let (low, high) = ((immediate as u32).to_ne_bytes(), ((immediate >> 32) as u32).to_ne_bytes());
-        halves.windows(2).filter(|pair| *pair == [low.as_slice(), high.as_slice()]).count()
+        let bytes = immediate.to_le_bytes();
+        halves.windows(2).filter(|pair| *pair == [&bytes[..4], &bytes[4..]]).count()
     }
 
     #[test]
