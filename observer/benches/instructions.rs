@@ -5,7 +5,7 @@
 //! measured last, and a tenth more; they hold for the pinned compiler on x86-64.
 
 // No docs for what the macros make.
-#![allow(missing_docs, reason = "the macros of gungraun make public items")]
+#![allow(missing_docs, clippy::must_use_candidate, reason = "the macros of gungraun make public items")]
 
 use std::hint::black_box;
 
@@ -59,21 +59,27 @@ fn story_table(events: Vec<Event>) -> (u64, Vec<Event>) {
 #[library_benchmark(config = at_most(41_000))]
 #[bench::recorded(stories())]
 fn classify_all(stories: Vec<Story>) -> Vec<Story> {
-    stories.iter().for_each(|story| drop(black_box(classify(story))));
+    for story in &stories {
+        drop(black_box(classify(story)));
+    }
     stories
 }
 
 #[library_benchmark(config = at_most(34_000))]
 #[bench::recorded(reports(), metrics())]
 fn count_all(reports: Vec<Report>, mut metrics: Metrics) -> (Vec<Report>, Metrics) {
-    reports.iter().for_each(|report| metrics.report(report));
+    for report in &reports {
+        metrics.report(report);
+    }
     (reports, metrics)
 }
 
 #[library_benchmark(config = at_most(68_000))]
 #[bench::recorded(reports())]
 fn pack_all(reports: Vec<Report>) -> Vec<Report> {
-    reports.iter().for_each(|report| drop(black_box(Record::of(report))));
+    for report in &reports {
+        drop(black_box(Record::of(report)));
+    }
     reports
 }
 

@@ -80,7 +80,9 @@ pub(crate) fn act() -> [u8; size_of::<Act>()] {
 /// With every series that the reports have.
 pub(crate) fn metrics() -> Metrics {
     let mut metrics = Metrics::new(OwnerBy::Comm, 100, &[]).expect("metrics");
-    reports().iter().for_each(|report| metrics.report(report));
+    for report in &reports() {
+        metrics.report(report);
+    }
     metrics
 }
 

@@ -63,9 +63,7 @@ fn run() -> Result<(), Failed> {
         }
     })?;
 
-    let sockets = done.iter().flat_map(|done| &done.expected);
-    let closes = sockets.filter(|expected| expected.close.is_some()).count();
-    watch.await_closes(closes, LAST_VERDICTS);
+    watch.await_closes(closes(&done), LAST_VERDICTS);
     let lines = watch.finish();
     let counted = Counters::read(&netns) - before;
 
@@ -87,6 +85,11 @@ fn run() -> Result<(), Failed> {
     }
     let (number, shown) = (wrong.len(), wrong.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>());
     Err(format!("OBSERVER_TEST_SEED={seed}: {number} differences\n{}", shown.join("\n")).into())
+}
+
+/// Verdicts to come.
+fn closes(done: &[Done]) -> usize {
+    done.iter().flat_map(|done| &done.expected).filter(|expected| expected.close.is_some()).count()
 }
 
 pub(crate) fn seed() -> u64 {
