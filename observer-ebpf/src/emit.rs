@@ -1,5 +1,6 @@
 //! Reserve, write in place, submit; a refused reservation is counted.
 
+use aya_ebpf::maps::ring_buf::RingBufEntry;
 use observer_ebpf::abi::counter;
 
 use crate::maps::{RECORDS, count};
@@ -10,22 +11,25 @@ const NO_WAKEUP: u64 = 1;
 /// Sends one record to user space.
 #[inline(always)]
 pub(crate) fn emit<T: 'static>(record: T) {
-    emit_in_place(|place: *mut T| {
-        // SAFETY: the place is reserved for one T.
-        unsafe { place.write(record) };
-    });
+    if let Some(mut place) = reserve::<T>() {
+        place.write(record);
+        submit(place);
+    }
 }
 
-/// Sends the record that `fill` writes in place: a large record has no room on the 512-byte stack.
-///
-/// `fill` must write every byte.
+/// A place for a record that is written there: a large one has no room on the 512-byte stack. Whoever has it writes every
+/// byte and calls [`submit`].
 #[inline(always)]
-pub(crate) fn emit_in_place<T: 'static>(fill: impl FnOnce(*mut T)) {
-    match RECORDS.reserve::<T>(0) {
-        Some(mut entry) => {
-            fill(entry.as_mut_ptr());
-            entry.submit(NO_WAKEUP);
-        }
-        None => count(counter::RING_FULL),
+pub(crate) fn reserve<T: 'static>() -> Option<RingBufEntry<T>> {
+    let place = RECORDS.reserve::<T>(0);
+    if place.is_none() {
+        count(counter::RING_FULL);
     }
+    place
+}
+
+/// Sends what was written in its place.
+#[inline(always)]
+pub(crate) fn submit<T>(place: RingBufEntry<T>) {
+    place.submit(NO_WAKEUP);
 }

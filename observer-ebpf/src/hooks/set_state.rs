@@ -7,7 +7,7 @@ use observer_ebpf::abi::record::{Act, Opened, StateChange, flag, kind};
 
 use crate::{
     again::{Hook, has_run, runs},
-    emit::{emit, emit_in_place},
+    emit::{emit, reserve, submit},
     hooks::destroy,
     maps::{LINGERS, LISTENER_CLOSERS, note},
     sock::{
@@ -83,18 +83,19 @@ fn changed(sk: Sock, old: u32, new: u32) {
     }
     // A packet's record is shorter by what says who called.
     if is_act {
-        emit_in_place(|record: *mut Act| {
-            // SAFETY: the place is an Act's, and all of it is written.
-            unsafe {
-                write(sk, marks, old, new, kind::ACT, addr_of_mut!((*record).change));
-                addr_of_mut!((*record).task).write(task::current());
-            }
-        });
+        let Some(mut place) = reserve::<Act>() else { return };
+        let record = place.as_mut_ptr();
+        // SAFETY: the place is an Act's, and all of it is written.
+        unsafe {
+            write(sk, marks, old, new, kind::ACT, addr_of_mut!((*record).change));
+            addr_of_mut!((*record).task).write(task::current());
+        }
+        submit(place);
     } else {
-        emit_in_place(|record: *mut StateChange| {
-            // SAFETY: the place is a StateChange's.
-            unsafe { write(sk, marks, old, new, kind::STATE_CHANGE, record) };
-        });
+        let Some(mut place) = reserve::<StateChange>() else { return };
+        // SAFETY: the place is a StateChange's.
+        unsafe { write(sk, marks, old, new, kind::STATE_CHANGE, place.as_mut_ptr()) };
+        submit(place);
     }
 }
 

@@ -13,7 +13,7 @@ use observer_ebpf::abi::{
 
 use crate::{
     args::Args,
-    emit::emit_in_place,
+    emit::{reserve, submit},
     maps::count,
     settings::{COUNT_FULL, get},
     sock::Sock,
@@ -78,14 +78,15 @@ pub(crate) fn on_write_error(sk: Sock, errno: i32, sigpipe: bool) {
     if !sk.is_tcp() {
         return;
     }
-    emit_in_place(|record: *mut WriteError| {
-        // SAFETY: the place is a WriteError's, and all of it is written.
-        unsafe {
-            addr_of_mut!((*record).header).write(sk.header(kind::WRITE_ERROR, true));
-            addr_of_mut!((*record).task).write(task::current());
-            sk.write(sk.marks(false), addr_of_mut!((*record).socket));
-            addr_of_mut!((*record).errno).write(errno as u32);
-            addr_of_mut!((*record).sigpipe).write(u32::from(sigpipe));
-        }
-    });
+    let Some(mut place) = reserve::<WriteError>() else { return };
+    let record = place.as_mut_ptr();
+    // SAFETY: the place is a WriteError's, and all of it is written.
+    unsafe {
+        addr_of_mut!((*record).header).write(sk.header(kind::WRITE_ERROR, true));
+        addr_of_mut!((*record).task).write(task::current());
+        sk.write(sk.marks(false), addr_of_mut!((*record).socket));
+        addr_of_mut!((*record).errno).write(errno as u32);
+        addr_of_mut!((*record).sigpipe).write(u32::from(sigpipe));
+    }
+    submit(place);
 }

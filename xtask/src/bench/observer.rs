@@ -47,8 +47,9 @@ impl Observer {
 
     fn command(self, place: &Place<'_>) -> Option<Command> {
         // As a service has a share of the CPU of its own beside those of other services: a session has one beside other
-        // sessions (sched_autogroup_enabled).
-        let mut command = Command::new("setsid");
+        // sessions (sched_autogroup_enabled). Out of the terminal's reach it must end with the benchmark by itself.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "setsid"]);
         match self {
             Self::None | Self::NoneAgain => return None,
             Self::Ours | Self::OursWithoutSendLength => {
