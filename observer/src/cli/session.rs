@@ -70,6 +70,7 @@ impl Session {
     /// Looks at the kernel, plans, loads and attaches.
     pub(crate) fn start(settings: &config::Kernel) -> anyhow::Result<Self> {
         require_root()?;
+        keep_memory_together();
         let attach::Entered { facts, plan, attached } = attach::enter(&settings.wishes(), settings.load())?;
         return_memory();
         Ok(Self {
@@ -241,6 +242,16 @@ fn find_owners(
         pipeline.apply(&event, &mut |report| watcher.report(report));
     }
     Ok(())
+}
+
+/// Has all threads allocate from one place: of another one, what [`return_memory`] should give back stays. Two threads
+/// allocate while the observer starts, and one does most of it afterwards.
+fn keep_memory_together() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets a number of the allocator's. Where it does not, it says so by 0, and some memory stays.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
 }
 
 /// Gives back what reading the kernel's types took: some 15 MB, which glibc would keep for as long as we run.
