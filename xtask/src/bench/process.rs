@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -26,7 +28,7 @@ pub(crate) struct Memory {
 }
 
 /// CPU time of a process, seconds; by the kernel's account in ticks of 10 ms.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Cpu {
     pub(crate) user: f64,
     pub(crate) system: f64,
@@ -86,6 +88,20 @@ pub(crate) fn cpu(pid: u32) -> Result<Cpu> {
     let seconds =
         |index: usize| fields.get(index).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or(0.0) / 100.0;
     Ok(Cpu { user: seconds(11), system: seconds(12) })
+}
+
+/// Waits until the process has nothing more to do, as after its start; not for ever.
+pub(crate) fn await_rest(pid: u32) -> Result<()> {
+    let started = Instant::now();
+    let (mut last, mut since) = (cpu(pid)?, started);
+    while since.elapsed() < Duration::from_millis(500) && started.elapsed() < Duration::from_secs(5) {
+        sleep(Duration::from_millis(50));
+        let now = cpu(pid)?;
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+    Ok(())
 }
 
 fn number(text: &str, name: &str) -> Option<u64> {

@@ -106,6 +106,9 @@ pub(crate) fn measure(spec: Spec, place: &Place<'_>) -> Result<(Sample, Vec<Prog
     for worker in &mut workers {
         worker.line()?;
     }
+    if spec.observer.is_ours() {
+        pid.map(process::await_rest).transpose()?;
+    }
     let cpu = pid.map(process::cpu).transpose()?.unwrap_or_default();
     let programs = pid.map(process::programs).transpose()?.unwrap_or_default();
     let started = Instant::now();
