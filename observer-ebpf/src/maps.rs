@@ -41,9 +41,19 @@ pub(crate) fn note(map: &LruHashMap<u64, u64>, thread: u64, value: u64) {
     }
 }
 
-/// The socket whose change to CLOSE was the last to be told with nobody having it, on this CPU.
+/// A socket whose change to CLOSE was told with nobody having it.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Told {
+    /// As records name it.
+    pub(crate) sock: u64,
+    /// When.
+    pub(crate) ns: u64,
+}
+
+/// The last one on this CPU.
 #[map]
-pub(crate) static LAST_TOLD: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static LAST_TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(1, 0);
 
 /// Keys of the events that a hook's first program handles, on one CPU (see `again.rs`).
 #[repr(C)]

@@ -136,7 +136,12 @@ impl Sock {
 
     #[inline(always)]
     pub(crate) fn header(self, kind: u32, has_task: bool) -> Header {
-        Header { kind, has_task: u32::from(has_task), ns: now(), sock: self.name() }
+        self.header_at(now(), kind, has_task)
+    }
+
+    #[inline(always)]
+    pub(crate) fn header_at(self, ns: u64, kind: u32, has_task: bool) -> Header {
+        Header { kind, has_task: u32::from(has_task), ns, sock: self.name() }
     }
 
     /// Both ends; of a TIME_WAIT socket, which shares only the common part, with `local_port` from there.

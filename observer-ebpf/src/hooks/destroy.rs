@@ -7,7 +7,12 @@
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use observer_ebpf::abi::record::{Destroyed, flag, kind};
 
-use crate::{emit::emit, maps::LAST_TOLD, sock::Sock, task};
+use crate::{
+    emit::emit,
+    maps::{LAST_TOLD, Told},
+    sock::{Sock, now},
+    task,
+};
 
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 pub(crate) fn rt_destroy(ctx: RawTracePointContext) -> i32 {
@@ -28,26 +33,25 @@ fn on_destroy(sk: Sock) {
     }
 }
 
-/// Notes that the socket's change to CLOSE told that nobody has it any more.
+/// How long a note is believed, ns. A call that is moved to another CPU between the two leaves its note behind, and the
+/// kernel uses the socket again.
+const NOTE_LIFE: u64 = 1 << 20;
+
+/// Notes that the socket's change to CLOSE, at this time, told that nobody has it any more.
 #[inline(always)]
-pub(crate) fn told(sk: Sock) {
+pub(crate) fn told(sk: Sock, ns: u64) {
     if let Some(last) = LAST_TOLD.get_ptr_mut(0) {
         // SAFETY: the map returned this CPU's slot. A packet's hook that comes in between overwrites it, and then
         // the socket is told twice, which does no harm.
-        unsafe { *last = sk.name() };
+        unsafe { *last = Told { sock: sk.name(), ns } };
     }
 }
 
-/// Whether [`told`] was the last word on this CPU; takes the note, since the kernel reuses sockets.
+/// Whether [`told`] was the last word on this CPU, just now.
 #[inline(always)]
 fn was_told(sk: Sock) -> bool {
     let Some(last) = LAST_TOLD.get_ptr_mut(0) else { return false };
     // SAFETY: as above.
-    unsafe {
-        let same = *last == sk.name();
-        if same {
-            *last = 0;
-        }
-        same
-    }
+    let Told { sock, ns } = unsafe { *last };
+    sock == sk.name() && now().wrapping_sub(ns) < NOTE_LIFE
 }

@@ -3,7 +3,7 @@
 use core::ptr::addr_of_mut;
 
 use aya_ebpf::{helpers::bpf_get_current_pid_tgid, macros::raw_tracepoint, programs::RawTracePointContext};
-use observer_ebpf::abi::record::{Act, Opened, StateChange, flag, kind};
+use observer_ebpf::abi::record::{Act, Header, Opened, StateChange, flag, kind};
 
 use crate::{
     again::{Hook, has_run, runs},
@@ -68,6 +68,7 @@ fn changed(sk: Sock, old: u32, new: u32) {
     if !sk.is_tcp() {
         return;
     }
+    let ns = now();
     let marks = sk.marks(true);
     let (dead, closing) = (marks.flags & flag::DEAD != 0, marks.flags & flag::CLOSING != 0);
     let is_act = if marks.flags & flag::OWNED != 0 {
@@ -79,7 +80,7 @@ fn changed(sk: Sock, old: u32, new: u32) {
         note(&LINGERS, bpf_get_current_pid_tgid(), sk.name());
     }
     if new == CLOSE && (dead || closing) {
-        destroy::told(sk);
+        destroy::told(sk, ns);
     }
     // A packet's record is shorter by what says who called.
     if is_act {
@@ -87,14 +88,16 @@ fn changed(sk: Sock, old: u32, new: u32) {
         let record = place.as_mut_ptr();
         // SAFETY: the place is an Act's, and all of it is written.
         unsafe {
-            write(sk, marks, old, new, kind::ACT, addr_of_mut!((*record).change));
+            write(sk.header_at(ns, kind::ACT, true), sk, marks, [old, new], addr_of_mut!((*record).change));
             addr_of_mut!((*record).task).write(task::current());
         }
         submit(place);
     } else {
         let Some(mut place) = reserve::<StateChange>() else { return };
         // SAFETY: the place is a StateChange's.
-        unsafe { write(sk, marks, old, new, kind::STATE_CHANGE, place.as_mut_ptr()) };
+        unsafe {
+            write(sk.header_at(ns, kind::STATE_CHANGE, false), sk, marks, [old, new], place.as_mut_ptr())
+        };
         submit(place);
     }
 }
@@ -102,10 +105,10 @@ fn changed(sk: Sock, old: u32, new: u32) {
 /// # Safety
 /// `to` must be valid for a write.
 #[inline(always)]
-unsafe fn write(sk: Sock, marks: Marks, old: u32, new: u32, kind: u32, to: *mut StateChange) {
+unsafe fn write(header: Header, sk: Sock, marks: Marks, [old, new]: [u32; 2], to: *mut StateChange) {
     // SAFETY: the caller's promise; every field is written.
     unsafe {
-        addr_of_mut!((*to).header).write(sk.header(kind, kind == kind::ACT));
+        addr_of_mut!((*to).header).write(header);
         sk.write(marks, addr_of_mut!((*to).socket));
         addr_of_mut!((*to).old).write(old);
         addr_of_mut!((*to).new).write(new);

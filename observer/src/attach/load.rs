@@ -200,17 +200,22 @@ impl<'a> Loader<'a> {
         let functions = Btf::parse(&functions, Endianness::default()).map_err(LoadError::Functions)?;
         let (mut programs, mut unguarded) = (Vec::new(), Vec::new());
         for hook in &plan.hooks {
-            let Some(mechanism) = hook.mechanism else { continue };
             for program in hook.programs() {
-                let name = program.name;
-                let found = ebpf.program_mut(name).ok_or(LoadError::Absent(name))?;
-                attach_program(found, program.point, hook.hook.name, &functions).map_err(|source| {
-                    LoadError::Program { program: name, hook: hook.hook.name, mechanism, source }
-                })?;
-                programs.push(name);
+                let load =
+                    |found: &mut Program| load_program(found, program.point, hook.hook.name, &functions);
+                step(&mut ebpf, hook, program.name, load)?;
+                programs.push(program.name);
+                if !is_guarded(hook) {
+                    unguarded.push(program.name);
+                }
             }
-            if !is_guarded(hook) {
-                unguarded.extend(hook.programs().iter().map(|program| program.name));
+        }
+        // Loading takes its time, attaching does not. What tells of changes comes last, when what tells of a socket's end is
+        // there: the kernel uses sockets again, and a story must not go on with another's.
+        for hook in plan.hooks.iter().rev() {
+            for program in hook.programs() {
+                let attach = |found: &mut Program| attach_program(found, program.point, hook.hook.name);
+                step(&mut ebpf, hook, program.name, attach)?;
             }
         }
 
@@ -229,35 +234,40 @@ impl<'a> Loader<'a> {
     }
 }
 
-fn attach_program(
+/// Does something with a program of the object, for a hook that is entered.
+fn step(
+    ebpf: &mut Ebpf,
+    hook: &Planned,
+    name: &'static str,
+    act: impl FnOnce(&mut Program) -> Result<(), ProgramError>,
+) -> Result<(), LoadError> {
+    let Some(mechanism) = hook.mechanism else { return Ok(()) };
+    let found = ebpf.program_mut(name).ok_or(LoadError::Absent(name))?;
+    let hook = hook.hook.name;
+    act(found).map_err(|source| LoadError::Program { program: name, hook, mechanism, source })
+}
+
+fn load_program(
     program: &mut Program,
     point: Point,
     hook: &str,
     functions: &Btf,
 ) -> Result<(), ProgramError> {
     match point {
-        Point::Fentry => {
-            let program: &mut FEntry = program.try_into()?;
-            program.load(hook, functions)?;
-            program.attach()?;
-        }
-        Point::Fexit => {
-            let program: &mut FExit = program.try_into()?;
-            program.load(hook, functions)?;
-            program.attach()?;
-        }
-        Point::Kprobe => {
-            let program: &mut KProbe = program.try_into()?;
-            program.load()?;
-            program.attach(hook, 0)?;
-        }
-        Point::RawTracepoint => {
-            let program: &mut RawTracePoint = program.try_into()?;
-            program.load()?;
-            program.attach(hook)?;
-        }
+        Point::Fentry => <&mut FEntry>::try_from(program)?.load(hook, functions),
+        Point::Fexit => <&mut FExit>::try_from(program)?.load(hook, functions),
+        Point::Kprobe => <&mut KProbe>::try_from(program)?.load(),
+        Point::RawTracepoint => <&mut RawTracePoint>::try_from(program)?.load(),
     }
-    Ok(())
+}
+
+fn attach_program(program: &mut Program, point: Point, hook: &str) -> Result<(), ProgramError> {
+    match point {
+        Point::Fentry => <&mut FEntry>::try_from(program)?.attach().map(drop),
+        Point::Fexit => <&mut FExit>::try_from(program)?.attach().map(drop),
+        Point::Kprobe => <&mut KProbe>::try_from(program)?.attach(hook, 0).map(drop),
+        Point::RawTracepoint => <&mut RawTracePoint>::try_from(program)?.attach(hook).map(drop),
+    }
 }
 
 /// Whether something else tells what a program of the hook is kept from: its second program, or the tracepoint that
