@@ -47,11 +47,17 @@ pub(crate) fn told(sk: Sock, ns: u64) {
     }
 }
 
-/// Whether [`told`] was the last word on this CPU, just now.
+/// Whether [`told`] was the last word on this CPU, just now; takes the note, since the kernel uses the socket again at once.
 #[inline(always)]
 fn was_told(sk: Sock) -> bool {
     let Some(last) = LAST_TOLD.get_ptr_mut(0) else { return false };
     // SAFETY: as above.
-    let Told { sock, ns } = unsafe { *last };
-    sock == sk.name() && now().wrapping_sub(ns) < NOTE_LIFE
+    unsafe {
+        let Told { sock, ns } = *last;
+        let same = sock == sk.name();
+        if same {
+            (*last).sock = 0;
+        }
+        same && now().wrapping_sub(ns) < NOTE_LIFE
+    }
 }

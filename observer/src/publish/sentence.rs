@@ -81,9 +81,10 @@ fn close(v: &Verdict) -> String {
         Cause::Mptcp => "MPTCP reset this subflow".to_owned(),
         Cause::PeerReset => format!("the peer reset the connection of {who}{}", not_delivered(v)),
         Cause::WriteAfterPeerFin => format!(
-            "{who} wrote {} after the peer had closed{}; the peer answered with a reset and nobody read them",
+            "{who} wrote {} after the peer had closed{}; the peer answered with a reset and nobody read {}",
             bytes(v.bytes.after_peer_fin),
-            v.half_closed.remote_ns.map_or_else(String::new, |ns| format!(" ({} before the end)", span(ns)))
+            v.half_closed.remote_ns.map_or_else(String::new, |ns| format!(" ({} before the end)", span(ns))),
+            if v.bytes.after_peer_fin == 1 { "it" } else { "them" }
         ),
         Cause::ResetAfterPeerFin => {
             format!("the peer closed and then reset the connection of {who}{}", not_delivered(v))
