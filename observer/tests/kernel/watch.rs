@@ -209,9 +209,11 @@ pub(crate) fn await_ready(messages: &Receiver<String>) {
     }
 }
 
-/// Lines without what a replay cannot know: the names of another host's cgroups.
+/// Lines without what a replay cannot know: the names of another host's cgroups, and the time of day, which somebody may
+/// have set meanwhile. The id has the time by the clock that nobody sets.
 fn comparable(lines: impl Iterator<Item = Value>) -> BTreeSet<String> {
     let without = |mut line: Value| {
+        line.as_object_mut().map(|line| line.remove("time"));
         if let Some(process) = line.get_mut("process").and_then(Value::as_object_mut) {
             process.retain(|key, _| !matches!(key.as_str(), "cgroup" | "unit" | "container"));
         }
