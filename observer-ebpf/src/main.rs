@@ -14,10 +14,6 @@
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "registers are cut to their fields"
-    ),
-    expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "a setting is read where it lies, see settings::get"
     )
 )]
 

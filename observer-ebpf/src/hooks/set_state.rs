@@ -96,7 +96,7 @@ fn changed(sk: Sock, old: u32, new: u32) {
         let Some(mut place) = reserve::<StateChange>() else { return };
         // SAFETY: the place is a StateChange's.
         unsafe {
-            write(sk.header_at(ns, kind::STATE_CHANGE, false), sk, marks, [old, new], place.as_mut_ptr())
+            write(sk.header_at(ns, kind::STATE_CHANGE, false), sk, marks, [old, new], place.as_mut_ptr());
         };
         submit(place);
     }

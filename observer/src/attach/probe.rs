@@ -81,8 +81,21 @@ pub(super) fn trampoline(btf: &KernelBtf) -> Answer {
     }
 }
 
-/// bpf(2), for a command that gives a descriptor.
+/// bpf(2), for a command that gives a descriptor. Before 5.11 programs are locked memory, of which a user may have no more
+/// than the limit: then that is raised, as aya does.
 fn bpf<A>(command: i32, attr: &A) -> io::Result<OwnedFd> {
+    match bpf_once(command, attr) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            let all = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+            // SAFETY: the limit outlives the call. Where it is refused the second try says why.
+            unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const all) };
+            bpf_once(command, attr)
+        }
+        answer => answer,
+    }
+}
+
+fn bpf_once<A>(command: i32, attr: &A) -> io::Result<OwnedFd> {
     // SAFETY: the kernel reads the attributes, and through them instructions and a string that live in this program.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of_val(attr)) };
     let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
