@@ -88,7 +88,8 @@ pub enum Body {
         /// State in which it came.
         state: State,
     },
-    /// `tcp_destroy_sock` in the process that closed an ended connection, or a socket that never had one.
+    /// `tcp_destroy_sock` in the process that closed an ended connection, or a socket that never had one; without a
+    /// process, of a connection that ended before it was accepted.
     Destroyed {
         /// Bytes received that nobody had read.
         unread: u32,

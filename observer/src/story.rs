@@ -287,16 +287,18 @@ impl Story {
                 self.reset_received = Some(ResetReceived { ns: event.ns, state: *state });
             }
             Body::Destroyed { unread } => {
-                self.hold(event.task);
                 self.gone_ns = Some(event.ns);
-                self.close_call.get_or_insert(CloseCall {
-                    ns: event.ns,
-                    action: close_action(event.task),
-                    task: event.task,
-                    // The connection was over: there was nothing left to linger for.
-                    linger_ms: None,
-                    unread: *unread,
-                });
+                if event.task.is_some() {
+                    self.hold(event.task);
+                    self.close_call.get_or_insert(CloseCall {
+                        ns: event.ns,
+                        action: close_action(event.task),
+                        task: event.task,
+                        // The connection was over: there was nothing left to linger for.
+                        linger_ms: None,
+                        unread: *unread,
+                    });
+                }
             }
             Body::LingerInterrupted { .. } => {
                 self.linger_interrupted_ns.get_or_insert(event.ns);

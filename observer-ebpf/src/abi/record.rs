@@ -222,13 +222,14 @@ pub struct ResetReceived {
     pub pad: u32,
 }
 
-/// `tcp_destroy_sock`, in the process that closed a connection which had ended before (or that never was one).
+/// `tcp_destroy_sock` of a connection which had ended before (or that never was one): in the process that closed it, or,
+/// without a task, where nobody ever had it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Destroyed {
     /// Common part.
     pub header: Header,
-    /// The closing process.
+    /// The closing process, if [`Header::has_task`]; else whoever ran.
     pub task: Task,
     /// Next sequence number expected from the peer.
     pub rcv_nxt: u32,

@@ -1,8 +1,9 @@
 //! `tcp_destroy_sock(sk)`: a TCP socket's last tracepoint.
 //!
-//! Only told where a system call holds the socket: then a process closes a connection that had ended before, and
-//! this is the only sign of who had it. A socket that ends in `close()` or as an orphan has said everything in its
-//! change to CLOSE, which comes right before.
+//! Only told where the change to CLOSE did not say that nobody has the socket any more. Where a system call holds it, a
+//! process closes a connection that had ended before, and this is the only sign of who had it. Where none does, nobody
+//! ever had it: a listener lets go of what it had queued (`inet_child_forget` disconnects first and orphans then), and the
+//! kernel may give its place to another process at once.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use observer_ebpf::abi::record::{Destroyed, flag, kind};
@@ -25,12 +26,10 @@ fn on_destroy(sk: Sock) {
     if was_told(sk) {
         return;
     }
-    if sk.is_owned() {
-        let done = sk.kernel_flags() & flag::DONE != 0;
-        let (rcv_nxt, copied_seq) = sk.receive_queue();
-        let header = sk.header(kind::DESTROYED, true);
-        emit(Destroyed { header, task: task::current(), rcv_nxt, copied_seq, done: u32::from(done), pad: 0 });
-    }
+    let done = sk.kernel_flags() & flag::DONE != 0;
+    let (rcv_nxt, copied_seq) = sk.receive_queue();
+    let header = sk.header(kind::DESTROYED, sk.is_owned());
+    emit(Destroyed { header, task: task::current(), rcv_nxt, copied_seq, done: u32::from(done), pad: 0 });
 }
 
 /// How long a note is believed, ns. A call that is moved to another CPU between the two leaves its note behind, and the

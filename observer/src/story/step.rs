@@ -124,13 +124,17 @@ impl Step {
             },
             Body::ResetSent { reason, .. } => Act::ResetSent { reason: reason.clone() },
             Body::ResetReceived { state } => Act::ResetReceived { state: *state },
-            Body::Destroyed { unread } => Act::Closed { call: close_action(event.task), unread: *unread },
+            // Where nobody had the connection, nobody closed it.
+            Body::Destroyed { unread } if event.task.is_some() => {
+                Act::Closed { call: close_action(event.task), unread: *unread }
+            }
             Body::ErrorReport { err } => Act::Told { errno: *err },
             Body::LingerOver { state } => Act::Waited { acked: !state.fin_outstanding() },
             Body::LingerInterrupted { signal, .. } => Act::Signalled { signal: *signal },
             // A queued FIN shows in the change of state.
             Body::Opened { .. }
             | Body::FinQueued { .. }
+            | Body::Destroyed { .. }
             | Body::WriteError { .. }
             | Body::Owner
             | Body::NoOwner { .. }

@@ -190,6 +190,21 @@ fn what_the_peer_does_has_no_holder() {
 }
 
 #[test]
+fn who_gets_the_place_of_a_connection_that_nobody_accepted_has_nothing_to_do_with_it() {
+    let mut script = Script::opened();
+    let socket = Socket { state: State::Established, inode: 0, ..socket_for_tests() };
+    script.push(
+        Some(task("listener")),
+        Body::StateChange { old: State::Established, new: State::Close, socket },
+    );
+    script.push(None, Body::Destroyed { unread: 0 });
+    let story = script.destroyed(0).story();
+    let comms = [story.holder, story.end.and_then(|end| end.task)].map(|task| task.map(|task| task.comm));
+    assert_eq!(comms, [None, Some("listener".into())]);
+    assert!(story.close_call.is_none());
+}
+
+#[test]
 fn a_kernel_thread_is_never_an_owner() {
     let mut script = Script::opened().packet_to(State::CloseWait);
     let kthread = Task { kthread: true, ..task("kworker/0:1") };

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::actor::child::FORK_NAME;
@@ -30,6 +32,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "who_uring", run: uring },
     Row { name: "who_uring_worker", run: uring_worker },
     Row { name: "who_older", run: older },
+    Row { name: "who_place_taken", run: place_taken },
     Row { name: "write_after_read_error", run: write_after_read_error },
     Row { name: "write_after_read_end", run: write_after_read_end },
     Row { name: "write_again_and_again", run: write_again_and_again },
@@ -141,6 +144,40 @@ fn exec(lab: &Lab) -> Counters {
     lab.close_of(&peer).shows(&json!({"outcome": "graceful", "first_close": "remote"}));
     Counters::NONE
 }
+
+/// The listener goes with a connection that nobody has accepted, and another process gets the place of its socket in the
+/// kernel's memory: who closes that has nothing to do with the connection.
+fn place_taken(lab: &Lab) -> Counters {
+    // The kernel gives what was freed last to the next that asks on the same processor.
+    let allowed = sched_getaffinity(Pid::from_raw(0)).expect("asking for our processors");
+    let cpu = (0..CpuSet::count()).find(|&cpu| allowed.is_set(cpu).unwrap_or(false)).expect("a processor");
+    let mut only = CpuSet::new();
+    only.set(cpu).expect("the number of a processor");
+    for actor in [&lab.cli, &lab.srv] {
+        let pid = i32::try_from(actor.pid()).expect("a process id");
+        sched_setaffinity(Pid::from_raw(pid), &only).expect("keeping a process on one processor");
+    }
+    let (us, unaccepted) = lab.unaccepted();
+    lab.close_listener();
+    let names = (0..TAKEN).map(|number| format!("taker{number}"));
+    for name in names.clone() {
+        lab.cli.call(&name, Act::Open { ipv6: false }).expect("opening a socket");
+    }
+    for name in names {
+        lab.cli.call(&name, Act::Close).expect("closing a socket");
+    }
+    us.await_gone();
+    us.close();
+    lab.close_of(&unaccepted).shows(&json!({
+        "outcome": "reset_sent", "cause": "never_accepted", "first_close": "local", "local_action": "none",
+    }));
+    lab.close_of(&us)
+        .shows(&json!({"outcome": "reset_received", "cause": "peer_reset", "first_close": "remote"}));
+    Counters { resets_sent: 1, established_reset: 2, ..Counters::NONE }
+}
+
+/// Sockets opened to get the place of one.
+const TAKEN: usize = 16;
 
 /// A signal ends a process that has several connections; each ends as close() would have ended it.
 fn sigterm(lab: &Lab) -> Counters {
