@@ -7,9 +7,9 @@
 //! finds the first free.
 //!
 //! A note has its place by its key. What happens between an event's two programs can take the place, one time in
-//! [`Ran::PLACES`]; the event is then handled twice: a verdict stays the same, a
-//! reset without a connection counts twice. A note that nobody took (its second
-//! program was skipped) stays until the next key of that place.
+//! [`Ran::PLACES`]; the event is then handled twice: user space knows a second word of an end or a beginning, a reset
+//! without a connection counts twice. A note that nobody took (its second program was skipped) stays until the next key
+//! of that place.
 
 use crate::maps::{RAN, Ran};
 

@@ -63,8 +63,11 @@ pub fn classify(story: &Story) -> Verdict {
 fn process(story: &Story, ruling: &Ruling) -> Option<Task> {
     let closer = story.close_call.and_then(|call| call.task);
     let shutter = story.fin_sent.and_then(|fin| fin.task);
-    // A killer from outside (`ss -K`) ends the connection too, but is no owner.
-    let ender = story.end.and_then(|end| end.task).filter(|_| ruling.cause != Cause::SocketDestroyed);
+    // A killer from outside (`ss -K`: tcp_abort) ends the connection too, but is no owner.
+    let ender = story
+        .end
+        .filter(|end| ruling.cause != Cause::SocketDestroyed && end.socket.err != rules::ECONNABORTED);
+    let ender = ender.and_then(|end| end.task);
     let acted = [shutter, closer, ender].into_iter().flatten().find(|task| !task.kthread);
     acted.or(story.holder)
 }
@@ -146,7 +149,9 @@ fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
     }
     match story.end.filter(|end| end.ns < deadline_ns) {
         // The acknowledgement that let it end so was in the backlog when the wait was over, at this moment.
-        Some(end) if end.socket.err == 0 && ends_acknowledged(end.old) => Some((LingerResult::Acked, end.ns)),
+        Some(end) if end.socket.err == 0 && end.socket.all_acked() && ends_acknowledged(end.old) => {
+            Some((LingerResult::Acked, end.ns))
+        }
         Some(_) => None,
         None => Some((LingerResult::Expired, deadline_ns)),
     }

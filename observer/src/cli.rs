@@ -22,7 +22,7 @@ mod trace;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
 pub use self::{log::tell_error, output::is_broken_pipe};
 
@@ -41,31 +41,19 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show closes as they happen; needs no daemon
+    // Each is documented where its arguments are: a line here would hide the paragraphs there.
     Trace(trace::TraceArgs),
-    /// Run the daemon in the foreground, with Prometheus metrics
     Run(run::RunArgs),
-    /// Show the last closes that the daemon saw
     Closes(closes::ClosesArgs),
-    /// Show the last failing writes that the daemon saw
     Errors(closes::ErrorsArgs),
-    /// Show what closes most: by cause, owner, address or port
     Top(top::TopArgs),
-    /// Show the story of one connection as a ladder
     Explain(explain::ExplainArgs),
-    /// Show how the daemon is: hooks, losses, cost, history
     Status(status::StatusArgs),
-    /// Show verdicts from a recording; needs no root
     Replay(replay::ReplayArgs),
-    // Documented where its arguments are: a line here would hide the paragraphs there.
     HalfClosed(half_closed::HalfClosedArgs),
-    /// Show what this kernel offers, and which mechanism each hook uses
     Check(check::CheckArgs),
-    /// Check a configuration file, or print the default one
     Config(config::ConfigArgs),
-    /// Print a shell's completion script
     Completions(completions::CompletionsArgs),
-    /// Print a manual page
     Man(man::ManArgs),
 }
 
@@ -91,6 +79,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// What is wrong with the arguments, in one line: clap's message and tips without its usage text.
 #[must_use]
 pub fn one_line(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "a command is missing, such as trace, run or closes; --help lists them".to_owned();
+    }
     let text = error.render().to_string();
     let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let said: Vec<_> =

@@ -138,20 +138,28 @@ impl Filter {
             return true;
         }
         let Some(task) = task else { return false };
-        let mut fits =
-            self.pid.is_none_or(|pid| pid == task.pid) && self.comm.is_none_or(|comm| comm == task.comm);
-        if fits && (self.unit.is_some() || self.container.is_some()) {
-            let cgroup = cgroups.get(task.cgroup);
-            let unit = cgroup.as_ref().and_then(|cgroup| cgroup.unit.as_deref());
-            let container = cgroup.as_ref().and_then(|cgroup| cgroup.container.as_deref());
-            fits = self.unit.as_deref().is_none_or(|wanted| unit == Some(wanted))
-                && self
-                    .container
-                    .as_deref()
-                    .is_none_or(|wanted| container.is_some_and(|id| id.starts_with(wanted)));
-        }
-        fits
+        self.pid.is_none_or(|pid| pid == task.pid)
+            && self.comm.is_none_or(|comm| comm == task.comm)
+            && is_in_cgroup(task, self.unit.as_deref(), self.container.as_deref(), cgroups)
     }
+}
+
+/// Whether the process is of this unit, and of a container whose id begins so, as far as either is asked for.
+pub(crate) fn is_in_cgroup(
+    task: &Task,
+    unit: Option<&str>,
+    container: Option<&str>,
+    cgroups: &mut Cgroups,
+) -> bool {
+    // Only what is asked for is looked up.
+    if unit.is_none() && container.is_none() {
+        return true;
+    }
+    let cgroup = cgroups.get(task.cgroup);
+    let its_unit = cgroup.as_ref().and_then(|cgroup| cgroup.unit.as_deref());
+    let its_container = cgroup.as_ref().and_then(|cgroup| cgroup.container.as_deref());
+    unit.is_none_or(|wanted| its_unit == Some(wanted))
+        && container.is_none_or(|wanted| its_container.is_some_and(|id| id.starts_with(wanted)))
 }
 
 /// An address, a port, or both. In JSON as it is typed.

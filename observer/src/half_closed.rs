@@ -83,6 +83,20 @@ pub struct Unseen {
     pub processes: usize,
 }
 
+impl Unseen {
+    /// In words, if there is anything.
+    #[must_use]
+    pub fn told(self) -> Option<String> {
+        let Self { namespaces, elsewhere, processes } = self;
+        (self != Self::default()).then(|| {
+            format!(
+                "not all half-closed connections are counted, or have an owner: {namespaces} network namespaces, the \
+                 namespaces of {elsewhere} processes and the descriptors of {processes} may not be looked at"
+            )
+        })
+    }
+}
+
 /// Why there is no snapshot at all.
 #[derive(Debug, Error)]
 pub enum Error {

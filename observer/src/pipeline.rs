@@ -1,7 +1,7 @@
 //! event → story → verdict, joined: events in, [`Report`]s out. Used by every command, live or replayed.
 
 use crate::{
-    event::{Endpoints, Event, Side},
+    event::{Body, Endpoints, Event, Side},
     report::Report,
     story::table::{Limits, Lost, StoryTable, Told, Unowned},
 };
@@ -25,7 +25,10 @@ impl Pipeline {
 
     /// Takes one event: reports what is ready by its time, then notes it.
     pub fn apply(&mut self, event: &Event, out: &mut impl FnMut(&Report)) {
-        self.expire(event.ns, out);
+        // An owner that was looked up comes before the records that wait, among which may be what settles a story.
+        if !matches!(event.body, Body::Owner | Body::NoOwner { .. }) {
+            self.expire(event.ns, out);
+        }
         self.table.apply(event, &mut |told| publish(&told, out));
     }
 

@@ -221,8 +221,8 @@ impl Story {
     pub fn linger_acked_ns(&self) -> Option<u64> {
         let call = self.close_call?;
         let waited_out = self.end.filter(|end| end.old.fin_outstanding() && !end.socket.flags.dead);
-        let acked =
-            self.fin_acked_ns.or_else(|| waited_out.filter(|end| end.socket.err == 0).map(|end| end.ns));
+        let by_ack = |end: &End| end.socket.err == 0 && end.socket.all_acked();
+        let acked = self.fin_acked_ns.or_else(|| waited_out.filter(by_ack).map(|end| end.ns));
         acked.map(|acked| acked.max(call.ns))
     }
 

@@ -39,6 +39,11 @@ fn a_bad_flag_is_named_and_helped() {
     fails(&mut observer(&["trace", "--ouptut", "json"]), &["'--ouptut'", "--output", "--help"]);
     fails(&mut observer(&["trace", "--output", "yaml"]), &["'yaml'", "text, json"]);
     fails(&mut observer(&["tarce"]), &["'tarce'", "'trace'"]);
+    fails(&mut observer(&[]), &["a command is missing", "--help"]);
+    fails(&mut observer(&["closes", "--since", "soon"]), &["'soon'", "14:05", "1d"]);
+    fails(&mut observer(&["closes", "--limit", "0"]), &["--limit", "0 is not in 1.."]);
+    fails(&mut observer(&["errors", "--outcome", "refused"]), &["no outcome", "--errno"]);
+    fails(&mut observer(&["run", "--listen", "localhost:9817"]), &["localhost:9817", "127.0.0.1:9817"]);
 }
 
 #[test]
@@ -50,9 +55,49 @@ fn help_and_version_are_no_errors() {
         let (code, stdout, stderr) = run(&mut observer(&args));
         assert_eq!((code, stderr.as_str()), (Some(0), ""));
         assert!(stdout.contains("Usage:"), "{stdout}");
+        // What a command has to say for itself, and not only its line in the list.
+        assert!(stdout.contains("Exit status:") || ["completions", "man"].contains(&command), "{stdout}");
+    }
+    let (_, all, _) = run(&mut observer(&["--help"]));
+    for line in [
+        "Show closes as they happen; needs no daemon",
+        "Show what closes most: by cause, owner, address or port",
+    ] {
+        assert!(all.contains(line), "{all}");
+    }
+    let (_, closes, _) = run(&mut observer(&["closes", "--help"]));
+    for word in ["write_after_peer_fin", "time_wait_data", "local_shutdown", "timed_out"] {
+        assert!(closes.contains(word), "{closes}");
     }
     let (code, stdout, _) = run(&mut observer(&["--version"]));
     assert_eq!((code, stdout), (Some(0), format!("observer {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn every_word_of_the_json_is_documented() {
+    use observer::classify::verdict::{FirstClose, LingerMode, LingerResult, Missing};
+    use observer::classify::{Cause, Evidence, Outcome, StrayCause, WriteCause};
+    let documented = include_str!("../../docs/json.md");
+    let words = [
+        Vec::from_iter(Outcome::ALL.iter().map(|word| word.word())),
+        Vec::from_iter(Cause::ALL.iter().map(|word| word.word())),
+        Vec::from_iter(FirstClose::ALL.iter().map(|word| word.word())),
+        Vec::from_iter(LingerMode::ALL.iter().map(|word| word.word())),
+        Vec::from_iter(LingerResult::ALL.iter().map(|word| word.word())),
+        Vec::from_iter(Evidence::ALL.iter().map(|word| word.word())),
+        Vec::from_iter(Missing::ALL.iter().map(|word| word.word())),
+        Vec::from_iter(WriteCause::ALL.iter().map(|word| word.word())),
+        Vec::from_iter(StrayCause::ALL.iter().map(|word| word.word())),
+    ];
+    for word in words.concat() {
+        assert!(documented.contains(&format!("`{word}`")), "{word} is not in docs/json.md");
+    }
+    // And every field of a line.
+    let (_, stdout, _) = run(&mut observer(&["replay", "--output", "json", RECORDING]));
+    let line: serde_json::Value = serde_json::from_str(stdout.lines().next().expect("a line")).expect("JSON");
+    for field in line.as_object().expect("an object").keys() {
+        assert!(documented.contains(&format!("`{field}`")), "{field} is not in docs/json.md");
+    }
 }
 
 #[test]
@@ -112,6 +157,9 @@ fn a_recording_without_an_end_matches_nothing() {
     writeln!(child.stdin.take().expect("a pipe was asked for"), "{header}").expect("writing the header");
     let Output { status, stdout, .. } = child.wait_with_output().expect("waiting for the observer");
     assert_eq!((status.code(), stdout), (Some(1), Vec::new()));
+    let (code, stdout, stderr) = run(&mut observer(&["replay", "--cause", "orderly", RECORDING]));
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(stderr.contains("nothing that was asked for"), "{stderr}");
 }
 
 #[test]
@@ -140,6 +188,18 @@ fn the_default_configuration_is_printed_and_is_good() {
     let path = file("default", &stdout);
     let (code, stdout, stderr) = run(observer(&["config", "--check"]).arg(path));
     assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "", ""));
+}
+
+#[test]
+fn what_a_configuration_names_is_looked_at() {
+    let path = file("elsewhere", "web: {config_file: /nonexistent/web.yml}\nquery: {group: nobodys-group}\n");
+    let (code, stdout, stderr) = run(observer(&["config", "--check"]).arg(&path));
+    assert_eq!((code, stderr.as_str()), (Some(1), ""), "{stdout}");
+    for part in
+        ["web.config_file: ", "/nonexistent/web.yml", "query.group: there is no group \"nobodys-group\""]
+    {
+        assert!(stdout.contains(part), "{part:?} is not in {stdout}");
+    }
 }
 
 #[test]

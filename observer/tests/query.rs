@@ -137,7 +137,7 @@ fn closes_are_listed_and_filtered() {
     let path = place.socket();
     let (code, stdout, stderr) = run(&path, &["closes"]);
     assert_eq!((code, stderr.as_str(), stdout.lines().count()), (Some(0), "", 3), "{stdout}");
-    assert!(stdout.starts_with("TIME  ") && stdout.contains("reset_sent/linger_zero"), "{stdout}");
+    assert!(stdout.starts_with("TIME (UTC)  ") && stdout.contains("reset_sent/linger_zero"), "{stdout}");
 
     let (code, stdout, _) = run(&path, &["closes", "--cause", "peer_reset", "--output", "json"]);
     assert_eq!((code, stdout.lines().count()), (Some(0), 1), "{stdout}");

@@ -132,6 +132,10 @@ fn is_act_of_ours(old: u32, new: u32, dead: bool) -> bool {
 /// child that ends by itself does so for a packet, and then whoever runs has nothing to do with it.
 #[inline(always)]
 fn closes_listener(child: Sock) -> bool {
+    // tcp_reset() and tcp_write_err() say why before, tcp_disconnect() after.
+    if child.err() != 0 {
+        return false;
+    }
     // SAFETY: the value is read at once; only this thread inserts its key.
     let closed = unsafe { LISTENER_CLOSERS.get(bpf_get_current_pid_tgid()) }.copied();
     let Some(closed) = closed else { return false };

@@ -306,7 +306,8 @@ impl Attached {
     }
 
     /// How often the kernel left out a program because it was running on that CPU already, where no second program
-    /// made up for it; 0 before 5.12, which does not count.
+    /// made up for it; 0 before 5.12, which does not count. Of kprobes the kernel counts it since 6.7 only
+    /// (`trace_call_bpf`).
     #[must_use]
     pub fn left_out(&self) -> u64 {
         let misses = |name: &&'static str| -> Option<u64> {

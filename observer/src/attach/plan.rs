@@ -81,6 +81,16 @@ impl Planned {
         self.mechanism.map_or(&[], |mechanism| mechanism.programs(self.hook))
     }
 
+    /// The mechanism, or `none` for a hook that this kernel lacks or refuses; one that nobody misses says why not.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match (self.mechanism, self.fate) {
+            (Some(mechanism), _) => mechanism.word(),
+            (None, Fate::NotNeeded | Fate::LeftOut) => self.fate.word(),
+            (None, Fate::Attached | Fate::Refused | Fate::Absent) => "none",
+        }
+    }
+
     /// The mechanism, or why there is none in a word; `-` for a hook that nobody misses.
     #[must_use]
     pub fn word(&self) -> &'static str {

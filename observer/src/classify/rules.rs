@@ -8,6 +8,7 @@ use crate::{
     story::{End, ResetSent, Story},
 };
 
+pub(super) const ECONNABORTED: u32 = 103;
 const ECONNREFUSED: u32 = 111;
 const ETIMEDOUT: u32 = 110;
 
@@ -125,7 +126,11 @@ fn cause_by_fields(sent: &ResetSent, end: &End) -> Option<Cause> {
         let closing = end.socket.flags.closing && end.socket.rcv_shutdown && end.socket.send_shutdown;
         return Some(if flags.dead {
             // __tcp_close after sock_orphan(): TCP_LINGER2 < 0 is only asked in FIN_WAIT2.
-            if end.old == State::FinWait2 { Cause::Linger2Negative } else { Cause::OrphanLimit }
+            if end.old == State::FinWait2 && flags.linger2_negative {
+                Cause::Linger2Negative
+            } else {
+                Cause::OrphanLimit
+            }
         } else if !flags.has_socket {
             // inet_child_forget(): a child that nobody accepted has no file.
             Cause::NeverAccepted
@@ -141,8 +146,11 @@ fn cause_by_fields(sent: &ResetSent, end: &End) -> Option<Cause> {
             Cause::UnreadData
         });
     }
+    let memory = sent.reason.as_deref() == Some("TCP_ABORT_ON_MEMORY");
     match (flags.owned, flags.dead, sent.state) {
-        // tcp_out_of_resources(), also from the backlog of a process; before tcp_abort(), which refuses these states.
+        // tcp_abort() of an orphan, since "forever orphans" were mended (6.1.y, 6.12); tcp_need_reset() asks for FIN_WAIT1.
+        (true, true, State::FinWait1) if !memory => Some(Cause::SocketDestroyed),
+        // tcp_out_of_resources(), also from a timer that waited for the lock.
         (_, true, State::FinWait1 | State::LastAck | State::Closing) => Some(Cause::OrphanLimit),
         // tcp_keepalive_timer() of an orphan.
         (false, true, State::FinWait2) => Some(Cause::FinWait2Timeout),
@@ -210,12 +218,18 @@ fn reset_by_peer(story: &Story, end: &End) -> Option<Ruling> {
 }
 
 /// `tcp_write_err`: retransmissions, the user timeout or the SYN's retries ran out.
-fn timeout(_: &Story, end: &End) -> Option<Ruling> {
-    if end.socket.err != ETIMEDOUT {
-        return None;
-    }
+///
+/// `sk_err` is then what an ICMP message or the routing said meanwhile (`sk_err_soft`), such as EHOSTUNREACH, else
+/// ETIMEDOUT. While connecting, `tcp_v4_err` ends it with such a message at once: the SYN was not answered either way.
+/// Nothing else ends a connection with an error and without a reset, but for `tcp_abort` (ECONNABORTED).
+fn timeout(story: &Story, end: &End) -> Option<Ruling> {
     let cause = if end.old == State::SynSent { Cause::ConnectTimeout } else { Cause::RetransmitTimeout };
-    Some(Ruling::exact(Outcome::TimedOut, cause))
+    match end.socket.err {
+        ETIMEDOUT => Some(Ruling::exact(Outcome::TimedOut, cause)),
+        0 | ECONNABORTED => None,
+        _ if story.reset_sent.is_some() || story.reset_received.is_some() => None,
+        _ => Some(Ruling::by_elimination(Outcome::TimedOut, cause)),
+    }
 }
 
 /// `close()` that sends nothing: `tcp_disconnect` without `tcp_need_reset`, repair mode, a dying namespace.
@@ -232,7 +246,9 @@ fn torn_down_silently(story: &Story, end: &End) -> Option<Ruling> {
             .then(|| Ruling::by_elimination(Outcome::Aborted, Cause::NetnsGone));
     }
     let closed = story.close_call.is_some_and(|call| call.ns <= end.ns) && flags.closing;
-    if !closed || end.socket.unread() > 0 {
+    // The peer's FIN, which waited while close() had the lock.
+    let answered = end.old == State::FinWait2 && flags.done;
+    if !closed || end.socket.unread() > 0 || answered {
         return None;
     }
     match (end.old, end.socket.linger_ms) {
@@ -256,8 +272,11 @@ fn graceful(story: &Story, end: &End) -> Option<Ruling> {
         // tcp_time_wait(FIN_WAIT2): an orphan; tcp_fin() sets SOCK_DONE when the peer's FIN was what ended it.
         State::FinWait2 if end.socket.flags.done => Some(Ruling::exact(Outcome::Graceful, Cause::Orderly)),
         State::FinWait2 => Some(Ruling::exact(Outcome::Graceful, Cause::PeerStillOpen)),
-        // tcp_rcv_state_process: both leave for CLOSE only when our FIN is acknowledged.
-        State::Closing | State::LastAck => Some(Ruling::exact(Outcome::Graceful, Cause::Orderly)),
+        // tcp_rcv_state_process: both leave for CLOSE when our FIN is acknowledged. Without that (tcp_out_of_resources, and
+        // resets whose record was lost) it was something else.
+        State::Closing | State::LastAck if end.socket.all_acked() => {
+            Some(Ruling::exact(Outcome::Graceful, Cause::Orderly))
+        }
         _ => None,
     }
 }

@@ -77,10 +77,15 @@ fn resets_that_our_side_decided() {
         }
         let orphan = |script: Script| script.reset_sent(true, reason, ORPHAN);
         let closed = || opened().close_to(FinWait1).orphan_to(FinWait2).orphan_to(Close);
-        check("A3", &orphan(closed()), exact("linger2_negative"));
+        let negative = Flags { linger2_negative: true, ..ORPHAN };
+        check("A3", &closed().reset_sent(true, reason, negative), exact("linger2_negative"));
+        check("A4 after our FIN was acknowledged", &orphan(closed()), exact("orphan_limit"));
         check("A4", &orphan(opened().close_to(FinWait1).orphan_to(Close)), exact("orphan_limit"));
         let on_timer = |state| opened().close_to(FinWait1).orphan_to(state);
-        check("A5", &orphan(opened().close_to(FinWait1)).orphan_to(Close), exact("orphan_limit"));
+        let on_a_timer = Flags { owned: false, ..ORPHAN };
+        let a5 = |flags| opened().close_to(FinWait1).reset_sent(true, reason, flags).orphan_to(Close);
+        check("A5", &a5(on_a_timer), exact("orphan_limit"));
+        check("A8 of an orphan", &a5(ORPHAN), exact("socket_destroyed"));
         let a6 =
             on_timer(FinWait2).reset_sent(true, reason, Flags { owned: false, ..ORPHAN }).orphan_to(Close);
         check("A6", &a6, exact("fin_wait2_timeout"));
@@ -107,6 +112,9 @@ fn a_name_and_fields_that_disagree_are_no_exact_verdict() {
     let script = linger_zero().close_to(Close).reset_sent(true, Some("TCP_ABORT_ON_MEMORY"), ABORTING);
     check("name wins, inferred", &script, ["reset_sent", "orphan_limit", "local", "inferred"]);
     assert_eq!(verdict(&script).missing, [Missing::ResetCause]);
+    // A timer that waited for the lock runs when its holder lets go.
+    let waited = opened().close_to(FinWait1).reset_sent(true, Some("TCP_ABORT_ON_MEMORY"), ORPHAN);
+    check("A5 as its name says", &waited.orphan_to(Close), ["reset_sent", "orphan_limit", "local", "exact"]);
     let subflow = opened()
         .reset_sent(true, Some("TCP_ABORT_ON_CLOSE"), Flags { mptcp: true, ..TIMER })
         .packet_to(Close);
@@ -208,6 +216,9 @@ fn a_killer_is_no_owner() {
     assert_eq!((found.cause, found.process), (Cause::SocketDestroyed, None));
     let found = verdict(&destroyed.destroyed(0));
     assert_eq!(found.process.map(|task| task.comm.to_string()).as_deref(), Some("closer"));
+    // While connecting nothing is sent.
+    let connecting = opened().with(|socket| socket.state = SynSent).with(failed(103)).call_to(Close, false);
+    assert_eq!(verdict(&connecting).process, None);
     let disconnected = opened().call_to(Close, false).reset_sent(true, Some("TCP_STATE"), ABORTING);
     let found = verdict(&disconnected);
     assert_eq!(found.cause, Cause::Disconnect);
@@ -219,6 +230,27 @@ fn silence() {
     let silent = opened().with(|socket| socket.snd_una -= 9).with(failed(110)).packet_to(Close);
     check("retransmissions", &silent, ["timed_out", "retransmit_timeout", "none", "exact"]);
     assert_eq!(verdict(&silent).bytes.unacked, 9);
+    // What an ICMP message had said meanwhile (EHOSTUNREACH) is what the process is told.
+    let unreachable = opened().with(|socket| socket.snd_una -= 9).with(failed(113)).packet_to(Close);
+    check("host unreachable", &unreachable, ["timed_out", "retransmit_timeout", "none", "inferred"]);
+    let connecting = opened().with(|socket| socket.state = SynSent).with(failed(101)).packet_to(Close);
+    check("network unreachable", &connecting, ["timed_out", "connect_timeout", "none", "inferred"]);
+}
+
+#[test]
+fn without_its_acknowledgement_a_last_fin_is_no_orderly_end() {
+    let gone = opened().packet_to(CloseWait).close_to(LastAck).with(|socket| socket.snd_una -= 5);
+    let gone = gone.orphan_to(Close);
+    check("the kernel gave it up", &gone, ["unknown", "unknown", "remote", "inferred"]);
+    // Our FIN is one of the five.
+    assert_eq!(verdict(&gone).bytes.unacked, 4);
+}
+
+#[test]
+fn the_peers_fin_may_wait_for_a_lingering_close() {
+    let lingering = opened().with(|socket| socket.linger_ms = Some(1000)).close_to(FinWait1);
+    let script = lingering.close_to(FinWait2).done().close_to(Close);
+    check("both in the backlog", &script, ["graceful", "orderly", "local", "exact"]);
 }
 
 #[test]

@@ -65,7 +65,9 @@ pub fn write_error(story: Option<&Story>, ns: u64, errno: u32, socket: &Socket) 
 
 fn by_story(story: &Story, errno: u32) -> Option<WriteCause> {
     // tcp_sendmsg_locked: what is about the call itself (EFAULT, EMSGSIZE, EINTR) says nothing about the connection.
-    if !matches!(errno, EPIPE | ECONNRESET | ECONNABORTED | ETIMEDOUT | ECONNREFUSED) {
+    // What ended the connection says something, whatever it is: EHOSTUNREACH, after an ICMP message.
+    let ended_it = story.end.is_some_and(|end| end.socket.err == errno);
+    if !matches!(errno, EPIPE | ECONNRESET | ECONNABORTED | ETIMEDOUT | ECONNREFUSED) && !ended_it {
         return Some(WriteCause::Other);
     }
     if story.end.is_none() {

@@ -8,12 +8,19 @@ use std::{
 };
 
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{
+    Timestamp,
+    civil::{Date, Time},
+    tz::TimeZone,
+};
 use serde_json::Value;
 
-use crate::publish::query::{
-    Ask, SOCKET,
-    client::{self, ClientError, Lines},
+use crate::{
+    config::unit,
+    publish::query::{
+        Ask, SOCKET,
+        client::{self, ClientError, Lines},
+    },
 };
 
 /// Which daemon is asked.
@@ -35,6 +42,8 @@ impl DaemonArgs {
 pub(crate) enum Since {
     Ago(Duration),
     At(Timestamp),
+    /// A time of day as the tables have it, in UTC: the last there was.
+    Clock(Time),
 }
 
 impl Since {
@@ -43,6 +52,7 @@ impl Since {
         let at = match self {
             Self::Ago(span) => now.checked_sub(span).unwrap_or(Timestamp::MIN),
             Self::At(at) => at,
+            Self::Clock(time) => last(time, now),
         };
         i64::try_from(at.as_nanosecond()).unwrap_or(if at < Timestamp::UNIX_EPOCH { 0 } else { i64::MAX })
     }
@@ -55,12 +65,24 @@ impl FromStr for Since {
         if let Ok(at) = text.parse() {
             return Ok(Self::At(at));
         }
-        let ago: Option<SignedDuration> = text.parse().ok();
-        let ago = ago.and_then(|ago| Duration::try_from(ago).ok());
-        ago.map(Self::Ago).ok_or_else(|| {
-            "expected a time span such as 5m or 2h30m, or a time as 2026-01-31T12:00:00Z".to_owned()
+        // A bare number would be an hour of the day.
+        if let Some(time) = text.contains(':').then(|| text.parse().ok()).flatten() {
+            return Ok(Self::Clock(time));
+        }
+        unit::duration::parse(text).map(Self::Ago).map_err(|_| {
+            "expected a time span such as 5m, 2h30m or 1d, a time of day in UTC such as 14:05 or 14:05:30, or a time as \
+             2026-01-31T12:00:00Z"
+                .to_owned()
         })
     }
+}
+
+/// When it last was that time of day in UTC.
+fn last(time: Time, now: Timestamp) -> Timestamp {
+    let today = now.to_zoned(TimeZone::UTC).date();
+    let at = |date: Date| date.to_datetime(time).to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());
+    let last = [Ok(today), today.yesterday()].into_iter().flatten().filter_map(|date| at(date).ok());
+    last.filter(|at| *at <= now).max().unwrap_or(now)
 }
 
 /// None where lines may be of any length.
@@ -111,7 +133,12 @@ mod tests {
         assert_eq!(ns("1h30m"), Ok(whole("2026-01-31T10:30:00Z")));
         assert_eq!(ns("2026-01-31T10:00:00+01:00"), Ok(whole("2026-01-31T09:00:00Z")));
         assert_eq!(ns("300000h"), Ok(whole("1991-11-11T12:00:00Z")));
-        for wrong in ["", "5", "yesterday", "-5m"] {
+        assert_eq!(ns("1d"), Ok(whole("2026-01-30T12:00:00Z")));
+        assert_eq!(ns("1d12h"), Ok(whole("2026-01-30T00:00:00Z")));
+        assert_eq!(ns("11:59:30.250"), Ok(whole("2026-01-31T11:59:30.25Z")));
+        assert_eq!(ns("12:00"), Ok(whole("2026-01-31T12:00:00Z")));
+        assert_eq!(ns("12:01"), Ok(whole("2026-01-30T12:01:00Z")));
+        for wrong in ["", "5", "12", "25:00", "yesterday", "-5m", "-1d", "1d-2d"] {
             assert!(ns(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use super::{ask::width, kernel::KernelArgs, session::Session};
 use crate::publish::table::{self, words};
 
-/// Show what this kernel offers
+/// Show what this kernel offers, and which mechanism each hook uses
 ///
 /// Everything is loaded and attached for a moment, as the daemon would. Of each hook it is shown how it is entered, or
 /// that it is not: `-` where another makes up for it or it was left out as asked, `refused` where the kernel has a way

@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -22,7 +22,8 @@ use crate::publish::{
 
 /// Show the last closes that the daemon saw
 ///
-/// Oldest first, the newest last. `observer explain ID` tells the story of one.
+/// Oldest first, the newest last: the newest 100, or with --since, --limit or --output json all that these allow.
+/// `observer explain ID` tells the story of one.
 ///
 /// Exit status: 0 something is listed, 1 nothing is, 2 an error.
 #[derive(Debug, Args)]
@@ -37,7 +38,8 @@ pub(crate) struct ClosesArgs {
 
 /// Show the last failing writes that the daemon saw
 ///
-/// Oldest first, the newest last.
+/// Oldest first, the newest last: the newest 100, or with --since, --limit or --output json all that these allow. The ID is
+/// that of the connection's close, where that is known: `observer explain ID` tells its story.
 ///
 /// Exit status: 0 something is listed, 1 nothing is, 2 an error.
 #[derive(Debug, Args)]
@@ -48,7 +50,8 @@ pub(crate) struct ErrorsArgs {
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// Only those since then: a time span such as 5m, or a time as 2026-01-31T12:00:00Z
+    /// Only those since then: a time span such as 5m or 1d, a time of day in UTC such as 14:05, or a time as
+    /// 2026-01-31T12:00:00Z
     #[arg(long, value_name = "SPAN|TIME")]
     since: Option<Since>,
     /// Then go on with those to come, until Ctrl-C
@@ -63,7 +66,7 @@ struct ListArgs {
     filter: FilterArgs,
 }
 
-/// The newest that are shown unless more are asked for.
+/// The newest that are shown where nothing says how many, or since when, and people are to read them.
 const LIMIT: usize = 100;
 
 pub(crate) fn closes(args: &ClosesArgs) -> anyhow::Result<ExitCode> {
@@ -71,6 +74,9 @@ pub(crate) fn closes(args: &ClosesArgs) -> anyhow::Result<ExitCode> {
 }
 
 pub(crate) fn errors(args: &ErrorsArgs) -> anyhow::Result<ExitCode> {
+    if args.list.filter.filter().outcome.is_some() {
+        bail!("failing writes have no outcome, which is a close's: --cause or --errno may be meant");
+    }
     args.list.run(Ask::Errors, failure)
 }
 
@@ -91,11 +97,13 @@ impl ListArgs {
     fn run(&self, ask: fn(List) -> Ask, named: Named) -> anyhow::Result<ExitCode> {
         super::log::to_stderr();
         let now = Timestamp::now();
+        let all = self.since.is_some() || self.output == Format::Json;
         let limit = self.filter.limit().map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let limit = limit.unwrap_or(if all { usize::MAX } else { LIMIT });
         let mut lines = self.daemon.ask(&ask(List {
             filter: self.filter.filter(),
             since_ns: self.since.map(|since| since.unix_ns(now)),
-            limit: limit.unwrap_or(LIMIT),
+            limit,
             follow: self.follow,
         }))?;
         let told = match (self.output, self.follow) {
@@ -135,7 +143,7 @@ fn write_table(lines: &mut Lines, named: Named, now: Timestamp) -> anyhow::Resul
     }
     let told = rows.len();
     if told > 0 {
-        let columns = ["TIME", "ID", "VERDICT", "PROCESS", "LOCAL", "REMOTE", "IN WORDS"].map(words);
+        let columns = ["TIME (UTC)", "ID", "VERDICT", "PROCESS", "LOCAL", "REMOTE", "IN WORDS"].map(words);
         let mut out = BufWriter::new(stdout().lock());
         let write = || {
             table::lines(columns, rows, width()).iter().try_for_each(|line| writeln!(out, "{line}"))?;

@@ -35,17 +35,18 @@ pub(crate) struct FilterArgs {
     #[arg(long)]
     port: Option<u16>,
     /// Only closes with this outcome
-    #[arg(long, value_parser = outcomes(), hide_possible_values = true)]
+    #[arg(long, value_parser = outcomes(), hide_possible_values = true, long_help = outcomes_help())]
     outcome: Option<String>,
     /// Only closes, write errors and resets with this cause
-    #[arg(long, value_parser = causes(), hide_possible_values = true)]
+    #[arg(long, value_parser = causes(), hide_possible_values = true, long_help = causes_help())]
     cause: Option<String>,
     /// Only write errors with this errno, and closes that had such, such as EPIPE
     #[arg(long, value_parser = PossibleValuesParser::new(errno::NAMES), hide_possible_values = true)]
     errno: Option<String>,
-    /// So many at most: live or from a recording it ends after them, what the daemon remembers is cut to the newest
-    #[arg(long, value_name = "N")]
-    limit: Option<std::num::NonZeroU64>,
+    /// So many at most: of what is remembered the newest, of groups (top) the largest, 20 unless told otherwise; what goes on
+    /// ends after them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
 }
 
 impl FilterArgs {
@@ -64,8 +65,8 @@ impl FilterArgs {
         }
     }
 
-    pub(crate) fn limit(&self) -> Option<u64> {
-        self.limit.map(std::num::NonZeroU64::get)
+    pub(crate) const fn limit(&self) -> Option<u64> {
+        self.limit
     }
 }
 
@@ -73,13 +74,36 @@ fn outcomes() -> PossibleValuesParser {
     PossibleValuesParser::new(Outcome::ALL.iter().map(|outcome| outcome.word()))
 }
 
+fn outcomes_help() -> String {
+    format!("Only closes with this outcome: {}", words(Outcome::ALL.iter().map(|outcome| outcome.word())))
+}
+
 fn causes() -> PossibleValuesParser {
-    let closes = Cause::ALL.iter().map(|cause| cause.word());
-    let writes = WriteCause::ALL.iter().map(|cause| cause.word());
-    let resets = StrayCause::ALL.iter().map(|cause| cause.word());
+    let [closes, writes, resets] = of_kinds();
     // Kinds share words, and each must be offered once.
-    let mut words: Vec<_> = closes.chain(writes).chain(resets).collect();
+    let mut words = [closes, writes, resets].concat();
     words.sort_unstable();
     words.dedup();
     PossibleValuesParser::new(words)
+}
+
+fn causes_help() -> String {
+    let [closes, writes, resets] = of_kinds().map(words);
+    format!(
+        "Only closes, write errors and resets with this cause\n\nCloses: {closes}\n\nWrite errors: {writes}\n\nResets \
+         without a connection: {resets}"
+    )
+}
+
+/// Causes of closes, of write errors, and of resets without a connection.
+fn of_kinds() -> [Vec<&'static str>; 3] {
+    [
+        Cause::ALL.iter().map(|cause| cause.word()).collect(),
+        WriteCause::ALL.iter().map(|cause| cause.word()).collect(),
+        StrayCause::ALL.iter().map(|cause| cause.word()).collect(),
+    ]
+}
+
+fn words(words: impl IntoIterator<Item = &'static str>) -> String {
+    Vec::from_iter(words).join(", ")
 }

@@ -46,12 +46,21 @@ pub(crate) struct HalfClosedArgs {
     /// Only those that processes of this name hold
     #[arg(long, value_name = "NAME")]
     comm: Option<String>,
+    /// Only those that processes of this systemd unit hold, such as nginx.service
+    #[arg(long)]
+    unit: Option<String>,
+    /// Only those that processes of the container hold whose id begins so, or which has this name
+    #[arg(long, value_name = "ID")]
+    container: Option<String>,
     /// Only those with this address or port at our end
     #[arg(long, value_name = "ADDR[:PORT]|:PORT")]
     local: Option<AddressFilter>,
     /// Only those with this address or port at the peer's end
     #[arg(long, value_name = "ADDR[:PORT]|:PORT")]
     remote: Option<AddressFilter>,
+    /// Only those with this port at either end
+    #[arg(long)]
+    port: Option<u16>,
     /// At most so many: the oldest
     #[arg(long, value_name = "N")]
     limit: Option<NonZeroUsize>,
@@ -74,17 +83,24 @@ pub(crate) fn run(args: &HalfClosedArgs) -> anyhow::Result<ExitCode> {
     let Snapshot { ns, mut sockets, unseen } = snapshot(|_, _| None)?;
     tell(unseen);
     let filter = args.filter();
-    sockets.retain_mut(|socket| filter.keep(socket));
+    let mut cgroups = Cgroups::new();
+    sockets.retain_mut(|socket| filter.keep(socket, &mut cgroups));
     if sockets.is_empty() {
         log::info!("no half-closed connection, or none that was asked for");
         return Ok(ExitCode::from(1));
     }
     let shown = args.limit.map_or(sockets.len(), |limit| limit.get().min(sockets.len()));
-    write(args.output, ns, &sockets, shown).context("writing to stdout")?;
+    write(args.output, ns, &sockets, shown, &mut cgroups).context("writing to stdout")?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(format: Format, ns: u64, sockets: &[HalfClosed], shown: usize) -> std::io::Result<()> {
+fn write(
+    format: Format,
+    ns: u64,
+    sockets: &[HalfClosed],
+    shown: usize,
+    cgroups: &mut Cgroups,
+) -> std::io::Result<()> {
     let mut out = BufWriter::new(stdout().lock());
     let listed = sockets.iter().take(shown);
     match format {
@@ -96,9 +112,9 @@ fn write(format: Format, ns: u64, sockets: &[HalfClosed], shown: usize) -> std::
             writeln!(out, "{}", table::totals(sockets, shown))?;
         }
         Format::Json => {
-            let (time, mut cgroups) = (json::time(ns), Cgroups::new());
+            let time = json::time(ns);
             for socket in listed {
-                writeln!(out, "{}", json::line(socket, &time, &mut cgroups))?;
+                writeln!(out, "{}", json::line(socket, &time, cgroups))?;
             }
         }
     }
@@ -134,8 +150,11 @@ impl HalfClosedArgs {
             }),
             pid: self.pid,
             comm: self.comm.as_deref().map(Comm::from),
+            unit: self.unit.clone(),
+            container: self.container.clone(),
             local: self.local,
             remote: self.remote,
+            port: self.port,
         }
     }
 }

@@ -22,8 +22,12 @@ pub(super) fn to_stderr() {
 
 /// Shows only messages of this level and more important ones, unless `OBSERVER_LOG` asks for another.
 pub(super) fn limit(level: LevelFilter) {
-    let asked = std::env::var("OBSERVER_LOG").ok().and_then(|level| level.parse().ok());
-    log::set_max_level(asked.unwrap_or(level));
+    let asked = std::env::var("OBSERVER_LOG").ok();
+    let known: Option<LevelFilter> = asked.as_deref().and_then(|asked| asked.parse().ok());
+    log::set_max_level(known.unwrap_or(level));
+    if let (Some(asked), None) = (asked, known) {
+        log::warn!("OBSERVER_LOG={asked} is not one of off, error, warn, info, debug, trace");
+    }
 }
 
 /// Tells the error that ends the program, whatever level of messages is shown.

@@ -85,6 +85,7 @@ pub(crate) fn pulse(
     started_ns: u64,
     lost: Vec<(&'static str, u64)>,
     programs: Vec<(&'static str, u64, u64)>,
+    [half_closed_blind, half_closed_unseen]: [Option<String>; 2],
 ) -> Pulse {
     let hooks = session.plan.hooks.iter().map(|hook| Hook {
         hook: hook.hook.name.to_owned(),
@@ -99,6 +100,8 @@ pub(crate) fn pulse(
         hooks: hooks.collect(),
         closed: session.plan.closed.iter().map(ToString::to_string).collect(),
         unseen: session.plan.unseen(),
+        half_closed_blind,
+        half_closed_unseen,
         lost: lost.into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
         programs: programs.into_iter().map(|(name, run_ns, runs)| (name.to_owned(), run_ns, runs)).collect(),
         send_buffer_full: session.attached.send_buffer_full(),

@@ -18,7 +18,12 @@ use crate::{
     owner::Cgroups, pipeline::Pipeline, report::Report, source::recording::Recording, story::table::Limits,
 };
 
-/// Show verdicts from a recording
+/// Show verdicts from a recording; needs no root
+///
+/// The same verdicts as `observer trace` gave when it recorded, without a kernel; another version of the observer may know
+/// better. What was not recorded, such as the names of containers, is missing.
+///
+/// Exit status: 0 something is shown, 1 nothing is, 2 an error.
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
     /// Recording of `observer trace --record`, or `-` for stdin
@@ -31,6 +36,7 @@ pub(crate) struct ReplayArgs {
 }
 
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    super::log::to_stderr();
     let shown = args.file.display();
     let input: Box<dyn std::io::Read> = if args.file.as_os_str() == "-" {
         if stdin().is_terminal() {
@@ -66,7 +72,10 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     output.flush().context("writing to stdout")?;
     match broken {
         Some(error) => Err(error).with_context(|| format!("reading the recording {shown}")),
-        None if output.written() == 0 => Ok(ExitCode::from(1)),
+        None if output.written() == 0 => {
+            log::info!("nothing has ended in this recording, or nothing that was asked for");
+            Ok(ExitCode::from(1))
+        }
         None => Ok(ExitCode::SUCCESS),
     }
 }

@@ -23,7 +23,7 @@ use super::{
     session::{LOST_REASONS, Session, Watcher, require_root},
 };
 use crate::{
-    attach::{plan::Mechanism, stats},
+    attach::stats,
     event::Event,
     half_closed::{
         Unseen,
@@ -46,7 +46,13 @@ use crate::{
 /// Between looks at the kernel side's counters.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Run the daemon
+/// Run the daemon in the foreground, with Prometheus metrics
+///
+/// Stays until SIGTERM or Ctrl-C. SIGHUP has it read its configuration again. Metrics are at http://127.0.0.1:9817/metrics
+/// unless told otherwise; `observer closes`, `errors`, `top`, `explain` and `status` ask it. Messages go to stderr;
+/// OBSERVER_LOG (off, error, warn, info, debug) beats log.level.
+///
+/// Exit status: 0 it was told to end, 2 an error.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -67,9 +73,10 @@ struct Daemon {
     clock: ClockOffset,
     health: Health,
     lookout: Lookout<(Gauges, Unseen)>,
-    /// That looking fails was told, and it still does.
-    blind: bool,
-    /// That looking cannot see everything was told; once is enough.
+    /// Why looking fails; told when it begins.
+    blind: Option<String>,
+    /// What looking cannot see, and whether that was told; once is enough.
+    unseen: Option<String>,
     unseen_told: bool,
     looked: Instant,
     lost_told: u64,
@@ -94,7 +101,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let _stats = config.kernel.program_stats.then(stats::count).transpose()?;
     rights::drop(&session.attached)?;
     for hook in &session.plan.hooks {
-        metrics.hook(hook.hook.name, hook.mechanism.map_or("none", Mechanism::word));
+        metrics.hook(hook.hook.name, hook.label());
     }
     for refusal in session.plan.refusals() {
         log::info!("{refusal}; `observer status` shows what stands in for it");
@@ -127,7 +134,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         clock: ClockOffset::now(),
         health: health.clone(),
         lookout: Lookout::new(Instant::now()),
-        blind: false,
+        blind: None,
+        unseen: None,
         unseen_told: false,
         looked: Instant::now(),
         lost_told: 0,
@@ -174,7 +182,8 @@ impl Daemon {
             log::warn!("{} records were lost (all together {lost})", lost - self.lost_told);
             self.lost_told = lost;
         }
-        self.queries.pulse(pulse(session, self.started_ns, losses, programs));
+        let half_closed = [self.blind.clone(), self.unseen.clone()];
+        self.queries.pulse(pulse(session, self.started_ns, losses, programs, half_closed));
         self.looked = Instant::now();
     }
 
@@ -192,23 +201,24 @@ impl Daemon {
             }
         };
         let Some(found) = self.lookout.poll(Instant::now(), look) else { return };
-        self.metrics.half_closed(found.as_ref().ok().map(|(gauges, _)| gauges));
+        self.metrics.half_closed(found.as_ref().ok().map(|(gauges, unseen)| (gauges, *unseen)));
         // Told when it begins, not every time.
         match found {
             Err(error) => {
-                if !std::mem::replace(&mut self.blind, true) {
-                    log::warn!("half-closed connections are not counted: {:#}", anyhow::Error::from(error));
+                let error =
+                    format!("half-closed connections are not counted: {:#}", anyhow::Error::from(error));
+                if self.blind.is_none() {
+                    log::warn!("{error}");
                 }
+                self.blind = Some(error);
             }
             Ok((_, unseen)) => {
-                self.blind = false;
-                if unseen != Unseen::default() && !std::mem::replace(&mut self.unseen_told, true) {
-                    let Unseen { namespaces, elsewhere, processes } = unseen;
-                    log::warn!(
-                        "not all half-closed connections are counted, or have an owner: {namespaces} network \
-                         namespaces, the namespaces of {elsewhere} processes and the descriptors of {processes} may \
-                         not be looked at"
-                    );
+                self.blind = None;
+                self.unseen = unseen.told();
+                if let Some(unseen) = &self.unseen
+                    && !std::mem::replace(&mut self.unseen_told, true)
+                {
+                    log::warn!("{unseen}");
                 }
             }
         }

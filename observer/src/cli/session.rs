@@ -157,7 +157,6 @@ impl Session {
     /// One batch. True when more is waiting.
     fn drain(&mut self, watcher: &mut impl Watcher) -> anyhow::Result<bool> {
         let now = monotonic_ns();
-        self.find_owners(now, watcher)?;
         let mut failed = Ok(());
         let Attached { ring, names, .. } = &mut self.attached;
         let (pipeline, undecodable, owners) = (&mut self.pipeline, &mut self.undecodable, &mut self.owners);
@@ -166,7 +165,7 @@ impl Session {
             Ok(event) => {
                 *seen_ns = event.ns;
                 if failed.is_ok() {
-                    // On a slow host a batch is long, and its later events make the earlier ones due.
+                    // Its later events make the earlier ones due.
                     failed = find_owners(owners, pipeline, event.ns, watcher);
                 }
                 if failed.is_ok() {
@@ -234,6 +233,10 @@ fn find_owners(
     watcher: &mut impl Watcher,
 ) -> anyhow::Result<()> {
     let unowned: Vec<_> = pipeline.unowned(until_ns).collect();
+    if !unowned.is_empty() {
+        // Once for all of them.
+        owners.look();
+    }
     for Unowned { sock, ns, inode } in unowned {
         let task = owners.find(inode);
         let body = if task.is_some() { Body::Owner } else { Body::NoOwner { looked_ns: monotonic_ns() } };

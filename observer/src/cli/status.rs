@@ -21,11 +21,11 @@ use crate::publish::{
     table::{self, words},
 };
 
-/// Show how the daemon is
+/// Show how the daemon is: hooks, losses, cost, history
 ///
 /// Its hooks and how each is entered, what was lost and why, what it costs, and how full its history is. It is
 /// degraded while verdicts may be poorer or missing: something was lost in the last ten minutes, it does not keep up,
-/// or this kernel lets nobody see some kind of event. A hook that another makes up for (-), or that was left out as
+/// this kernel lets nobody see some kind of event, or what is half-closed cannot be counted. A hook that another makes up for (-), or that was left out as
 /// asked (-), or that the kernel refuses or lacks (refused, absent) is shown and does not degrade it by itself.
 ///
 /// Exit status: 0 it is well, 1 it is degraded, 2 an error.
@@ -68,6 +68,7 @@ fn lines(status: &StatusLine, width: Option<usize>) -> Vec<String> {
         milliseconds(status.running_ms)
     ));
     lines.push(format!("now      {} connections whose end has begun", pulse.tracked));
+    lines.extend(pulse.half_closed_unseen.iter().map(|unseen| format!("unseen   {unseen}")));
     lines.push(format!("lost     {}", lost(status)));
     if let Some(sends) = pulse.send_buffer_full {
         lines.push(format!("full     {sends} sends found the buffer full (no errors)"));

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Show what closes most
+/// Show what closes most: by cause, owner, address or port
 ///
 /// Counts what is in the daemon's history: closes, those of them with a reset sent (RST OUT) or received (RST IN), those
 /// that timed out, failing writes (ERRORS), bytes that were lost (LOST B), and when the last of them happened. On a
@@ -35,7 +35,8 @@ pub(crate) struct TopArgs {
     /// What is counted by
     #[arg(long, value_enum, default_value_t = By::Cause)]
     by: By,
-    /// Only what happened since then: a time span such as 5m, or a time as 2026-01-31T12:00:00Z
+    /// Only what happened since then: a time span such as 5m or 1d, a time of day in UTC such as 14:05, or a time as
+    /// 2026-01-31T12:00:00Z
     #[arg(long, value_name = "SPAN|TIME")]
     since: Option<Since>,
     /// Seconds between two looks
@@ -131,7 +132,7 @@ fn text(top: TopLine, now: Timestamp) -> String {
             By::Remote => "REMOTE",
             By::Port => "PORT",
         }),
-        words("LAST"),
+        words("LAST (UTC)"),
     ];
     let rows = top.rows.into_iter().map(|group| {
         let row = group.row;

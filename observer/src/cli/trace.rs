@@ -28,7 +28,13 @@ use crate::{
     },
 };
 
-/// Show closes as they happen
+/// Show closes as they happen; needs no daemon
+///
+/// One line for each connection that ends, for each write that fails, and for each reset that is sent without a connection,
+/// until Ctrl-C or --limit. Times are UTC. The verdict of a connection comes when it is over: up to 50 ms later, and 300 ms
+/// where its descriptor stays open.
+///
+/// Exit status: 0 it ended as asked, 2 an error.
 #[derive(Debug, Args)]
 pub(crate) struct TraceArgs {
     /// How results are written

@@ -153,9 +153,11 @@ fn bad_value(name: &str, said: &str) -> String {
     let mut said = said.trim_start_matches("invalid type: ").trim_start_matches("invalid value: ").to_owned();
     for (serde, plain) in [
         ("unit value", "nothing"),
-        ("expected usize", "expected a whole number"),
-        ("expected u32", "expected a whole number"),
-        ("expected u64", "expected a whole number"),
+        ("expected usize", "expected a whole number, 0 or more"),
+        ("expected u32", "expected a whole number, 0 or more"),
+        ("expected u64", "expected a whole number, 0 or more"),
+        ("expected a sequence", "expected a list, such as [a, b]"),
+        ("expected socket address", "expected an address with a port, such as 127.0.0.1:9817 or [::1]:9817"),
         ("expected a boolean", "expected true or false"),
         ("expected a Value::Tagged enum", "expected a word"),
         ("invalid socket address syntax", "not an address with a port, such as 127.0.0.1:9817 or [::1]:9817"),

@@ -80,10 +80,10 @@ drain_interval: 1s
             "4:12: listen.address: not an address with a port, such as 127.0.0.1:9817 or [::1]:9817",
             "6:7: owner.by: `comn` is not one of comm, unit, container, none; did you mean `comm`?",
             "7:3: there is no setting owner.limt; did you mean `limit`?",
-            "8:10: owner.limit: integer `-1`, expected a whole number",
+            "8:10: owner.limit: integer `-1`, expected a whole number, 0 or more",
             "10:14: kernel.ring_size: `lots` is no size: give bytes, or a number with a unit, such as 64KiB or 8MiB",
             "11:19: kernel.drain_interval: `soon` is no duration: give a number with a unit, such as 50ms, 12h or 7d",
-            "12:12: kernel.without: string \"sock_send_length\", expected a sequence",
+            "12:12: kernel.without: string \"sock_send_length\", expected a list, such as [a, b]",
             "13:12: kernel.stories: 0 is not in 1 to 10000000",
             "14:3: kernel.stories is set a second time; the first is in line 13",
             "15:1: there is no setting drain_interval; did you mean `kernel.drain_interval`?",
@@ -99,6 +99,10 @@ fn what_is_no_configuration_at_all_is_told_with_its_place() {
         ("owner: 5\n", "1:8: owner: integer `5`, expected settings below it"),
         ("owner:\n  by: [comm]\n", "2:7: owner.by: sequence, expected a word"),
         ("owner:\n  by:\n", "2:5: owner.by: nothing, expected a word"),
+        (
+            "listen:\n  address: 9817\n",
+            "2:12: listen.address: integer `9817`, expected an address with a port, such as 127.0.0.1:9817 or [::1]:9817",
+        ),
         ("owner:\n\tby: comm\n", "2:2: tabs disallowed within this context (block indentation)"),
         ("owner: {by: comm\n", "2:1: while parsing a flow mapping, did not find expected ',' or '}'"),
         ("owner: *x\n", "1:8: while parsing node, found unknown anchor"),
@@ -116,7 +120,7 @@ fn a_second_section_is_a_mistake_and_what_is_in_the_first_is_still_looked_at() {
     assert_eq!(
         mistakes("owner:\n  limit: x\nowner:\n  by: none\nlog: {level: no}\n"),
         [
-            "2:10: owner.limit: string \"x\", expected a whole number",
+            "2:10: owner.limit: string \"x\", expected a whole number, 0 or more",
             "3:1: owner is set a second time; the first is in line 1",
             "5:14: log.level: `no` is not one of off, error, warn, info, debug",
         ]

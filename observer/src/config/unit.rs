@@ -26,7 +26,7 @@ pub(crate) mod bytes {
     }
 }
 
-/// Durations: `50ms`, `1h 30m`.
+/// Durations: `50ms`, `1h 30m`, `7d 12h`.
 pub(crate) mod duration {
     use std::time::Duration;
 
@@ -46,16 +46,18 @@ pub(crate) mod duration {
 
     /// As a person types it.
     pub(crate) fn parse(typed: &str) -> Result<Duration, String> {
-        let duration =
-            hours_of_days(typed).parse().ok().and_then(|given: SignedDuration| given.try_into().ok());
+        let duration = span(typed).and_then(|given| given.try_into().ok());
         duration.ok_or_else(|| {
             format!("`{typed}` is no duration: give a number with a unit, such as 50ms, 12h or 7d")
         })
     }
 
-    /// jiff knows no days, which need not have 24 hours. Here they do.
-    fn hours_of_days(typed: &str) -> String {
-        let days = typed.strip_suffix('d').and_then(|days| days.trim().parse::<u32>().ok());
-        days.map_or_else(|| typed.to_owned(), |days| format!("{}h", u64::from(days) * 24))
+    /// jiff knows no days, which need not have 24 hours. Here they do; they come first.
+    fn span(typed: &str) -> Option<SignedDuration> {
+        let days =
+            typed.split_once('d').and_then(|(days, rest)| Some((days.trim().parse::<u32>().ok()?, rest)));
+        let Some((days, rest)) = days else { return typed.parse().ok() };
+        let rest = if rest.trim().is_empty() { SignedDuration::ZERO } else { rest.parse().ok()? };
+        SignedDuration::from_hours(i64::from(days) * 24).checked_add(rest)
     }
 }

@@ -207,6 +207,12 @@ impl Socket {
         in_flight.saturating_sub(self.control_outstanding(all_sent))
     }
 
+    /// Whether the peer has acknowledged all that was written, and our FIN where it is queued.
+    #[must_use]
+    pub const fn all_acked(&self) -> bool {
+        self.snd_una == self.write_seq
+    }
+
     /// Bytes that were written and never sent.
     #[must_use]
     pub const fn unsent(&self) -> u32 {

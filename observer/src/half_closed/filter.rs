@@ -2,8 +2,9 @@
 
 use super::HalfClosed;
 use crate::{
-    event::{Comm, Side},
-    filter::AddressFilter,
+    event::{Comm, Endpoints, Side},
+    filter::{AddressFilter, is_in_cgroup},
+    owner::Cgroups,
 };
 
 /// What a connection must be. What is None may be anything.
@@ -15,29 +16,39 @@ pub struct Filter {
     pub pid: Option<u32>,
     /// Process name of a holder; of the same holder, when both are given.
     pub comm: Option<Comm>,
+    /// systemd unit of a holder; of the same again.
+    pub unit: Option<String>,
+    /// Its container's id or name, or the beginning of one.
+    pub container: Option<String>,
     /// Our end.
     pub local: Option<AddressFilter>,
     /// Their end.
     pub remote: Option<AddressFilter>,
+    /// Port of either end.
+    pub port: Option<u16>,
 }
 
 impl Filter {
     /// Whether to keep it. A holder that was asked for becomes the first, so that it is the one that is shown.
-    pub fn keep(&self, socket: &mut HalfClosed) -> bool {
+    pub fn keep(&self, socket: &mut HalfClosed, cgroups: &mut Cgroups) -> bool {
         let fits = |filter: Option<AddressFilter>, end| filter.is_none_or(|filter| filter.fits(end));
+        let Endpoints { local, remote, .. } = socket.endpoints;
         self.side.is_none_or(|side| side == socket.side)
-            && fits(self.local, socket.endpoints.local)
-            && fits(self.remote, socket.endpoints.remote)
-            && self.keep_holder(socket)
+            && fits(self.local, local)
+            && fits(self.remote, remote)
+            && self.port.is_none_or(|port| port == local.port() || port == remote.port())
+            && self.keep_holder(socket, cgroups)
     }
 
-    fn keep_holder(&self, socket: &mut HalfClosed) -> bool {
-        if self.pid.is_none() && self.comm.is_none() {
+    fn keep_holder(&self, socket: &mut HalfClosed, cgroups: &mut Cgroups) -> bool {
+        let Self { pid, comm, unit, container, .. } = self;
+        if pid.is_none() && comm.is_none() && unit.is_none() && container.is_none() {
             return true;
         }
         let asked = socket.holders.iter().position(|holder| {
-            self.pid.is_none_or(|pid| pid == holder.task.pid)
-                && self.comm.is_none_or(|comm| comm == holder.task.comm)
+            pid.is_none_or(|pid| pid == holder.task.pid)
+                && comm.is_none_or(|comm| comm == holder.task.comm)
+                && is_in_cgroup(&holder.task, unit.as_deref(), container.as_deref(), cgroups)
         });
         if let Some(asked) = asked {
             socket.holders.swap(0, asked);

@@ -176,10 +176,8 @@ fn the_oldest_come_first_then_the_fullest() {
 fn addresses_to_filter_by_have_three_forms() {
     let fits = |filter: &str, ends: &str| {
         let filter = Filter { local: Some(filter.parse().unwrap()), ..Filter::default() };
-        filter.keep(&mut HalfClosed {
-            endpoints: Endpoints { local: end(ends), ..leaked().endpoints },
-            ..leaked()
-        })
+        let endpoints = Endpoints { local: end(ends), ..leaked().endpoints };
+        filter.keep(&mut HalfClosed { endpoints, ..leaked() }, &mut Cgroups::none())
     };
     for filter in ["10.0.0.1", "10.0.0.1:443", ":443", "::ffff:10.0.0.1"] {
         assert!(fits(filter, "10.0.0.1:443"), "{filter}");
@@ -201,15 +199,22 @@ fn the_holder_that_was_asked_for_is_the_one_that_is_shown() {
     let keep = |pid, comm: Option<&str>| {
         let mut socket = shared.clone();
         let filter = Filter { pid, comm: comm.map(Comm::from), ..Filter::default() };
-        filter.keep(&mut socket).then(|| socket.holders.first().map(|holder| holder.fd)).flatten()
+        let keep = filter.keep(&mut socket, &mut Cgroups::none());
+        keep.then(|| socket.holders.first().map(|holder| holder.fd)).flatten()
     };
     assert_eq!(keep(None, None), Some(5));
     assert_eq!(keep(Some(2), None), Some(6));
     assert_eq!(keep(None, Some("child")), Some(6));
     assert_eq!(keep(Some(1), Some("child")), None);
     assert_eq!(keep(Some(3), None), None);
-    let by_side = |side| Filter { side: Some(side), ..Filter::default() }.keep(&mut leaked());
+    let keeps = |filter: Filter| filter.keep(&mut leaked(), &mut Cgroups::none());
+    let by_side = |side| keeps(Filter { side: Some(side), ..Filter::default() });
     assert_eq!((by_side(Side::Remote), by_side(Side::Local)), (true, false));
+    let Endpoints { local, remote, .. } = leaked().endpoints;
+    let by_port = |port| keeps(Filter { port: Some(port), ..Filter::default() });
+    assert_eq!([local.port(), remote.port(), 1].map(by_port), [true, true, false]);
+    // Of a cgroup that nobody can look at.
+    assert!(!keeps(Filter { unit: Some("nginx.service".to_owned()), ..Filter::default() }));
 }
 
 #[test]

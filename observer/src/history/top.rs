@@ -25,6 +25,7 @@ pub enum By {
     /// Outcome
     Outcome,
     /// Process name
+    #[value(alias = "comm")]
     Owner,
     /// systemd unit
     Unit,

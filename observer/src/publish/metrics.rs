@@ -20,7 +20,12 @@ use self::{
     connections::Connections, family::register, half_closed::HalfClosed, own::Own, owner::Owners,
     process::Process,
 };
-use crate::{event::Event, half_closed::gauges::Gauges, publish::event_log::EventLog, report::Report};
+use crate::{
+    event::Event,
+    half_closed::{Unseen, gauges::Gauges},
+    publish::event_log::EventLog,
+    report::Report,
+};
 
 /// Everything that is exported.
 pub struct Metrics {
@@ -81,14 +86,14 @@ impl Metrics {
     }
 
     /// Shows which connections are half-closed now; None hides them all, when that could not be told.
-    pub fn half_closed(&mut self, found: Option<&Gauges>) {
+    pub fn half_closed(&mut self, found: Option<(&Gauges, Unseen)>) {
         match found {
-            Some(found) => self.half_closed.show(found, &mut self.owners),
+            Some((found, unseen)) => self.half_closed.show(found, unseen, &mut self.owners),
             None => self.half_closed.hide(),
         }
     }
 
-    /// Notes a hook and its mechanism, `none` for one that this kernel lacks.
+    /// Notes a hook and its mechanism; `none` for one that this kernel lacks, `not_needed` and `left_out` for others.
     pub fn hook(&self, hook: &str, mechanism: &str) {
         self.own.hook(hook, mechanism);
     }

@@ -21,6 +21,13 @@ pub const SETTLE_NS: u64 = 20_000_000;
 /// write or by `close()`.
 pub const GRACE_NS: u64 = 250_000_000;
 
+/// Two programs stand at a hook, and now and then both tell of the same event (`again.rs` of the kernel side): within less
+/// than this of each other. A socket does not come again so soon without a new beginning.
+const TWICE_NS: u64 = 1_000_000;
+
+/// Deadlines beyond twice the number of stories that may be of stories that are over.
+const LINGERING_SPARE: usize = 1024;
+
 /// Limits of a table, in entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -175,6 +182,13 @@ impl StoryTable {
     pub fn apply(&mut self, event: &Event, tell: &mut impl FnMut(Told<'_>)) {
         match &event.body {
             Body::Opened { by } => {
+                if self
+                    .openings
+                    .get(&event.sock)
+                    .is_some_and(|opened| opened.by == *by && event.ns.saturating_sub(opened.ns) < TWICE_NS)
+                {
+                    return;
+                }
                 self.finish(event.sock, tell);
                 self.open(event.sock, Opening { ns: event.ns, by: *by });
             }
@@ -208,12 +222,17 @@ impl StoryTable {
                     entry.looked_ns = Some(*looked_ns);
                 }
             }
-            Body::StateChange { old, .. } => {
+            Body::StateChange { old, new, .. } => {
+                if *new == State::Close && self.has_just_ended(event, *old) {
+                    return;
+                }
                 if self.is_another_connection(event.sock, *old) {
                     self.finish(event.sock, tell);
                 }
                 self.note(event);
             }
+            // It follows its change to CLOSE: where that story is over already, this is the second word of it.
+            Body::ResetSent { state: State::Close, .. } if !self.stories.contains_key(&event.sock) => {}
             Body::ResetSent { .. } | Body::ResetReceived { .. } => self.note(event),
         }
     }
@@ -250,9 +269,17 @@ impl StoryTable {
         })
     }
 
-    /// Tells every story that has an end, ready or not: nothing more will come.
+    /// Tells every story that has an end, ready or not: nothing more will come. A close() that still lingers may yet be
+    /// acknowledged.
     pub fn finish_all(&mut self, tell: &mut impl FnMut(Told<'_>)) {
+        self.lingering.clear();
         self.expire(u64::MAX, tell);
+    }
+
+    /// The end that the story has, told again.
+    fn has_just_ended(&self, event: &Event, old: State) -> bool {
+        let end = self.stories.get(&event.sock).and_then(|entry| entry.story.end);
+        end.is_some_and(|end| end.old == old && event.ns.saturating_sub(end.ns) < TWICE_NS)
     }
 
     /// A state change of a connection whose story has ended already: its socket was reused, and the record of the
@@ -297,8 +324,16 @@ impl StoryTable {
         // Once: the deadline follows from the call, and this is the event that told of it.
         if let Some(deadline_ns) = story.linger_deadline_ns()
             && story.close_call.is_some_and(|call| call.ns == event.ns)
+            && story.end.is_none()
         {
             self.lingering.push(Reverse((deadline_ns, event.sock, story.first_ns)));
+            // Most have ended long before their deadline, which may be weeks away.
+            if self.lingering.len() > 2 * self.stories.len() + LINGERING_SPARE {
+                let stories = &self.stories;
+                self.lingering.retain(|Reverse((_, sock, first_ns))| {
+                    stories.get(sock).is_some_and(|entry| entry.story.first_ns == *first_ns)
+                });
+            }
         }
         let due = |wait| Due { at_ns: event.ns + wait, sock: event.sock, first_ns: story.first_ns };
         if story.end.is_none() {

@@ -59,6 +59,8 @@ pub(crate) enum Act {
     Queued,
     /// The part of [`Act::Queued`] that was never sent (SIOCOUTQNSD).
     Unsent,
+    /// The sequence number of the next byte that will be written.
+    NextSequence,
     /// Reads until so many bytes or the end have come: the bytes read.
     Receive(u64),
     /// Waits for a condition; ETIME when it does not come.

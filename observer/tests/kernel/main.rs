@@ -81,6 +81,7 @@ const ROWS: &[Row] = &[
     Row { name: "b7", run: rows::b::b7 },
     Row { name: "b8_keepalive", run: rows::b::b8_keepalive },
     Row { name: "b8_user_timeout", run: rows::b::b8_user_timeout },
+    Row { name: "b8_unreachable", run: rows::b::b8_unreachable },
     Row { name: "c1", run: rows::c::c1 },
     Row { name: "c2", run: rows::c::c2 },
     Row { name: "c3", run: rows::c::c3 },

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::{Failed, Trial};
 use nix::errno::Errno;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::daemon::Daemon;
 use crate::lab::{CLOSED_PORT, Family, Lab};
@@ -162,19 +162,9 @@ impl Random {
         if lost.as_deref() != Some("0") {
             return Ok(());
         }
-        let mut lines = logged_of(log, &self.netns);
-        // A daemon that comes too late finds no process in /proc any more, and says so: the rest must be right.
-        let closes = self.done.iter().flat_map(|done| &done.expected).filter_map(|it| it.close.as_ref());
-        let process = closes.map(|close| close["process"].clone()).next().unwrap_or_default();
-        let mut too_late = 0;
-        for line in lines.iter_mut().filter(|line| line["missing"] == json!(["process"])) {
-            (line["process"], line["missing"]) = (process.clone(), json!([]));
-            too_late += 1;
-        }
-        eprintln!("prometheus: the processes of {too_late} random sockets were not seen");
         let is_hidden =
             |local, remote| hidden.contains(&(local, remote)) || hidden.contains(&(remote, local));
-        let wrong = random::compare(&self.done, lines, is_hidden);
+        let wrong = random::compare(&self.done, logged_of(log, &self.netns), is_hidden);
         let shown = wrong.iter().take(random::SHOWN).map(String::as_str).collect::<Vec<_>>();
         let number = wrong.len();
         wrong

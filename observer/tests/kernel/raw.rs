@@ -1,4 +1,4 @@
-//! TCP segments made by hand, for what no socket would send.
+//! Packets made by hand: TCP segments that no socket would send, and what a router says of one.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -38,6 +38,37 @@ pub(crate) fn send(from: SocketAddr, to: SocketAddr, flag: Flag, sequence: u32) 
     Ok(())
 }
 
+/// Has `host` hear from `about`, in the calling thread's namespace, that the segment with this sequence number, sent from
+/// `host` to `about`, has found no host (ICMP, RFC 792 and RFC 4443: host, or address, unreachable).
+pub(crate) fn host_unreachable(host: SocketAddr, about: SocketAddr, sequence: u32) -> io::Result<()> {
+    // The beginning of what was sent: the IP header and the first eight bytes.
+    let ip = match (host.ip(), about.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            // Version and length of the header, ..., total length, ..., time to live, TCP.
+            let fixed = [0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0];
+            [&fixed[..], &from.octets(), &to.octets()].concat()
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let fixed = [0x60, 0, 0, 0, 0, 20, 6, 64];
+            [&fixed[..], &from.octets(), &to.octets()].concat()
+        }
+        _ => panic!("{host} and {about} are of two families"),
+    };
+    let ports = [host.port(), about.port()].map(u16::to_be_bytes);
+    let (kind, protocol) =
+        if host.is_ipv4() { ([3, 1], Protocol::ICMPV4) } else { ([1, 3], Protocol::ICMPV6) };
+    let mut message = [&kind[..], &[0; 6], &ip, &ports[0], &ports[1], &sequence.to_be_bytes()].concat();
+    // The kernel makes the other family's itself.
+    if host.is_ipv4() {
+        let sum = folded(&message);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+    }
+    let socket = Socket::new(Domain::for_address(host), Type::RAW, Some(protocol))?;
+    socket.bind(&SocketAddr::new(about.ip(), 0).into())?;
+    socket.send_to(&message, &SocketAddr::new(host.ip(), 0).into())?;
+    Ok(())
+}
+
 /// RFC 9293, 3.1: over the addresses, the protocol and the length, and the segment.
 fn checksum(from: IpAddr, to: IpAddr, segment: &[u8]) -> u16 {
     let octets = |address| match address {
@@ -47,6 +78,11 @@ fn checksum(from: IpAddr, to: IpAddr, segment: &[u8]) -> u16 {
     let length = u16::try_from(segment.len()).expect("a short segment");
     let bytes =
         [octets(from), octets(to), vec![0, 6], length.to_be_bytes().to_vec(), segment.to_vec()].concat();
+    folded(&bytes)
+}
+
+/// RFC 1071, of an even number of bytes.
+fn folded(bytes: &[u8]) -> u16 {
     let words = bytes.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
     let mut sum: u32 = words.sum();
     while sum > 0xFFFF {

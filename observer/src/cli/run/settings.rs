@@ -28,7 +28,7 @@ pub(super) struct SettingArgs {
     #[arg(long, env = "OBSERVER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where metrics are served [default: 127.0.0.1:9817]
-    #[arg(long, env = "OBSERVER_LISTEN", value_name = "ADDR:PORT")]
+    #[arg(long, env = "OBSERVER_LISTEN", value_name = "ADDR:PORT", value_parser = address)]
     listen: Option<SocketAddr>,
     /// What the owner label of metrics holds [default: comm]
     #[arg(long, env = "OBSERVER_OWNER", value_enum)]
@@ -52,6 +52,12 @@ pub(super) struct SettingArgs {
     kernel: KernelArgs,
     #[command(flatten)]
     query: QueryArgs,
+}
+
+fn address(typed: &str) -> Result<SocketAddr, &'static str> {
+    typed.parse().map_err(
+        |_| "not an address with a port, such as 127.0.0.1:9817 or [::1]:9817; names are not looked up",
+    )
 }
 
 impl SettingArgs {

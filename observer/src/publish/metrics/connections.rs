@@ -220,6 +220,8 @@ fn write_causes(errno: &str) -> impl Iterator<Item = &'static WriteCause> {
     causes.filter(move |cause| match errno {
         "EPIPE" => true,
         "ECONNRESET" | "ECONNABORTED" | "ETIMEDOUT" | "ECONNREFUSED" => **cause != WriteCause::NotConnected,
+        // What an ICMP message or the routing said of a peer that does not answer.
+        "EHOSTUNREACH" | "ENETUNREACH" => matches!(cause, WriteCause::Timeout | WriteCause::Other),
         _ => **cause == WriteCause::Other,
     })
 }

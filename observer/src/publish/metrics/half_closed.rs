@@ -9,11 +9,12 @@ use super::{
     family::register,
     owner::{NONE, Owners},
 };
-use crate::half_closed::gauges::Gauges;
+use crate::half_closed::{Unseen, gauges::Gauges};
 
 pub(super) struct HalfClosed {
     connections: IntGaugeVec,
     oldest: GaugeVec,
+    unseen: IntGaugeVec,
     /// Connections by owner, for each of `SIDES`. An owner that has none left stays, with zero: a series that is
     /// gone means that nobody could look. They are as few as there are owners with a name.
     counts: [BTreeMap<Box<str>, u64>; 2],
@@ -30,20 +31,38 @@ impl HalfClosed {
             "observer_tcp_half_closed_oldest_seconds",
             "For how long the oldest of them has been so; at least, where nobody saw its FIN. 0 without any.",
         );
+        let unseen = Opts::new(
+            "observer_half_closed_unseen",
+            "What the last look had to leave out: network namespaces, namespaces of processes, descriptors of processes.",
+        );
         let families = Self {
             connections: register(registry, IntGaugeVec::new(connections, &["side", "owner"]))?,
             oldest: register(registry, GaugeVec::new(oldest, &["side"]))?,
+            unseen: register(registry, IntGaugeVec::new(unseen, &["what"]))?,
             counts: [const { BTreeMap::new() }; 2],
         };
         for side in SIDES {
             families.connections.with_label_values(&[side, NONE]);
             families.oldest.with_label_values(&[side]);
         }
+        families.show_unseen(Unseen::default());
         Ok(families)
     }
 
+    fn show_unseen(&self, unseen: Unseen) {
+        let Unseen { namespaces, elsewhere, processes } = unseen;
+        for (what, number) in [
+            ("namespaces", namespaces),
+            ("process_namespaces", elsewhere),
+            ("process_descriptors", processes),
+        ] {
+            self.unseen.with_label_values(&[what]).set(i64::try_from(number).unwrap_or(i64::MAX));
+        }
+    }
+
     /// Shows what was found.
-    pub(super) fn show(&mut self, found: &Gauges, owners: &mut Owners) {
+    pub(super) fn show(&mut self, found: &Gauges, unseen: Unseen, owners: &mut Owners) {
+        self.show_unseen(unseen);
         for ((side, counts), found) in
             SIDES.into_iter().zip(&mut self.counts).zip([&found.local, &found.remote])
         {
@@ -68,5 +87,6 @@ impl HalfClosed {
     pub(super) fn hide(&self) {
         self.connections.reset();
         self.oldest.reset();
+        self.unseen.reset();
     }
 }

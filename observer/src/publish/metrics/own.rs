@@ -29,8 +29,10 @@ impl Own {
         let build = Opts::new("observer_build_info", "Always 1; the label says which version this is.");
         let build = register(registry, IntGaugeVec::new(build, &["version"]))?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let hook =
-            Opts::new("observer_hook_info", "Always 1; by what mechanism each hook is entered, or none.");
+        let hook = Opts::new(
+            "observer_hook_info",
+            "Always 1; the mechanism by which each hook is entered, or none, not_needed, left_out.",
+        );
         let run_seconds = Opts::new(
             "observer_program_run_seconds_total",
             "Time spent in each BPF program, as far as the kernel counts it (kernel.bpf_stats_enabled).",

@@ -163,8 +163,8 @@ fn other_closed_sets_are_there_as_zero() {
     assert_eq!(count("observer_tcp_half_closed_seconds_count"), 2);
     assert_eq!(count("observer_tcp_half_closed_connections"), 2);
     assert_eq!(count("observer_tcp_half_closed_oldest_seconds"), 2);
-    // EPIPE with all 8 causes, four errnos with 7, nine with one.
-    assert_eq!(count("observer_tcp_write_errors_total"), 45);
+    // EPIPE with all 8 causes, four errnos with 7, two with two, seven with one.
+    assert_eq!(count("observer_tcp_write_errors_total"), 47);
     assert_eq!(count("observer_tcp_lost_bytes_total"), 3);
     assert_eq!(count("observer_records_total"), Body::NAMES.len());
     assert_eq!(count("observer_records_lost_total"), REASONS.len());
@@ -373,7 +373,7 @@ fn half_closed_connections_are_shown_by_owner_and_leave_a_zero() {
     held(&mut found.remote, 2, Some("nginx"), 3);
     held(&mut found.remote, 3, Some("redis"), 1);
     held(&mut found.local, 0, None, 4);
-    metrics.half_closed(Some(&found));
+    metrics.half_closed(Some((&found, Unseen { namespaces: 2, ..Unseen::default() })));
     let connections = "observer_tcp_half_closed_connections";
     assert_eq!(
         counted(&metrics, connections),
@@ -385,8 +385,9 @@ fn half_closed_connections_are_shown_by_owner_and_leave_a_zero() {
     );
     let oldest = "observer_tcp_half_closed_oldest_seconds";
     assert_eq!(counted(&metrics, oldest), [r#"{side="remote"} 90.5"#]);
+    assert_eq!(counted(&metrics, "observer_half_closed_unseen"), [r#"{what="namespaces"} 2"#]);
 
-    metrics.half_closed(Some(&Gauges::default()));
+    metrics.half_closed(Some((&Gauges::default(), Unseen::default())));
     assert!(counted(&metrics, connections).is_empty() && counted(&metrics, oldest).is_empty());
     let left = text(&metrics);
     assert!(left.contains(&format!("{connections}{{owner=\"nginx\",side=\"remote\"}} 0\n")), "{left}");
@@ -398,7 +399,7 @@ fn what_could_not_be_told_is_not_shown_until_it_can_be() {
     metrics.half_closed(None);
     assert!(!text(&metrics).contains("\nobserver_tcp_half_closed_connections{"));
     assert!(!text(&metrics).contains("\nobserver_tcp_half_closed_oldest_seconds{"));
-    metrics.half_closed(Some(&Gauges::default()));
+    metrics.half_closed(Some((&Gauges::default(), Unseen::default())));
     for side in ["local", "remote"] {
         let text = text(&metrics);
         let zero = format!("\nobserver_tcp_half_closed_connections{{owner=\"none\",side=\"{side}\"}} 0\n");
@@ -413,7 +414,7 @@ fn owners_of_half_closed_connections_are_bounded_too() {
     for (pid, comm) in [(1, "a"), (2, "b"), (3, "c")] {
         held(&mut found.remote, pid, Some(comm), 1);
     }
-    metrics.half_closed(Some(&found));
+    metrics.half_closed(Some((&found, Unseen { namespaces: 2, ..Unseen::default() })));
     assert_eq!(
         counted(&metrics, "observer_tcp_half_closed_connections"),
         [r#"{owner="a",side="remote"} 1"#, r#"{owner="other",side="remote"} 2"#]

@@ -82,16 +82,20 @@ impl Drop for SocketFile {
     }
 }
 
+/// Number of the group with this name.
+pub fn group_id(name: &str) -> Result<u32, SocketError> {
+    let no_group = || SocketError::NoGroup { group: name.to_owned() };
+    // What keeps the host from looking it up is told as what it comes to.
+    Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw()).ok_or_else(no_group)
+}
+
 impl Socket {
     /// Makes the socket, in place of one that a daemon left behind. `group` may ask; None leaves it to the daemon's
     /// own group. Needs a tokio runtime, which does not keep it.
     pub fn bind(path: &Path, group: Option<&str>) -> Result<Self, SocketError> {
         let failed = |source| SocketError::Other { path: path.to_owned(), source };
         let gid = match group {
-            Some(name) => {
-                let found = Group::from_name(name).map_err(|error| failed(error.into()))?;
-                found.ok_or_else(|| SocketError::NoGroup { group: name.to_owned() })?.gid.as_raw()
-            }
+            Some(name) => group_id(name)?,
             None => nix::unistd::getegid().as_raw(),
         };
         if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {

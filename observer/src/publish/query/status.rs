@@ -21,6 +21,12 @@ pub struct Pulse {
     /// What no verdict tells, since nothing that would see it is to be had.
     #[serde(default)]
     pub unseen: Vec<String>,
+    /// Why nobody can tell what is half-closed now.
+    #[serde(default)]
+    pub half_closed_blind: Option<String>,
+    /// What of it cannot be seen.
+    #[serde(default)]
+    pub half_closed_unseen: Option<String>,
     /// What was lost, by reason; reasons that lost nothing included.
     pub lost: Vec<(String, u64)>,
     /// BPF programs: name, run time in ns, runs; zeros while the kernel does not count.
@@ -123,6 +129,7 @@ impl Pulse {
             ));
         }
         problems.extend_from_slice(&self.unseen);
+        problems.extend(self.half_closed_blind.clone());
         if last_loss_ms.is_none_or(|ms| ms > RECENT_MS) {
             return problems;
         }
@@ -177,5 +184,10 @@ mod tests {
         let pulse = Pulse { unseen: vec!["failing writes cannot be seen".to_owned()], ..pulse };
         assert_eq!(pulse.problems(0, None), ["failing writes cannot be seen"]);
         assert_eq!(pulse.problems(6_000, None).len(), 2);
+        // A service sees no containers' sockets unless it may enter their namespaces: told, and as it was installed.
+        let pulse = Pulse { half_closed_unseen: Some("a namespace".to_owned()), ..Pulse::default() };
+        assert_eq!(pulse.problems(0, None), [""; 0]);
+        let pulse = Pulse { half_closed_blind: Some("no module".to_owned()), ..pulse };
+        assert_eq!(pulse.problems(0, None), ["no module"]);
     }
 }

@@ -43,6 +43,67 @@ fn closed_by_us() -> Script {
     Script::opened().close_to(State::FinWait1).orphan_to(State::FinWait2).orphan_to(State::Close)
 }
 
+/// The events of another connection in the same place.
+fn later(script: Script) -> Vec<Event> {
+    let mut events = script.events;
+    for event in &mut events {
+        event.ns += 10 * MS;
+    }
+    events
+}
+
+/// Each of them told again at once, by the second program.
+fn twice(script: Script) -> Vec<Event> {
+    let again = |event: &Event| Event { ns: event.ns + 1000, ..event.clone() };
+    script.events.iter().flat_map(|event| [event.clone(), again(event)]).collect()
+}
+
+#[test]
+fn what_both_programs_told_is_one_connection() {
+    let aborted = || {
+        let flags = crate::event::Flags { owned: true, has_socket: true, ..Default::default() };
+        let aborted = Script::opened().with(|socket| socket.linger_ms = Some(0)).close_to(State::Close);
+        aborted.reset_sent(true, None, flags)
+    };
+    let mut run = Run::new(Limits::default());
+    run.apply(&twice(aborted())).apply(&later(aborted())).expire(u64::MAX);
+    assert_eq!(run.told, ["close linger_zero"; 2]);
+    assert_eq!(run.table.lost(), Lost::default());
+}
+
+#[test]
+fn the_second_word_of_a_reset_comes_too_late_to_begin_a_story() {
+    let flags = crate::event::Flags::default();
+    let script = closed_by_us().reset_sent(true, None, flags);
+    let (late, events) = script.events.split_last().unwrap();
+    let mut run = Run::new(Limits::default());
+    run.apply(events).expire(u64::MAX).apply(std::slice::from_ref(late)).expire(u64::MAX);
+    assert_eq!(run.told, ["close peer_still_open"]);
+    assert!(run.table.is_empty());
+}
+
+#[test]
+fn who_lingers_when_it_is_over_may_yet_succeed() {
+    let script = Script::opened().with(|socket| socket.linger_ms = Some(1000)).close_to(State::FinWait1);
+    let mut run = Run::new(Limits::default());
+    run.apply(&script.events);
+    run.table.finish_all(&mut |told| run.told.push(words(&told)));
+    assert_eq!(run.told, [""; 0]);
+}
+
+#[test]
+fn deadlines_of_what_is_over_do_not_pile_up() {
+    let mut run = Run::new(Limits::default());
+    let weeks = Script::opened().with(|socket| socket.linger_ms = Some(4_000_000_000));
+    let script = weeks.close_to(State::FinWait1).orphan_to(State::FinWait2).orphan_to(State::Close);
+    for number in 0..3 * LINGERING_SPARE as u64 {
+        let events = script.events.iter().cloned();
+        let events: Vec<_> = events.map(|event| Event { sock: SockId(number), ..event }).collect();
+        run.apply(&events).expire(events.last().unwrap().ns + SETTLE_NS);
+    }
+    assert!(run.table.lingering.len() <= LINGERING_SPARE + 2, "{}", run.table.lingering.len());
+}
+
 #[test]
 fn an_orphan_is_told_when_its_last_signs_are_in() {
     let script = closed_by_us();
@@ -144,7 +205,7 @@ fn a_story_without_its_end_is_told_as_unknown_when_the_socket_is_reused() {
 #[test]
 fn a_connection_of_which_only_the_beginning_was_seen_is_counted() {
     let mut run = Run::new(Limits::default());
-    run.apply(&Script::opened().events).apply(&closed_by_us().events).expire(u64::MAX);
+    run.apply(&Script::opened().events).apply(&later(closed_by_us())).expire(u64::MAX);
     assert_eq!(run.told, ["close peer_still_open"]);
     assert_eq!(run.table.lost().unseen_ends, 1);
 }

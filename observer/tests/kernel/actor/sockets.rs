@@ -101,6 +101,7 @@ pub(crate) fn on_socket(socket: &Socket, act: Act) -> io::Result<u64> {
         Act::PassDescriptor => descriptor::pass(socket).map(|()| 0),
         Act::Fill => fill(socket),
         Act::Queued => ask(socket, queued),
+        Act::NextSequence => next_sequence(socket),
         Act::Unsent => ask(socket, unsent),
         Act::Receive(bytes) => receive(socket, bytes),
         Act::Await(condition) => {
@@ -151,6 +152,24 @@ fn set_tcp_option(socket: &Socket, option: libc::c_int, value: libc::c_int) -> i
         libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, option, pointer, length)
     };
     Errno::result(set).map(drop).map_err(io::Error::from)
+}
+
+/// In repair mode, which is left without a probe of the peer's window (`include/uapi/linux/tcp.h`).
+fn next_sequence(socket: &Socket) -> io::Result<u64> {
+    const SEND_QUEUE: libc::c_int = 2;
+    const OFF_WITHOUT_PROBE: libc::c_int = -1;
+    set_tcp_option(socket, libc::TCP_REPAIR, 1)?;
+    set_tcp_option(socket, libc::TCP_REPAIR_QUEUE, SEND_QUEUE)?;
+    let mut sequence = 0u32;
+    let mut length = length_of::<u32>();
+    // SAFETY: the value is of the length that is given, and both outlive the call.
+    let got = unsafe {
+        let (pointer, length) = ((&raw mut sequence).cast(), &raw mut length);
+        libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_QUEUE_SEQ, pointer, length)
+    };
+    Errno::result(got)?;
+    set_tcp_option(socket, libc::TCP_REPAIR, OFF_WITHOUT_PROBE)?;
+    Ok(sequence.into())
 }
 
 /// Sends until the socket takes no more although nothing is in flight: the peer's window is closed, and how the rest

@@ -8,6 +8,7 @@ use crate::counters::Counters;
 use crate::end::End;
 use crate::lab::{CLOSED_PORT, Lab};
 use crate::netns::State;
+use crate::raw;
 use crate::report::{Bytes, linger_off, reset_received_in};
 
 /// The peer shuts down its write side; we go on writing, then close. Nothing is lost.
@@ -126,6 +127,29 @@ pub(crate) fn b8_user_timeout(lab: &Lab) -> Counters {
     us.send(100);
     us.await_gone();
     timed_out(lab, &us, "retransmit_timeout", "none", Bytes { unacked: 100, ..Bytes::NONE });
+    Counters { abort_on_timeout: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// As [`b8_user_timeout`], and a router has said meanwhile that there is no such host: the process is told that.
+pub(crate) fn b8_unreachable(lab: &Lab) -> Counters {
+    let (us, peer) = lab.pair();
+    let sequence = us.call(Act::NextSequence).expect("asking for a sequence number");
+    let sequence = u32::try_from(sequence).expect("a sequence number");
+    peer.silence();
+    us.set(SocketOption::UserTimeout(300));
+    us.send(100);
+    lab.netns.run(|| raw::host_unreachable(us.local, us.remote, sequence)).expect("sending an ICMP message");
+    us.await_gone();
+    let verdict = lab.close_of(&us);
+    verdict.shows(&json!({
+        "outcome": "timed_out", "cause": "retransmit_timeout", "first_close": "none", "local_action": "none",
+        "bytes": Bytes { unacked: 100, ..Bytes::NONE }, "reset": null, "evidence": "inferred",
+    }));
+    us.send_fails(Errno::EHOSTUNREACH);
+    lab.write_error_of(&us).shows(&json!({
+        "close_id": verdict.value("/id"), "errno": "EHOSTUNREACH", "sigpipe": false, "cause": "timeout",
+    }));
+    us.close();
     Counters { abort_on_timeout: 1, established_reset: 1, ..Counters::NONE }
 }
 
