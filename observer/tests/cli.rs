@@ -79,15 +79,15 @@ fn every_word_of_the_json_is_documented() {
     use observer::classify::{Cause, Evidence, Outcome, StrayCause, WriteCause};
     let documented = include_str!("../../docs/json.md");
     let words = [
-        Vec::from_iter(Outcome::ALL.iter().map(|word| word.word())),
-        Vec::from_iter(Cause::ALL.iter().map(|word| word.word())),
-        Vec::from_iter(FirstClose::ALL.iter().map(|word| word.word())),
-        Vec::from_iter(LingerMode::ALL.iter().map(|word| word.word())),
-        Vec::from_iter(LingerResult::ALL.iter().map(|word| word.word())),
-        Vec::from_iter(Evidence::ALL.iter().map(|word| word.word())),
-        Vec::from_iter(Missing::ALL.iter().map(|word| word.word())),
-        Vec::from_iter(WriteCause::ALL.iter().map(|word| word.word())),
-        Vec::from_iter(StrayCause::ALL.iter().map(|word| word.word())),
+        Outcome::ALL.iter().map(|word| word.word()).collect::<Vec<_>>(),
+        Cause::ALL.iter().map(|word| word.word()).collect::<Vec<_>>(),
+        FirstClose::ALL.iter().map(|word| word.word()).collect::<Vec<_>>(),
+        LingerMode::ALL.iter().map(|word| word.word()).collect::<Vec<_>>(),
+        LingerResult::ALL.iter().map(|word| word.word()).collect::<Vec<_>>(),
+        Evidence::ALL.iter().map(|word| word.word()).collect::<Vec<_>>(),
+        Missing::ALL.iter().map(|word| word.word()).collect::<Vec<_>>(),
+        WriteCause::ALL.iter().map(|word| word.word()).collect::<Vec<_>>(),
+        StrayCause::ALL.iter().map(|word| word.word()).collect::<Vec<_>>(),
     ];
     for word in words.concat() {
         assert!(documented.contains(&format!("`{word}`")), "{word} is not in docs/json.md");

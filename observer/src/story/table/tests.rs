@@ -53,7 +53,7 @@ fn later(script: Script) -> Vec<Event> {
 }
 
 /// Each of them told again at once, by the second program.
-fn twice(script: Script) -> Vec<Event> {
+fn twice(script: &Script) -> Vec<Event> {
     let again = |event: &Event| Event { ns: event.ns + 1000, ..event.clone() };
     script.events.iter().flat_map(|event| [event.clone(), again(event)]).collect()
 }
@@ -66,7 +66,7 @@ fn what_both_programs_told_is_one_connection() {
         aborted.reset_sent(true, None, flags)
     };
     let mut run = Run::new(Limits::default());
-    run.apply(&twice(aborted())).apply(&later(aborted())).expire(u64::MAX);
+    run.apply(&twice(&aborted())).apply(&later(aborted())).expire(u64::MAX);
     assert_eq!(run.told, ["close linger_zero"; 2]);
     assert_eq!(run.table.lost(), Lost::default());
 }
