@@ -3,7 +3,6 @@
 mod active_reset;
 pub(crate) mod close;
 mod destroy;
-mod error_report;
 mod passive_reset;
 mod receive_reset;
 mod send_fin;

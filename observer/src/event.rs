@@ -94,11 +94,6 @@ pub enum Body {
         /// Bytes received that nobody had read.
         unread: u32,
     },
-    /// `inet_sk_error_report`: the socket's process was told an error.
-    ErrorReport {
-        /// Positive errno.
-        err: u32,
-    },
     /// A failing send.
     WriteError {
         /// Positive errno.
@@ -159,7 +154,6 @@ impl Body {
             Self::ResetSent { .. } => "reset_sent",
             Self::ResetReceived { .. } => "reset_received",
             Self::Destroyed { .. } => "destroyed",
-            Self::ErrorReport { .. } => "error_report",
             Self::WriteError { .. } => "write_error",
             Self::StrayReset { .. } => "stray_reset",
             Self::LingerInterrupted { .. } => "linger_interrupted",
@@ -171,13 +165,12 @@ impl Body {
     }
 
     /// Every name of [`Self::name`] that is a record of the kernel side.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 10] = [
         "opened",
         "state_change",
         "reset_sent",
         "reset_received",
         "destroyed",
-        "error_report",
         "write_error",
         "stray_reset",
         "linger_interrupted",

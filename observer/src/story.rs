@@ -264,9 +264,8 @@ impl Story {
         {
             return;
         }
-        if self.steps.len() < step::LIMIT {
-            self.steps.extend(Step::of(event));
-        }
+        let room = step::LIMIT.saturating_sub(self.steps.len());
+        self.steps.extend(Step::of(event).into_iter().chain(Step::told(event)).take(room));
         match &event.body {
             Body::StateChange { old, new, socket } => {
                 // Whoever ends a connection without closing its descriptor need not be its owner.
@@ -311,12 +310,9 @@ impl Story {
                 self.see(socket, event.task);
                 *self.write_errors.entry(*errno).or_default() += 1;
             }
-            // The state says who sent it; an error shows again where it fails a call.
-            Body::FinQueued { .. }
-            | Body::ErrorReport { .. }
-            | Body::Opened { .. }
-            | Body::NoOwner { .. }
-            | Body::StrayReset { .. } => {}
+            // The state says who sent it.
+            Body::FinQueued { .. } | Body::Opened { .. } | Body::NoOwner { .. } | Body::StrayReset { .. } => {
+            }
         }
     }
 

@@ -90,15 +90,13 @@ const fn function(
 
 /// Every hook.
 ///
-/// Of the tracepoints `inet_sk_error_report` exists since 5.14 and `sock_send_length` since 6.3, the others since 4.16;
-/// the functions exist in 5.10 to 7.2. A function that may block has no kretprobe: each sleeping caller would hold one
+/// Of the tracepoints `sock_send_length` exists since 6.3, the others since 4.16; the functions exist in 5.10 to 7.2. A function that may block has no kretprobe: each sleeping caller would hold one
 /// of a fixed number of places.
 pub const HOOKS: &[Hook] = &[
     tracepoint("inet_sock_set_state", Want::Required, &[raw("rt_set_state"), raw("rt_set_state2")]),
     tracepoint("tcp_send_reset", Want::Required, &[raw("rt_send_reset"), raw("rt_send_reset2")]),
     tracepoint("tcp_receive_reset", Want::Required, &[raw("rt_recv_reset"), raw("rt_recv_reset2")]),
     tracepoint("tcp_destroy_sock", Want::Required, &[raw("rt_destroy")]),
-    tracepoint("inet_sk_error_report", Want::Optional, &[raw("rt_error_report")]),
     function(
         "tcp_send_fin",
         Want::Optional,

@@ -12,20 +12,18 @@ pub mod kind {
     pub const RESET_RECEIVED: u32 = 4;
     /// [`super::Destroyed`]
     pub const DESTROYED: u32 = 5;
-    /// [`super::ErrorReport`]
-    pub const ERROR_REPORT: u32 = 6;
     /// [`super::WriteError`]
-    pub const WRITE_ERROR: u32 = 7;
+    pub const WRITE_ERROR: u32 = 6;
     /// [`super::StrayReset`]
-    pub const STRAY_RESET: u32 = 8;
+    pub const STRAY_RESET: u32 = 7;
     /// [`super::LingerInterrupted`]
-    pub const LINGER_INTERRUPTED: u32 = 9;
+    pub const LINGER_INTERRUPTED: u32 = 8;
     /// [`super::FinQueued`]
-    pub const FIN_QUEUED: u32 = 10;
+    pub const FIN_QUEUED: u32 = 9;
     /// [`super::LingerOver`]
-    pub const LINGER_OVER: u32 = 11;
+    pub const LINGER_OVER: u32 = 10;
     /// [`super::Act`]
-    pub const ACT: u32 = 12;
+    pub const ACT: u32 = 11;
 }
 
 /// What every record begins with.
@@ -241,18 +239,6 @@ pub struct Destroyed {
     pub pad: u32,
 }
 
-/// `inet_sk_error_report`: an error was put on the socket and its process was woken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(C)]
-pub struct ErrorReport {
-    /// Common part.
-    pub header: Header,
-    /// `sk_err`, a positive errno.
-    pub err: u32,
-    /// Zero.
-    pub pad: u32,
-}
-
 /// A send that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
@@ -333,7 +319,6 @@ const _: () = {
     assert!(size_of::<ResetSent>() == 40);
     assert!(size_of::<ResetReceived>() == 32);
     assert!(size_of::<Destroyed>() == 88);
-    assert!(size_of::<ErrorReport>() == 32);
     assert!(size_of::<WriteError>() == 168);
     assert!(size_of::<StrayReset>() == 80);
     assert!(size_of::<LingerInterrupted>() == 32);

@@ -61,7 +61,7 @@ macro_rules! records {
         unsafe impl Record for record::$name {}
     )* };
 }
-records!(Header Opened StateChange Act ResetSent ResetReceived Destroyed ErrorReport WriteError StrayReset LingerInterrupted FinQueued LingerOver);
+records!(Header Opened StateChange Act ResetSent ResetReceived Destroyed WriteError StrayReset LingerInterrupted FinQueued LingerOver);
 
 fn view<T: Record>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
     if bytes.len() != size_of::<T>() {
@@ -105,10 +105,6 @@ pub fn decode(bytes: &[u8], names: &KernelNames) -> Result<Event, DecodeError> {
             let r: record::Destroyed = view(kind, bytes)?;
             let body = Body::Destroyed { unread: unread(r.rcv_nxt, r.copied_seq, r.done == 1) };
             Ok(event(&r.header, Some(&r.task), body))
-        }
-        kind::ERROR_REPORT => {
-            let r: record::ErrorReport = view(kind, bytes)?;
-            Ok(event(&r.header, None, Body::ErrorReport { err: r.err }))
         }
         kind::WRITE_ERROR => {
             let r: record::WriteError = view(kind, bytes)?;

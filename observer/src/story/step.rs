@@ -128,7 +128,6 @@ impl Step {
             Body::Destroyed { unread } if event.task.is_some() => {
                 Act::Closed { call: close_action(event.task), unread: *unread }
             }
-            Body::ErrorReport { err } => Act::Told { errno: *err },
             Body::LingerOver { state } => Act::Waited { acked: !state.fin_outstanding() },
             Body::LingerInterrupted { signal, .. } => Act::Signalled { signal: *signal },
             // A queued FIN shows in the change of state.
@@ -141,6 +140,15 @@ impl Step {
             | Body::StrayReset { .. } => return None,
         };
         Some(Self { ns: event.ns, who: event.task.as_ref().map(Who::from), act })
+    }
+
+    /// The error that the end has for the process: `tcp_reset`, `tcp_write_err` and `tcp_abort` report it (`sk_error_report`)
+    /// around the change to CLOSE, if some process has the socket.
+    #[must_use]
+    pub fn told(event: &Event) -> Option<Self> {
+        let Body::StateChange { new: State::Close, socket, .. } = &event.body else { return None };
+        let told = socket.err != 0 && socket.flags.has_socket && !socket.flags.dead;
+        told.then_some(Self { ns: event.ns, who: None, act: Act::Told { errno: socket.err } })
     }
 }
 

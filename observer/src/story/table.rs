@@ -205,13 +205,12 @@ impl StoryTable {
                 });
                 tell(Told::WriteError { story, event });
             }
-            Body::ErrorReport { .. }
-            | Body::Destroyed { .. }
+            Body::Destroyed { .. }
             | Body::LingerInterrupted { .. }
             | Body::LingerOver { .. }
             | Body::FinQueued { .. }
             | Body::Owner => {
-                // None begins a story: an error may pass, and a socket that never connected is destroyed too.
+                // None begins a story: a socket that never connected is destroyed too.
                 if let Some(entry) = self.stories.get_mut(&event.sock) {
                     entry.story.note(event);
                     self.after(event);

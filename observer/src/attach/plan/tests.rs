@@ -24,7 +24,7 @@ fn facts(release: &str, reset_reasons: bool, missing: &[&str]) -> Facts {
 /// As Debian builds them.
 fn debian() -> [Facts; 4] {
     [
-        facts("5.10.0", false, &["inet_sk_error_report", "sock_send_length"]),
+        facts("5.10.0", false, &["sock_send_length"]),
         facts("6.1.0", false, &["sock_send_length"]),
         facts("6.12.0", true, &[]),
         facts("7.2.0", true, &[]),
@@ -69,7 +69,7 @@ fn functions_are_entered_by_trampolines_where_the_kernel_has_them() {
     let silent = ["tcp_v4_send_reset fentry", "tcp_v6_send_reset fentry"];
     let expected = [&common[..], &functions, &silent, &last].concat();
     assert_eq!(attached(&old, &Wishes::default()), expected);
-    let expected = [&common[..], &["inet_sk_error_report raw_tracepoint"], &functions, &last].concat();
+    let expected = [&common[..], &functions, &last].concat();
     assert_eq!(attached(&new, &Wishes::default()), expected);
     assert_eq!(attached(&newest, &Wishes::default()), expected);
 }
@@ -126,7 +126,7 @@ fn what_is_true_of_a_mechanism_is_said_once() {
     assert_eq!(closed, [refused, "kprobe: this kernel is built without kprobes"]);
     assert_eq!(plan.refusals(), [refused]);
     for hook in &plan.hooks {
-        let columns = "inet_sk_error_report  raw_tracepoint  ".len() + hook.reason.len();
+        let columns = "tcp_send_active_reset  raw_tracepoint  ".len() + hook.reason.len();
         assert!(columns <= 100, "{columns} columns: {}", hook.reason);
     }
 

@@ -106,10 +106,6 @@ fn every_kind() -> Vec<(Vec<u8>, &'static str)> {
             "destroyed",
         ),
         (
-            bytes(&record::ErrorReport { header: header_of(kind::ERROR_REPORT, 0), err: 104, pad: 0 }),
-            "error_report",
-        ),
-        (
             bytes(&record::WriteError {
                 header: header_of(kind::WRITE_ERROR, 1),
                 task: task(),
