@@ -36,6 +36,14 @@ pub enum AttachError {
     Load(#[from] LoadError),
 }
 
+impl AttachError {
+    /// Whether it is this kernel, and what was wished of it, that no verdict can be told with: no mistake of the caller's.
+    #[must_use]
+    pub const fn is_unfit(&self) -> bool {
+        matches!(self, Self::Plan(error) if !matches!(error, PlanError::NoSuchHook(_)))
+    }
+}
+
 /// Everything that was found, chosen and done.
 pub struct Entered {
     /// What the kernel offers.

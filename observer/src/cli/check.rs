@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::{ask::width, kernel::KernelArgs, session::Session};
-use crate::publish::table::{self, words};
+use crate::{
+    attach::AttachError,
+    publish::table::{self, words},
+};
 
 /// Show what this kernel offers, and which mechanism each hook uses
 ///
@@ -14,7 +17,7 @@ use crate::publish::table::{self, words};
 /// that it is not: `-` where another makes up for it or it was left out as asked, `refused` where the kernel has a way
 /// in and does not let us use it, `absent` where it has none.
 ///
-/// Exit status: 0 verdicts can be told on this kernel, 2 they cannot, and why.
+/// Exit status: 0 verdicts can be told on this kernel, 1 they cannot, 2 an error: nothing could be tried.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
@@ -23,7 +26,15 @@ pub(crate) struct CheckArgs {
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
-    let session = Session::start(&args.kernel.settings())?;
+    let session = match Session::start(&args.kernel.settings()) {
+        Err(error) if error.downcast_ref().is_some_and(AttachError::is_unfit) => {
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "verdicts cannot be told on this kernel: {error:#}")
+                .context("writing to stdout")?;
+            return Ok(ExitCode::from(1));
+        }
+        session => session?,
+    };
     let plan = &session.plan;
     let mut lines = vec![format!("kernel {}", session.release)];
     lines.extend(plan.closed.iter().map(ToString::to_string));

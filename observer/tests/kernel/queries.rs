@@ -54,6 +54,16 @@ fn run() -> Result<(), Failed> {
     assert_eq!((&top[0]["closes"], &top[0]["rows"][0]["key"]), (&2.into(), &CLOSER.into()));
     let hooks = &ask(&daemon, &["status", "--output", "json"])[0]["pulse"]["hooks"];
     assert!(hooks.as_array().is_some_and(|hooks| hooks.len() > 3), "{hooks}");
+
+    let check = |without: &str| Command::new(observer()).args(["check", "--without", without]).output();
+    let unfit = check("inet_sock_set_state")?;
+    let said = String::from_utf8_lossy(&unfit.stdout);
+    assert_eq!(unfit.status.code(), Some(1), "{said}");
+    assert!(
+        said.starts_with("verdicts cannot be told on this kernel: ") && said.contains("left out"),
+        "{said}"
+    );
+    assert_eq!(check("a_hook_that_is_none")?.status.code(), Some(2));
     Ok(())
 }
 
