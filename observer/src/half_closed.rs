@@ -88,12 +88,17 @@ impl Unseen {
     #[must_use]
     pub fn told(self) -> Option<String> {
         let Self { namespaces, elsewhere, processes } = self;
-        (self != Self::default()).then(|| {
-            format!(
-                "not all half-closed connections are counted, or have an owner: {namespaces} network namespaces, the \
-                 namespaces of {elsewhere} processes and the descriptors of {processes} may not be looked at"
-            )
-        })
+        let some = |number: usize, of: &str, one: &str, many: &str| {
+            (number > 0).then(|| format!("{of}{number} {}", if number == 1 { one } else { many }))
+        };
+        let parts = [
+            some(namespaces, "", "network namespace", "network namespaces"),
+            some(elsewhere, "the network namespace of ", "process", "processes"),
+            some(processes, "the descriptors of ", "process", "processes"),
+        ];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        let told = || format!("may not be looked at, for what is half-closed: {}", parts.join(", "));
+        (!parts.is_empty()).then(told)
     }
 }
 

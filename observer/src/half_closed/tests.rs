@@ -4,7 +4,7 @@ use netlink_packet_core::Emitable as _;
 use netlink_packet_sock_diag::inet::{InetResponse, InetResponseHeader, SocketId, nlas::Nla};
 
 use super::{
-    Age, HalfClosed, Queued,
+    Age, HalfClosed, Queued, Unseen,
     diag::{self, Info, Listed},
     filter::Filter,
     gauges::{SideGauges, gauges},
@@ -312,4 +312,12 @@ fn tables_fit_the_terminal() {
         "2 half-closed: 1 remote (oldest at least 1 min 30 s), 1 local; 7 bytes unread, 0 not acknowledged; \
          1 of them not shown"
     );
+}
+
+#[test]
+fn what_is_unseen_is_told_if_there_is_anything() {
+    assert_eq!(Unseen::default().told(), None);
+    let unseen = Unseen { namespaces: 2, elsewhere: 0, processes: 1 };
+    let expected = "may not be looked at, for what is half-closed: 2 network namespaces, the descriptors of 1 process";
+    assert_eq!(unseen.told().as_deref(), Some(expected));
 }
