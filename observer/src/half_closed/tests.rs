@@ -318,6 +318,7 @@ fn tables_fit_the_terminal() {
 fn what_is_unseen_is_told_if_there_is_anything() {
     assert_eq!(Unseen::default().told(), None);
     let unseen = Unseen { namespaces: 2, elsewhere: 0, processes: 1 };
-    let expected = "may not be looked at, for what is half-closed: 2 network namespaces, the descriptors of 1 process";
+    let expected =
+        "may not be looked at, for what is half-closed: 2 network namespaces, the descriptors of 1 process";
     assert_eq!(unseen.told().as_deref(), Some(expected));
 }
