@@ -9,12 +9,16 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use super::{ask::width, output::Format};
+use super::{
+    ask::{DaemonArgs, width},
+    output::Format,
+};
 use crate::{
     event::{Comm, Side},
     filter::AddressFilter,
     half_closed::{HalfClosed, Snapshot, Unseen, filter::Filter, json, snapshot, table},
     owner::Cgroups,
+    publish::query::{Ask, Fins, FinsLine},
 };
 
 /// Show connections that only one side has closed, with owner and age
@@ -27,8 +31,9 @@ use crate::{
 /// than the observer are shown too. Needs neither a daemon nor BPF. Without root, only this network namespace is
 /// looked at, and only your own processes are named; what is missing is said on stderr.
 ///
-/// The kernel does not keep when a FIN came. An age with ">" before it (in JSON "at_least") is what can be proved
-/// from the last ACK; "?" means that nothing can.
+/// The kernel does not keep when a FIN came. A daemon that runs knows when it saw it, and is asked if you may ask it; it
+/// looks every ten seconds. Else an age with ">" before it (in JSON "at_least") is what can be proved from the last ACK;
+/// "?" means that nothing can.
 ///
 /// Exit status: 0 something is listed, 1 nothing is, 2 an error.
 #[derive(Debug, Args)]
@@ -67,6 +72,8 @@ pub(crate) struct HalfClosedArgs {
     /// How results are written: a table, or one JSON object a line
     #[arg(long, value_enum, value_name = "text|json", default_value_t = Format::Text, hide_possible_values = true)]
     output: Format,
+    #[command(flatten)]
+    daemon: DaemonArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -79,8 +86,11 @@ enum SideArg {
 
 pub(crate) fn run(args: &HalfClosedArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
-    // Nobody saw the FINs.
-    let Snapshot { ns, mut sockets, unseen } = snapshot(|_, _| None)?;
+    let fins = args.fins();
+    let Snapshot { ns, mut sockets, unseen } = snapshot(|ends, side| {
+        let (closed, since_ns) = *fins.get(ends)?;
+        (closed == side).then_some(since_ns)
+    })?;
     tell(unseen);
     let filter = args.filter();
     let mut cgroups = Cgroups::new();
@@ -142,6 +152,19 @@ fn tell(unseen: Unseen) {
 }
 
 impl HalfClosedArgs {
+    /// When a daemon saw FINs; none where none answers.
+    fn fins(&self) -> Fins {
+        let answer = || -> anyhow::Result<Fins> {
+            let line = self.daemon.ask(&Ask::Fins)?.next().context("the daemon's answer is empty")??;
+            let line: FinsLine = serde_json::from_str(&line).context("reading the daemon's answer")?;
+            Ok(line.fins.into_iter().map(|(ends, side, ns)| (ends, (side, ns))).collect())
+        };
+        answer().unwrap_or_else(|error| {
+            log::debug!("ages are what can be proved: {error:#}");
+            Fins::new()
+        })
+    }
+
     fn filter(&self) -> Filter {
         Filter {
             side: self.side.map(|side| match side {

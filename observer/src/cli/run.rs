@@ -5,8 +5,8 @@ mod rights;
 mod settings;
 
 use std::{
-    collections::HashMap,
     process::ExitCode,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -36,7 +36,7 @@ use crate::{
     publish::{
         event_log::EventLog,
         metrics::Metrics,
-        query::{Feeder, serve_in_thread},
+        query::{Feeder, Fins, serve_in_thread},
         server::{self, Health, Served, Server, Web},
     },
     report::Report,
@@ -189,9 +189,12 @@ impl Daemon {
 
     /// Half-closed connections: as the kernel's table has them, for how long as the stories know.
     fn half_closed(&mut self, pipeline: &Pipeline) {
+        let queries = &mut self.queries;
         let look = || {
-            let seen: HashMap<_, _> =
+            let seen: Fins =
                 pipeline.half_closed().map(|(ends, side, since_ns)| (ends, (side, since_ns))).collect();
+            let seen = Arc::new(seen);
+            queries.fins(Arc::clone(&seen));
             move || {
                 let snapshot = snapshot(|ends, side| {
                     let (closed, since_ns) = *seen.get(ends)?;

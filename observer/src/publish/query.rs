@@ -10,6 +10,8 @@ mod server;
 pub mod socket;
 pub mod status;
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
@@ -17,6 +19,7 @@ use thiserror::Error;
 pub use self::server::{Feeder, Note, serve_in_thread};
 use super::json::SCHEMA;
 use crate::{
+    event::{Endpoints, Side},
     filter::Filter,
     history::{
         Which,
@@ -55,6 +58,8 @@ pub enum Ask {
     },
     /// How the daemon is.
     Status,
+    /// When the FINs of what is half-closed now were seen.
+    Fins,
 }
 
 /// Which of many.
@@ -138,6 +143,20 @@ pub struct TopRow {
     pub row: Row,
     /// When the last of them happened; RFC 3339.
     pub last: String,
+}
+
+/// When this side of each connection that is half-closed sent its FIN; `CLOCK_MONOTONIC`, ns.
+pub type Fins = HashMap<Endpoints, (Side, u64)>;
+
+/// The FINs that were asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FinsLine {
+    /// Version of the schema.
+    pub schema: u32,
+    /// `fins`.
+    pub kind: String,
+    /// Each of them.
+    pub fins: Vec<(Endpoints, Side, u64)>,
 }
 
 /// The line that ends an answer.

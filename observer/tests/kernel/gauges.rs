@@ -1,6 +1,7 @@
 //! The daemon's gauges of half-closed connections, for a descriptor that somebody forgot to close.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
@@ -11,9 +12,13 @@ use crate::again::once_more;
 use crate::daemon::Daemon;
 use crate::netns::{Netns, State};
 use crate::wait::{DEADLINE, eventually, let_pass};
+use crate::watch::observer;
 
 /// Process name of the one that forgets; no other test has it.
 const LEAKER: &str = "leaker";
+
+/// Another, which forgets while the daemon looks.
+const SECOND: &str = "leaker-second";
 
 /// More than any round trip or tick.
 const AGE: Duration = Duration::from_millis(300);
@@ -25,7 +30,8 @@ pub(crate) fn trial() -> Trial {
     Trial::test("gauges_of_a_leak", || once_more("gauges_of_a_leak", run))
 }
 
-/// The leak is older than the daemon, whose first look finds it; the next one finds that it is gone.
+/// The leak is older than the daemon, whose first look finds it; the next one finds that it is gone. When the FIN of a
+/// second leak came is asked of the daemon, which saw it.
 fn run() -> Result<(), Failed> {
     if std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1") {
         return Ok(());
@@ -42,9 +48,23 @@ fn run() -> Result<(), Failed> {
     // A tick less, since the kernel's times are whole ticks; more, where another test has an older one.
     assert!(oldest > AGE.as_secs_f64() / 2.0, "the oldest is only {oldest} s old");
 
+    let second = Actor::start(SECOND, &netns)?;
+    leak(&second, &netns);
+    assert!(eventually(NEXT_LOOK, || (age_of(&daemon, SECOND) == "exact").then_some(())).is_some());
+    assert_eq!(age_of(&daemon, LEAKER), "at_least");
+
     actor.kill(Signal::SIGKILL);
     await_leaks(&daemon, "0", NEXT_LOOK);
     Ok(())
+}
+
+/// What `observer half-closed` makes of the age.
+fn age_of(daemon: &Daemon, comm: &str) -> String {
+    let mut command = Command::new(observer());
+    command.args(["half-closed", "--comm", comm, "--output", "json", "--socket"]).arg(&daemon.socket);
+    let output = command.output().expect("running the observer");
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
+    line["age"].as_str().expect("an age").to_owned()
 }
 
 /// A connection of the actor to itself whose other end is closed.

@@ -1,7 +1,7 @@
 //! Questions → answers, from the history. No I/O.
 
 use super::{
-    Ask, EndLine, List, TopLine, TopRow,
+    Ask, EndLine, FinsLine, List, TopLine, TopRow,
     server::State,
     status::{StatusLine, own_cost},
 };
@@ -42,6 +42,7 @@ pub(super) fn answer(state: &mut State, ask: Ask) -> Answer {
                 .map(|found| text(&ladder::explain(&found, state.clock, &mut state.history.cgroups))),
         ),
         Ask::Status => Answer::One(Some(text(&status(state)))),
+        Ask::Fins => Answer::One(Some(text(&fins(state)))),
     }
 }
 
@@ -90,6 +91,11 @@ fn status(state: &State) -> StatusLine {
         history_oldest_ms: history.oldest_ns.map(ms_since),
         history,
     }
+}
+
+fn fins(state: &State) -> FinsLine {
+    let fins = state.fins.iter().map(|(endpoints, (side, ns))| (*endpoints, *side, *ns));
+    FinsLine { schema: SCHEMA, kind: "fins".to_owned(), fins: fins.collect() }
 }
 
 /// A record as the line that it is everywhere, newline included; None for one that cannot be unpacked.

@@ -16,6 +16,9 @@ use crate::publish::json::SCHEMA;
 /// Time for the next part of an answer, unless it is followed.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
+/// The same where the answer is only a help.
+const HELP_WAIT: Duration = Duration::from_secs(2);
+
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub enum ClientError {
@@ -93,8 +96,12 @@ pub fn ask(path: &Path, ask: &Ask) -> Result<Lines, ClientError> {
         io::ErrorKind::PermissionDenied => ClientError::NotAllowed { path: path.to_owned() },
         _ => failed(source),
     })?;
-    let follows = matches!(ask, Ask::Closes(list) | Ask::Errors(list) if list.follow);
-    stream.set_read_timeout((!follows).then_some(ANSWER_WAIT)).map_err(failed)?;
+    let wait = match ask {
+        Ask::Closes(list) | Ask::Errors(list) if list.follow => None,
+        Ask::Fins => Some(HELP_WAIT),
+        _ => Some(ANSWER_WAIT),
+    };
+    stream.set_read_timeout(wait).map_err(failed)?;
     // A refusal may be on its way already, and says more than that nobody reads.
     match stream.write_all((ask.line() + "\n").as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(failed(error)),

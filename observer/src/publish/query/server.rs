@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    Ask,
+    Ask, Fins,
     answer::{self, Answer},
     socket::Socket,
     status::{Losses, Pulse},
@@ -71,6 +71,8 @@ pub enum Note {
     Pulse(Box<Pulse>),
     /// How much is to be remembered from now on.
     Limits(Limits),
+    /// When the FINs of what is half-closed were seen.
+    Fins(Arc<Fins>),
 }
 
 /// The draining thread's end: gathers, and hands over without ever waiting.
@@ -124,6 +126,13 @@ impl Feeder {
         }
     }
 
+    /// Tells which connections are half-closed; that it was not told once does not matter.
+    pub fn fins(&mut self, fins: Arc<Fins>) {
+        if let Ok(place) = self.notes.try_reserve() {
+            place.send(Note::Fins(fins));
+        }
+    }
+
     /// Tells how the draining thread is; that it was not told once does not matter.
     pub fn pulse(&mut self, pulse: Pulse) {
         let pulse = Pulse { not_taken: self.not_taken, ..pulse };
@@ -151,6 +160,7 @@ pub(super) struct State {
     pub(super) history: History,
     pub(super) pulse: Pulse,
     pub(super) losses: Losses,
+    pub(super) fins: Arc<Fins>,
     pub(super) clock: ClockOffset,
 }
 
@@ -186,6 +196,7 @@ impl Shared {
                 state.pulse = *pulse;
             }
             Note::Limits(limits) => state.history.set_limits(limits),
+            Note::Fins(fins) => state.fins = fins,
         }
     }
 }
@@ -197,6 +208,7 @@ async fn serve(socket: &Socket, limits: Limits, mut notes: mpsc::Receiver<Note>)
         // Until the first comes.
         pulse: Pulse { ns: monotonic_ns(), started_ns: monotonic_ns(), ..Pulse::default() },
         losses: Losses::default(),
+        fins: Arc::default(),
         clock: ClockOffset::now(),
     };
     let (news, _) = broadcast::channel(FOLLOWER_LAG);

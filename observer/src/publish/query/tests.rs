@@ -20,6 +20,7 @@ fn what_is_asked_arrives() {
         Ask::Explain { which: Which::Id("1-2".to_owned()) },
         Ask::Explain { which: Which::Ends(ends) },
         Ask::Status,
+        Ask::Fins,
     ] {
         let line = ask.line();
         assert!(line.contains("\"schema\":1") && !line.contains('\n'), "{line}");
