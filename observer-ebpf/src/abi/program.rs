@@ -90,8 +90,8 @@ const fn function(
 
 /// Every hook.
 ///
-/// Of the tracepoints `sock_send_length` exists since 6.3, the others since 4.16; the functions exist in 5.10 to 7.2. A function that may block has no kretprobe: each sleeping caller would hold one
-/// of a fixed number of places.
+/// Of the tracepoints `sock_send_length` exists since 6.3, the others since 4.16; the functions exist in 5.10 to 7.2. A
+/// function that may block has no kretprobe: each sleeping caller would hold one of a fixed number of places.
 pub const HOOKS: &[Hook] = &[
     tracepoint("inet_sock_set_state", Want::Required, &[raw("rt_set_state"), raw("rt_set_state2")]),
     tracepoint("tcp_send_reset", Want::Required, &[raw("rt_send_reset"), raw("rt_send_reset2")]),
