@@ -233,12 +233,8 @@ fn find_owners(
     watcher: &mut impl Watcher,
 ) -> anyhow::Result<()> {
     let unowned: Vec<_> = pipeline.unowned(until_ns).collect();
-    if !unowned.is_empty() {
-        // Once for all of them.
-        owners.look();
-    }
-    for Unowned { sock, ns, inode } in unowned {
-        let task = owners.find(inode);
+    for Unowned { sock, ns, inode, ended_ns } in unowned {
+        let task = owners.find(inode, ended_ns);
         let body = if task.is_some() { Body::Owner } else { Body::NoOwner { looked_ns: monotonic_ns() } };
         let event = Event { ns, sock, task, body };
         watcher.owner(&event)?;

@@ -82,6 +82,8 @@ pub struct Unowned {
     pub ns: u64,
     /// Inode of the socket's file.
     pub inode: u64,
+    /// When the connection ended.
+    pub ended_ns: u64,
 }
 
 struct Entry {
@@ -264,7 +266,8 @@ impl StoryTable {
             let wanted = !entry.told && entry.looked_ns.is_none() && entry.story.awaits_holder();
             // Before the story is told, in a recording too.
             let ns = due.at_ns.saturating_sub(1);
-            wanted.then_some(Unowned { sock: due.sock, ns, inode: entry.story.inode })
+            let ended_ns = entry.story.end.map_or(due.at_ns, |end| end.ns);
+            wanted.then_some(Unowned { sock: due.sock, ns, inode: entry.story.inode, ended_ns })
         })
     }
 
