@@ -119,13 +119,14 @@ pub enum Error {
     Ask(#[source] io::Error),
 }
 
-/// Looks at the host once.
-///
-/// `since` is for a caller that saw the FIN: when (`CLOCK_MONOTONIC`, ns) this side of this connection closed.
+/// FINs that somebody saw: which side of a connection sent it, and when (`CLOCK_MONOTONIC`, ns).
+pub type Fins = HashMap<Endpoints, (Side, u64)>;
+
+/// Looks at the host once. The age of a connection whose FIN was seen is exact.
 ///
 /// Costs a walk through the kernel's hash table of connections for each network namespace and address family, and
 /// a pass through /proc: not something to do many times a second.
-pub fn snapshot(since: impl Fn(&Endpoints, Side) -> Option<u64>) -> Result<Snapshot, Error> {
+pub fn snapshot(seen: &Fins) -> Result<Snapshot, Error> {
     let namespaces = namespace::all().map_err(Error::Proc)?;
     let tables = namespace::visit(&namespaces.visible, diag::dump).map_err(Error::Thread)?;
     let ns = monotonic_ns();
@@ -153,7 +154,7 @@ pub fn snapshot(since: impl Fn(&Endpoints, Side) -> Option<u64>) -> Result<Snaps
         unseen.processes = find_holders(&mut holders);
     }
     let tick = tick_ns();
-    let described = listed.into_iter().map(|socket| describe(&socket, &mut holders, &since, ns, tick));
+    let described = listed.into_iter().map(|socket| describe(&socket, &mut holders, seen, ns, tick));
     let mut sockets: Vec<_> = described.collect();
     sort(&mut sockets);
     Ok(Snapshot { ns, sockets, unseen })
@@ -177,18 +178,19 @@ fn find_holders(holders: &mut HashMap<u64, Vec<Holder>>) -> usize {
 fn describe(
     socket: &Listed,
     holders: &mut HashMap<u64, Vec<Holder>>,
-    since: &impl Fn(&Endpoints, Side) -> Option<u64>,
+    seen: &Fins,
     now_ns: u64,
     tick_ns: u64,
 ) -> HalfClosed {
     let side = if socket.state == State::CloseWait { Side::Remote } else { Side::Local };
+    let since_ns = seen.get(&socket.endpoints).filter(|(closed, _)| *closed == side).map(|(_, ns)| *ns);
     HalfClosed {
         endpoints: socket.endpoints,
         side,
         state: socket.state,
         inode: socket.inode,
         holders: holders.remove(&socket.inode).unwrap_or_default(),
-        age: Age::of(socket, since(&socket.endpoints, side), now_ns, tick_ns),
+        age: Age::of(socket, since_ns, now_ns, tick_ns),
         queued: socket.queued(),
         end_read: socket.end_read(),
     }

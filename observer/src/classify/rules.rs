@@ -148,7 +148,7 @@ fn cause_by_fields(sent: &ResetSent, end: &End) -> Option<Cause> {
     }
     let memory = sent.reason.as_deref() == Some("TCP_ABORT_ON_MEMORY");
     match (flags.owned, flags.dead, sent.state) {
-        // tcp_abort() of an orphan, since "forever orphans" were mended (6.1.y, 6.12); tcp_need_reset() asks for FIN_WAIT1.
+        // tcp_abort() of an orphan, where "tcp: fix forever orphan socket caused by tcp_abort" is in; a reset is due in FIN_WAIT1.
         (true, true, State::FinWait1) if !memory => Some(Cause::SocketDestroyed),
         // tcp_out_of_resources(), also from a timer that waited for the lock.
         (_, true, State::FinWait1 | State::LastAck | State::Closing) => Some(Cause::OrphanLimit),

@@ -16,9 +16,9 @@ use super::{
 use crate::{
     event::{Comm, Side},
     filter::AddressFilter,
-    half_closed::{HalfClosed, Snapshot, Unseen, filter::Filter, json, snapshot, table},
+    half_closed::{Fins, HalfClosed, Snapshot, Unseen, filter::Filter, json, snapshot, table},
     owner::Cgroups,
-    publish::query::{Ask, Fins, FinsLine},
+    publish::query::{Ask, FinsLine},
 };
 
 /// Show connections that only one side has closed, with owner and age
@@ -86,11 +86,7 @@ enum SideArg {
 
 pub(crate) fn run(args: &HalfClosedArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
-    let fins = args.fins();
-    let Snapshot { ns, mut sockets, unseen } = snapshot(|ends, side| {
-        let (closed, since_ns) = *fins.get(ends)?;
-        (closed == side).then_some(since_ns)
-    })?;
+    let Snapshot { ns, mut sockets, unseen } = snapshot(&args.fins())?;
     tell(unseen);
     let filter = args.filter();
     let mut cgroups = Cgroups::new();

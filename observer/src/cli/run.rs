@@ -26,7 +26,7 @@ use crate::{
     attach::stats,
     event::Event,
     half_closed::{
-        Unseen,
+        Fins, Unseen,
         gauges::{Gauges, gauges},
         lookout::Lookout,
         snapshot,
@@ -36,7 +36,7 @@ use crate::{
     publish::{
         event_log::EventLog,
         metrics::Metrics,
-        query::{Feeder, Fins, serve_in_thread},
+        query::{Feeder, serve_in_thread},
         server::{self, Health, Served, Server, Web},
     },
     report::Report,
@@ -196,10 +196,7 @@ impl Daemon {
             let seen = Arc::new(seen);
             queries.fins(Arc::clone(&seen));
             move || {
-                let snapshot = snapshot(|ends, side| {
-                    let (closed, since_ns) = *seen.get(ends)?;
-                    (closed == side).then_some(since_ns)
-                })?;
+                let snapshot = snapshot(&seen)?;
                 Ok((gauges(&snapshot.sockets), snapshot.unseen))
             }
         };

@@ -10,8 +10,6 @@ mod server;
 pub mod socket;
 pub mod status;
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
@@ -145,9 +143,6 @@ pub struct TopRow {
     pub last: String,
 }
 
-/// When this side of each connection that is half-closed sent its FIN; `CLOCK_MONOTONIC`, ns.
-pub type Fins = HashMap<Endpoints, (Side, u64)>;
-
 /// The FINs that were asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FinsLine {
@@ -155,7 +150,7 @@ pub struct FinsLine {
     pub schema: u32,
     /// `fins`.
     pub kind: String,
-    /// Each of them.
+    /// Each of them: the connection, the side that sent it, and when (`CLOCK_MONOTONIC`, ns).
     pub fins: Vec<(Endpoints, Side, u64)>,
 }
 

@@ -20,12 +20,13 @@ use tokio::{
 };
 
 use super::{
-    Ask, Fins,
+    Ask,
     answer::{self, Answer},
     socket::Socket,
     status::{Losses, Pulse},
 };
 use crate::{
+    half_closed::Fins,
     history::{
         History, Limits, Wanted,
         pack::{Kind, Record},

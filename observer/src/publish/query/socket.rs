@@ -46,6 +46,14 @@ pub enum SocketError {
         /// Its name.
         group: String,
     },
+    /// The host cannot be asked.
+    #[error("looking up the group {group:?}")]
+    Group {
+        /// Its name.
+        group: String,
+        /// What the host said.
+        source: io::Error,
+    },
     /// Anything else.
     #[error("cannot listen at {}; --socket chooses another place", path.display())]
     Other {
@@ -84,9 +92,11 @@ impl Drop for SocketFile {
 
 /// Number of the group with this name.
 pub fn group_id(name: &str) -> Result<u32, SocketError> {
-    let no_group = || SocketError::NoGroup { group: name.to_owned() };
-    // What keeps the host from looking it up is told as what it comes to.
-    Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw()).ok_or_else(no_group)
+    let group = name.to_owned();
+    match Group::from_name(name) {
+        Ok(found) => found.map(|found| found.gid.as_raw()).ok_or(SocketError::NoGroup { group }),
+        Err(errno) => Err(SocketError::Group { group, source: errno.into() }),
+    }
 }
 
 impl Socket {
