@@ -68,7 +68,7 @@ enum Task {
     BenchLoad(bench::load::Load),
     /// Check formatting, lints of both sides, documentation and manifests
     Lint,
-    /// All that must pass before a change is merged: lint, then test
+    /// What must pass before a change is merged, without virtual machines: lint, then test
     Ci,
 }
 
