@@ -128,6 +128,15 @@ pub enum Body {
         /// Time of the look, which may be later than that of the events read so far.
         looked_ns: u64,
     },
+    /// Not the kernel side's: user space noticed that records were lost. What was alive then may have lost some.
+    RecordsLost {
+        /// Nothing was lost before; `CLOCK_MONOTONIC`, ns.
+        since_ns: u64,
+        /// Whatever was lost is older than this.
+        until_ns: u64,
+        /// How many, as far as they can be counted.
+        count: u64,
+    },
     /// A reset for no live connection.
     StrayReset {
         /// None where the kernel gives none.
@@ -161,6 +170,7 @@ impl Body {
             Self::LingerOver { .. } => "linger_over",
             Self::Owner => "owner",
             Self::NoOwner { .. } => "no_owner",
+            Self::RecordsLost { .. } => "records_lost",
         }
     }
 

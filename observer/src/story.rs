@@ -20,6 +20,8 @@ use crate::event::{Body, Endpoints, Event, Flags, Reason, Side, SockId, Socket, 
 pub enum LocalAction {
     /// The last descriptor was closed.
     Close,
+    /// `shutdown(SHUT_RD)`, which ends a connection only while it is being opened.
+    ShutdownRead,
     /// `shutdown(SHUT_WR)`.
     ShutdownWrite,
     /// `shutdown(SHUT_RDWR)`, or both directions one after the other.
@@ -311,8 +313,7 @@ impl Story {
                 *self.write_errors.entry(*errno).or_default() += 1;
             }
             // The state says who sent it.
-            Body::FinQueued { .. } | Body::Opened { .. } | Body::NoOwner { .. } | Body::StrayReset { .. } => {
-            }
+            Body::FinQueued { .. } | Body::Opened { .. } | Body::NoOwner { .. } | Body::RecordsLost { .. } | Body::StrayReset { .. } => {}
         }
     }
 

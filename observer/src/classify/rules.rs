@@ -271,7 +271,7 @@ fn graceful(story: &Story, end: &End) -> Option<Ruling> {
     match end.old {
         // tcp_time_wait(FIN_WAIT2): an orphan; tcp_fin() sets SOCK_DONE when the peer's FIN was what ended it.
         State::FinWait2 if end.socket.flags.done => Some(Ruling::exact(Outcome::Graceful, Cause::Orderly)),
-        State::FinWait2 => Some(Ruling::exact(Outcome::Graceful, Cause::PeerStillOpen)),
+        State::FinWait2 => Some(Ruling::exact(Outcome::Graceful, Cause::ClosedFirst)),
         // tcp_rcv_state_process: both leave for CLOSE when our FIN is acknowledged. Without that (tcp_out_of_resources, and
         // resets whose record was lost) it was something else.
         State::Closing | State::LastAck if end.socket.all_acked() => {

@@ -58,7 +58,7 @@ fn closes_by_fin() {
     let crossed = opened().close_to(FinWait1).orphan_to(Closing).orphan_to(Close);
     check("both at once", &crossed, ["graceful", "orderly", "simultaneous", "exact"]);
     let open = opened().close_to(FinWait1).orphan_to(FinWait2).orphan_to(Close);
-    check("minisocket", &open, ["graceful", "peer_still_open", "local", "exact"]);
+    check("minisocket", &open, ["graceful", "closed_first", "local", "exact"]);
 }
 
 #[test]

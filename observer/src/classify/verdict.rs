@@ -57,8 +57,8 @@ words! {
     Cause {
         /// A FIN each way, ours acknowledged.
         Orderly = "orderly",
-        /// Our FIN was acknowledged and our socket let go before the peer's FIN.
-        PeerStillOpen = "peer_still_open",
+        /// We closed first, the peer acknowledged our FIN, and the kernel let our socket go before the peer's FIN.
+        ClosedFirst = "closed_first",
         /// `close()` with unread data in the receive queue.
         UnreadData = "unread_data",
         /// `close()`, or exit, with SO_LINGER {on, 0}.
@@ -95,6 +95,8 @@ words! {
         ConnectTimeout = "connect_timeout",
         /// SYN answered by RST.
         Refused = "refused",
+        /// An ICMP error ended the handshake: a firewall that rejects, or no route to the peer.
+        IcmpError = "icmp_error",
         /// Closed while connecting.
         ConnectAbandoned = "connect_abandoned",
         /// Closed in TCP_REPAIR mode.
@@ -117,6 +119,8 @@ words! {
         Simultaneous = "simultaneous",
         /// Nobody.
         None = "none",
+        /// The evidence does not say.
+        Unknown = "unknown",
     }
 }
 
@@ -157,8 +161,11 @@ words! {
 }
 
 words! {
-    /// Evidence that was not to be had.
+    /// Evidence that is missing.
     Missing {
+        /// Records were lost while the connection was alive: ring buffer full, table full, read fault, skipped program,
+        /// or a chain of states with a gap.
+        Records = "records",
         /// The beginning: the connection is older than the observer.
         Opening = "opening",
         /// No process was seen with the socket.
@@ -181,22 +188,22 @@ impl Cause {
     #[must_use]
     pub const fn outcomes(self) -> &'static [Outcome] {
         match self {
-            Self::Orderly | Self::PeerStillOpen => &[Outcome::Graceful],
+            Self::Orderly | Self::ClosedFirst => &[Outcome::Graceful],
             Self::UnreadData
             | Self::Linger2Negative
             | Self::DataAfterClose
-            | Self::Disconnect
             | Self::NeverAccepted
-            | Self::SocketDestroyed
             | Self::OrphanLimit
             | Self::FinWait2Timeout
             | Self::InvalidSegment
             | Self::Mptcp => &[Outcome::ResetSent],
             // Nothing leaves when everything was sent after our FIN.
-            Self::LingerZero => &[Outcome::ResetSent, Outcome::Aborted],
+            Self::LingerZero | Self::Disconnect | Self::SocketDestroyed => {
+                &[Outcome::ResetSent, Outcome::Aborted]
+            }
             Self::PeerReset | Self::WriteAfterPeerFin | Self::ResetAfterPeerFin => &[Outcome::ResetReceived],
             Self::RetransmitTimeout | Self::KeepaliveTimeout | Self::ConnectTimeout => &[Outcome::TimedOut],
-            Self::Refused => &[Outcome::Refused],
+            Self::Refused | Self::IcmpError => &[Outcome::Refused],
             Self::ConnectAbandoned | Self::Repair | Self::NetnsGone => &[Outcome::Aborted],
             // A reset whose reason was not to be found is a reset all the same.
             Self::Unknown => &[Outcome::Unknown, Outcome::ResetSent],
@@ -206,8 +213,9 @@ impl Cause {
 
 impl LocalAction {
     /// Every variant.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Close,
+        Self::ShutdownRead,
         Self::ShutdownWrite,
         Self::ShutdownBoth,
         Self::ProcessExit,
@@ -220,6 +228,7 @@ impl LocalAction {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Close => "close",
+            Self::ShutdownRead => "shutdown_read",
             Self::ShutdownWrite => "shutdown_write",
             Self::ShutdownBoth => "shutdown_both",
             Self::ProcessExit => "process_exit",

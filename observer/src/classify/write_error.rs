@@ -16,16 +16,22 @@ words! {
         PeerReset = "peer_reset",
         /// The peer had closed, and an earlier write of ours was answered with a reset.
         WriteAfterPeerFin = "write_after_peer_fin",
+        /// The peer had closed and then reset the connection, not in answer to a write of ours.
+        ResetAfterPeerFin = "reset_after_peer_fin",
         /// We had closed or shut down our own sending side.
         LocalShutdown = "local_shutdown",
         /// The peer had stopped answering.
         Timeout = "timeout",
+        /// An ICMP error.
+        IcmpError = "icmp_error",
         /// The socket was destroyed from outside, or disconnected.
         Destroyed = "destroyed",
         /// The socket was never connected, or not yet.
         NotConnected = "not_connected",
         /// The peer had refused the connection.
         Refused = "refused",
+        /// The call itself was wrong: EFAULT, EINVAL and the like.
+        InvalidArgument = "invalid_argument",
         /// None of these.
         Other = "other",
     }

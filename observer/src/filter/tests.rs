@@ -43,7 +43,7 @@ fn each_condition_lets_its_own_through_and_nothing_else() {
             Filter { outcome: word("refused"), ..Filter::default() },
         ),
         (
-            Filter { cause: word("peer_still_open"), ..Filter::default() },
+            Filter { cause: word("closed_first"), ..Filter::default() },
             Filter { cause: word("orderly"), ..Filter::default() },
         ),
         (

@@ -188,6 +188,7 @@ const fn packet_of_move(old: State, new: State, peer_fin: bool, err: u32) -> Opt
 fn call_text(call: LocalAction, linger_ms: Option<u64>) -> String {
     let name = match call {
         LocalAction::Close => "close()",
+        LocalAction::ShutdownRead => return "shutdown(SHUT_RD)".to_owned(),
         LocalAction::ShutdownWrite => return "shutdown(SHUT_WR)".to_owned(),
         LocalAction::ShutdownBoth => return "shutdown(SHUT_RDWR)".to_owned(),
         LocalAction::Disconnect => return "connect(AF_UNSPEC)".to_owned(),

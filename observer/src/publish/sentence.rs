@@ -32,8 +32,8 @@ fn close(v: &Verdict) -> String {
     let remote = v.endpoints.remote;
     match v.cause {
         Cause::Orderly => orderly(v, &who, how.as_deref()),
-        Cause::PeerStillOpen => format!(
-            "{who} {}; the peer acknowledged it and had not closed when the kernel let our socket go",
+        Cause::ClosedFirst => format!(
+            "{who} {} first; the peer acknowledged the FIN",
             how.as_deref().unwrap_or("closed")
         ),
         Cause::UnreadData => format!(
@@ -98,6 +98,9 @@ fn close(v: &Verdict) -> String {
             not_delivered(v)
         ),
         Cause::ConnectTimeout => format!("{who} got no answer from {remote} while connecting"),
+        Cause::IcmpError => {
+            format!("the connection of {who} to {remote} was refused by an ICMP error")
+        }
         Cause::Refused => format!("{who} was refused: {remote} answered the SYN with a reset"),
         Cause::ConnectAbandoned => format!("{who} closed while still connecting to {remote}"),
         Cause::Repair => format!("{who} closed the socket in repair mode: the peer was told nothing"),
@@ -117,7 +120,7 @@ fn orderly(v: &Verdict, who: &str, how: Option<&str>) -> String {
             Some(ns) => format!("the peer closed first; {who} {how} {} later", span(ns)),
             None => format!("the peer closed first; {who} {how}"),
         },
-        FirstClose::Local | FirstClose::None => match v.half_closed.local_ns {
+        FirstClose::Local | FirstClose::None | FirstClose::Unknown => match v.half_closed.local_ns {
             Some(ns) => format!("{who} {how}; the peer followed {} later", span(ns)),
             None => format!("{who} {how}; the peer followed"),
         },
@@ -137,6 +140,11 @@ fn write_error(f: &WriteFailure) -> String {
             "{told}: the peer had closed{} and answered an earlier write with a reset",
             ago(f.verdict.since_peer_fin_ns)
         ),
+        WriteCause::ResetAfterPeerFin => {
+            format!("{told}: the peer had closed and then reset the connection{}", ago(f.verdict.since_reset_ns))
+        }
+        WriteCause::IcmpError => format!("{told}: an ICMP error had come"),
+        WriteCause::InvalidArgument => format!("{told}: the arguments of the call were invalid"),
         WriteCause::LocalShutdown => format!("{told}: its own side was shut down for writing"),
         WriteCause::Timeout => format!("{told}: the peer had stopped answering"),
         WriteCause::Destroyed => format!("{told}: the socket was destroyed or disconnected"),
@@ -174,6 +182,7 @@ fn who(process: Option<&Task>) -> String {
 fn how(v: &Verdict) -> Option<String> {
     Some(match v.local_action? {
         LocalAction::Close => "closed".to_owned(),
+        LocalAction::ShutdownRead => "shut down its reading side".to_owned(),
         LocalAction::ShutdownWrite => "shut down its writing side".to_owned(),
         LocalAction::ShutdownBoth => "shut down both directions".to_owned(),
         LocalAction::ProcessExit => "exited".to_owned(),

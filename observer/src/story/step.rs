@@ -137,6 +137,7 @@ impl Step {
             | Body::WriteError { .. }
             | Body::Owner
             | Body::NoOwner { .. }
+            | Body::RecordsLost { .. }
             | Body::StrayReset { .. } => return None,
         };
         Some(Self { ns: event.ns, who: event.task.as_ref().map(Who::from), act })

@@ -194,6 +194,7 @@ impl StoryTable {
                 self.finish(event.sock, tell);
                 self.open(event.sock, Opening { ns: event.ns, by: *by });
             }
+            Body::RecordsLost { .. } => {}
             Body::StrayReset { .. } => tell(Told::StrayReset(event)),
             Body::WriteError { .. } => {
                 // A failing write is a sign of an end only where the end has begun. Who writes to a socket that nobody

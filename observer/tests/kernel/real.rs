@@ -91,7 +91,7 @@ fn nginx(lab: &Lab) -> Counters {
     let (at_client, at_server) = ends(lab);
 
     lab.close_by(&at_server, "nginx", server.pid()).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "close",
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": "close",
         "bytes": Bytes::NONE, "reset": null, "write_errors": {}, "evidence": "exact",
     }));
     lab.reset_of(&at_server).shows(&json!({"cause": "time_wait_data"}));
@@ -148,7 +148,7 @@ fn redis_killed(lab: &Lab) -> Counters {
     for client in [&closes, &writes] {
         client.await_peer_fin();
         lab.close_by(&from_server(client), "redis-server", pid).shows(&json!({
-            "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "killed",
+            "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": "killed",
             "bytes": Bytes::NONE, "reset": null, "write_errors": {}, "evidence": "exact",
         }));
     }

@@ -103,7 +103,7 @@ fn parent_exits(lab: &Lab) -> Counters {
 
 fn ends_by_exit(lab: &Lab, us: &End<'_>, comm: &str, pid: u32) {
     lab.close_by(us, comm, pid).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local",
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local",
         "local_action": "process_exit", "linger": linger_off(),
     }));
 }
@@ -121,7 +121,7 @@ fn passed(lab: &Lab) -> Counters {
     lab.await_state(&us, State::FinWait2);
     peer.close();
     lab.close_by(&us, lab.srv.name(), lab.srv.pid()).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "close",
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": "close",
     }));
     lab.close_of(&peer).shows(&json!({"outcome": "graceful", "first_close": "remote"}));
     Counters::NONE
@@ -139,7 +139,7 @@ fn exec(lab: &Lab) -> Counters {
     let program = std::env::current_exe().expect("the name of this program");
     let name: String = program.file_name().expect("a file").to_string_lossy().chars().take(15).collect();
     lab.close_by(&us, &name, lab.cli.pid()).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "close",
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": "close",
     }));
     lab.close_of(&peer).shows(&json!({"outcome": "graceful", "first_close": "remote"}));
     Counters::NONE
@@ -203,7 +203,7 @@ fn killed(lab: &Lab, signal: Signal) -> Counters {
         lab.await_state(us, State::FinWait2);
         peer.close();
         lab.close_of(us).shows(&json!({
-            "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "killed",
+            "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": "killed",
             "linger": linger_off(), "bytes": Bytes::NONE,
         }));
         lab.close_of(peer)
@@ -252,7 +252,7 @@ fn by_uring(lab: &Lab, in_worker: bool) -> Counters {
     lab.write_error_of(&us).shows(&json!({
         "close_id": verdict.value("/id"), "errno": "EPIPE", "sigpipe": false, "cause": "write_after_peer_fin",
     }));
-    lab.close_of(&peer).shows(&json!({"outcome": "graceful", "cause": "peer_still_open"}));
+    lab.close_of(&peer).shows(&json!({"outcome": "graceful", "cause": "closed_first"}));
     lab.reset_of(&peer).shows(&json!({"cause": "time_wait_data"}));
     us.close();
 
@@ -262,7 +262,7 @@ fn by_uring(lab: &Lab, in_worker: bool) -> Counters {
     lab.await_state(&us, State::FinWait2);
     peer.close();
     lab.close_of(&us).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "close",
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": "close",
     }));
     lab.close_of(&peer).shows(&json!({"outcome": "graceful", "first_close": "remote"}));
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
@@ -281,7 +281,7 @@ fn older(lab: &Lab) -> Counters {
     lab.await_state(&us, State::FinWait2);
     peer.close();
     lab.close_of_older(&us).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "close",
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": "close",
         "missing": ["opening"], "evidence": "exact",
     }));
     lab.close_of_older(&peer).shows(&json!({
@@ -346,7 +346,7 @@ fn write_after_read_end(lab: &Lab) -> Counters {
     lab.write_error_of(&us).shows(&json!({
         "close_id": verdict.value("/id"), "errno": "EPIPE", "sigpipe": true, "cause": "write_after_peer_fin",
     }));
-    lab.close_of(&peer).shows(&json!({"outcome": "graceful", "cause": "peer_still_open"}));
+    lab.close_of(&peer).shows(&json!({"outcome": "graceful", "cause": "closed_first"}));
     lab.reset_of(&peer).shows(&json!({"cause": "time_wait_data"}));
     us.close();
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
@@ -369,7 +369,7 @@ fn write_again_and_again(lab: &Lab) -> Counters {
     lab.await_state(&us, State::FinWait2);
     peer.close();
     lab.close_of(&us).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "bytes": Bytes::NONE, "write_errors": {},
+        "outcome": "graceful", "cause": "closed_first", "bytes": Bytes::NONE, "write_errors": {},
     }));
     lab.close_of(&peer).shows(&json!({"outcome": "graceful", "bytes": Bytes::NONE, "write_errors": {}}));
     Counters::NONE

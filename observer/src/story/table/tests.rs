@@ -78,7 +78,7 @@ fn the_second_word_of_a_reset_comes_too_late_to_begin_a_story() {
     let (late, events) = script.events.split_last().unwrap();
     let mut run = Run::new(Limits::default());
     run.apply(events).expire(u64::MAX).apply(std::slice::from_ref(late)).expire(u64::MAX);
-    assert_eq!(run.told, ["close peer_still_open"]);
+    assert_eq!(run.told, ["close closed_first"]);
     assert!(run.table.is_empty());
 }
 
@@ -112,7 +112,7 @@ fn an_orphan_is_told_when_its_last_signs_are_in() {
     run.apply(&script.events).expire(end + SETTLE_NS - 1);
     assert!(run.told.is_empty(), "{:?}", run.told);
     run.expire(end + SETTLE_NS);
-    assert_eq!(run.told, ["close peer_still_open"]);
+    assert_eq!(run.told, ["close closed_first"]);
     assert!(run.table.is_empty());
 }
 
@@ -184,14 +184,14 @@ fn a_reused_socket_is_another_connection() {
     let mut run = Run::new(Limits::default());
     // The next connection begins before the first is told.
     run.apply(&first.events).apply(&Script::opened().events);
-    assert_eq!(run.told, ["close peer_still_open"]);
+    assert_eq!(run.told, ["close closed_first"]);
     run.expire(u64::MAX);
     assert_eq!(run.told.len(), 1);
 
     // The same with the record of the new beginning lost.
     let mut run = Run::new(Limits::default());
     run.apply(&first.events).apply(&closed_by_us().events[1..]).expire(u64::MAX);
-    assert_eq!(run.told, ["close peer_still_open", "close peer_still_open"]);
+    assert_eq!(run.told, ["close closed_first", "close closed_first"]);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_story_without_its_end_is_told_as_unknown_when_the_socket_is_reused() {
 fn a_connection_of_which_only_the_beginning_was_seen_is_counted() {
     let mut run = Run::new(Limits::default());
     run.apply(&Script::opened().events).apply(&later(closed_by_us())).expire(u64::MAX);
-    assert_eq!(run.told, ["close peer_still_open"]);
+    assert_eq!(run.told, ["close closed_first"]);
     assert_eq!(run.table.lost().unseen_ends, 1);
 }
 
@@ -234,7 +234,7 @@ fn a_write_to_a_socket_that_came_again_is_no_matter_of_the_connection_before() {
     run.apply(&script.events);
     let next = script.write_error(32).events;
     run.apply(&next[next.len() - 1..]).expire(u64::MAX);
-    assert_eq!(run.told, ["write error, story false", "close peer_still_open"]);
+    assert_eq!(run.told, ["write error, story false", "close closed_first"]);
 }
 
 #[test]

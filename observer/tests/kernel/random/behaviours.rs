@@ -44,7 +44,7 @@ pub(crate) const ALL: &[Behaviour] = &[
 ];
 
 const ORDERLY: (&str, &str) = ("graceful", "orderly");
-const PEER_STILL_OPEN: (&str, &str) = ("graceful", "peer_still_open");
+const PEER_STILL_OPEN: (&str, &str) = ("graceful", "closed_first");
 const PEER_RESET: (&str, &str) = ("reset_received", "peer_reset");
 
 /// A closes, then B.

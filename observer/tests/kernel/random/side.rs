@@ -24,7 +24,7 @@ pub(crate) struct Expected {
     pub(crate) remote: u16,
     /// None where there was never a socket.
     pub(crate) close: Option<Value>,
-    /// The peer's FIN may have brought the acknowledgement of ours: then it is `orderly` and not `peer_still_open`.
+    /// The peer's FIN may have brought the acknowledgement of ours: then it is `orderly` and not `closed_first`.
     pub(crate) may_be_orderly: bool,
     /// Its failing writes, in order.
     pub(crate) errors: Vec<Value>,

@@ -22,7 +22,7 @@ pub(crate) fn a1(lab: &Lab) -> Counters {
     peer.close();
 
     lab.close_of(&us).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "process_exit",
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": "process_exit",
         "bytes": Bytes::NONE, "reset": null, "write_errors": {},
     }));
     lab.close_of(&peer).shows(&json!({
@@ -114,7 +114,7 @@ fn peer_closes(lab: &Lab, local_action: &str, ends: fn(&End<'_>)) -> Counters {
     us.send_fails(Errno::EPIPE);
 
     lab.close_of(&peer).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": local_action,
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": local_action,
         "linger": linger_off(), "half_closed": {"remote_ms": null},
         "bytes": Bytes::NONE, "reset": null, "write_errors": {},
     }));
@@ -198,7 +198,7 @@ pub(crate) fn a9(lab: &Lab) -> Counters {
         "linger": linger_off(), "bytes": Bytes::NONE, "reset": null, "write_errors": {},
     }));
     lab.close_of(&peer).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "close",
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": "close",
         "linger": linger_off(), "bytes": Bytes::NONE, "reset": null, "write_errors": {},
     }));
     Counters::NONE

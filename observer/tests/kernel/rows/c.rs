@@ -27,7 +27,7 @@ pub(crate) fn c1(lab: &Lab) -> Counters {
     peer.close();
 
     lab.close_of(&us).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "close",
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": "close",
         "linger": linger_off(), "bytes": Bytes::NONE, "reset": null, "write_errors": {},
     }));
     lab.close_of(&peer).shows(&json!({
@@ -156,7 +156,7 @@ fn answer_at_last(lab: &Lab, us: &End<'_>, peer: &End<'_>) {
 
 fn lingered(mode: &str, configured_ms: u64, result: &Value, local_action: &str) -> Value {
     json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": local_action,
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": local_action,
         "linger": {"mode": mode, "configured_ms": configured_ms, "result": result},
         "bytes": Bytes::NONE, "reset": null, "write_errors": {},
     })
@@ -257,7 +257,7 @@ pub(crate) fn c10(lab: &Lab) -> Counters {
     its_peer.close();
     let child = u32::try_from(child).expect("a process id");
     lab.close_by(&closed, FORK_NAME, child).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "close",
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": "close",
         "linger": linger_off(),
     }));
     lab.close_of(&its_peer)

@@ -33,7 +33,7 @@ fn stale(lab: &Lab) -> (End<'_>, Report) {
     client.await_gone();
 
     lab.close_of(&server).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "close",
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": "close",
         "linger": linger_off(), "bytes": Bytes::NONE, "reset": null, "write_errors": {},
     }));
     lab.reset_of(&server).shows(&json!({"cause": "time_wait_data"}));
@@ -108,7 +108,7 @@ pub(crate) fn d4(lab: &Lab) -> Counters {
     client.close();
 
     lab.close_of(&server).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "close",
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": "close",
         "linger": linger_off(), "bytes": Bytes::NONE, "reset": null, "write_errors": {},
     }));
     closed_after_peer(lab, &client, 0);
@@ -147,7 +147,7 @@ pub(crate) fn d5(lab: &Lab) -> Counters {
     later.lasted("/age_ms", 2.0 * IDLE_MS - 20.0, milliseconds(before_fin));
 
     client.close();
-    lab.close_of(&server).shows(&json!({"outcome": "graceful", "cause": "peer_still_open"}));
+    lab.close_of(&server).shows(&json!({"outcome": "graceful", "cause": "closed_first"}));
     closed_after_peer(lab, &client, 0);
     Counters::NONE
 }

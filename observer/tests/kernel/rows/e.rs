@@ -32,7 +32,7 @@ pub(crate) fn e1(lab: &Lab) -> Counters {
     server.receive_to_end(0);
 
     lab.close_of(&client).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "local_action": "close",
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "local_action": "close",
         "linger": linger_off(), "bytes": Bytes::NONE, "reset": null, "write_errors": {},
     }));
     lab.reset_of(&client).shows(&json!({"cause": "time_wait_data"}));

@@ -147,7 +147,7 @@ pub(crate) fn f13(lab: &Lab) -> Counters {
     lab.await_state(&us, State::FinWait2);
     peer.close();
     lab.close_of(&us).shows(&json!({
-        "outcome": "graceful", "cause": "peer_still_open", "first_close": "local", "reset": null,
+        "outcome": "graceful", "cause": "closed_first", "first_close": "local", "reset": null,
         "evidence": "exact",
     }));
     lab.close_of(&peer).shows(&json!({"outcome": "graceful", "cause": "orderly", "evidence": "exact"}));
