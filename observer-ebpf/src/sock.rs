@@ -8,16 +8,21 @@ use crate::{
     hooks::close,
     read::{bytes, cast, read, read_at},
     settings::{
-        DEV_NET, FILE_COUNT, FILE_REF, INET_SPORT, Known, NET_INUM, SK_DADDR, SK_DPORT, SK_ERR, SK_FAMILY,
-        SK_FLAGS, SK_LINGERTIME, SK_NET, SK_NUM, SK_OWNED, SK_PROTOCOL, SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET,
-        SK_STATE, SK_V6_DADDR, SK_V6_RCV_SADDR, SKB_DEV, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER,
-        SOCK_KEY, SOCKET_FILE, SOCKET_INO, TP_COPIED_SEQ, TP_IS_MPTCP, TP_LINGER2, TP_RCV_NXT, TP_SND_NXT,
-        TP_SND_UNA, TP_WRITE_SEQ, TYPE_SK_BUFF, TYPE_SOCKET_ALLOC, TYPE_TCP_SOCK, get, has,
+        DEV_NET, FILE_COUNT, FILE_REF, ICSK_FASTOPEN_MAX, INET_SPORT, Known, NET_INUM, SK_DADDR, SK_DPORT,
+        SK_ERR, SK_ERR_SOFT, SK_FAMILY, SK_FLAGS, SK_LINGERTIME, SK_NET, SK_NUM, SK_OWNED, SK_PROTOCOL,
+        SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET, SK_STATE, SK_V6_DADDR, SK_V6_RCV_SADDR, SKB_DEV, SKB_HEAD,
+        SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER, SOCK_KEY, SOCKET_FILE, SOCKET_INO, SOCKET_STATE,
+        TP_COPIED_SEQ, TP_FASTOPEN_RSK, TP_IS_MPTCP, TP_LINGER2, TP_RCV_NXT, TP_SEGS_IN, TP_SND_NXT,
+        TP_SND_UNA, TP_SND_WND, TP_WRITE_SEQ, TYPE_SK_BUFF, TYPE_SOCKET_ALLOC, TYPE_TCP_SOCK, get, has,
     },
+    task,
 };
 
 /// `IPPROTO_TCP`. MPTCP's own socket is 262 and SCTP shares the state tracepoint: neither is ours.
 const IPPROTO_TCP: u16 = 6;
+
+/// `socket_state` of a socket that `inet_shutdown()` takes down while it connects (`include/uapi/linux/net.h`).
+const SS_DISCONNECTING: u32 = 4;
 
 /// Kernel TCP states (`include/net/tcp_states.h`), the same numbers since 2.6.
 pub(crate) mod state {
@@ -39,7 +44,7 @@ pub(crate) mod state {
 pub(crate) struct Marks {
     /// Bits of [`flag`], but for MPTCP.
     pub(crate) flags: u32,
-    /// Of its file, unless that is being closed.
+    /// Of its file; 0 without one.
     inode: u64,
 }
 
@@ -198,11 +203,44 @@ impl Sock {
                     flags |= flag::CLOSING;
                 }
             }
-            if flags & flag::CLOSING == 0 {
-                inode = read(socket, SOCKET_INO);
-            }
+            inode = read(socket, SOCKET_INO);
         }
         Marks { flags, inode }
+    }
+
+    /// What a record says of a handshake that is not complete: bits of [`flag`] that no other record has.
+    #[inline(always)]
+    pub(crate) fn handshake_flags(self) -> u32 {
+        let mut flags = 0;
+        if has(SK_ERR_SOFT) && self.get::<u32>(SK_ERR_SOFT) != 0 {
+            flags |= flag::SOFT_ERROR;
+        }
+        if has(TP_SEGS_IN) && self.get::<u32>(TP_SEGS_IN) != 0 {
+            flags |= flag::SEGMENT_SEEN;
+        }
+        if has(TP_FASTOPEN_RSK) && self.get::<u64>(TP_FASTOPEN_RSK) != 0 {
+            flags |= flag::FASTOPEN;
+        }
+        if has(SOCKET_STATE) {
+            let socket: u64 = self.get(SK_SOCKET);
+            if socket != 0 && read::<u32>(cast(socket, TYPE_SOCKET_ALLOC), SOCKET_STATE) == SS_DISCONNECTING {
+                flags |= flag::SHUTDOWN_CALL | task::shutdown_how() << flag::SHUTDOWN_HOW_SHIFT;
+            }
+        }
+        flags
+    }
+
+    /// Whether a listener takes data with the SYN. Its child, whose state has just been set, is a copy of it still.
+    #[inline(always)]
+    pub(crate) fn takes_fastopen(self) -> bool {
+        has(ICSK_FASTOPEN_MAX) && self.get::<u32>(ICSK_FASTOPEN_MAX) != 0
+    }
+
+    /// Inode of the socket's file; 0 without one.
+    #[inline(always)]
+    pub(crate) fn inode(self) -> u64 {
+        let socket: u64 = self.get(SK_SOCKET);
+        if socket == 0 { 0 } else { read(cast(socket, TYPE_SOCKET_ALLOC), SOCKET_INO) }
     }
 
     /// Writes everything a record says of a full socket.
@@ -228,7 +266,7 @@ impl Sock {
             addr_of_mut!((*to).err).write(self.err() as u16);
             addr_of_mut!((*to).state).write(self.get(SK_STATE));
             addr_of_mut!((*to).shutdown).write(self.get(SK_SHUTDOWN));
-            addr_of_mut!((*to).pad).write(0);
+            addr_of_mut!((*to).snd_wnd).write(self.get(TP_SND_WND));
         }
     }
 

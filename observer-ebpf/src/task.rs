@@ -1,8 +1,12 @@
 //! The process that runs at a hook.
 
-use aya_ebpf::helpers::{
-    bpf_get_current_pid_tgid,
-    generated::{bpf_get_current_task, bpf_get_current_task_btf},
+use aya_ebpf::{
+    bindings::pt_regs,
+    helpers::{
+        bpf_get_current_pid_tgid, bpf_probe_read_kernel,
+        generated::{bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs},
+    },
+    programs::ProbeContext,
 };
 use observer_ebpf::abi::record::{PF_EXITING, Task};
 
@@ -10,7 +14,7 @@ use crate::{
     read::{bytes, cast, read},
     settings::{
         CGROUP_KN, CRED_UID, CSS_SET_DFL_CGRP, KERNFS_ID, Known, TASK_BTF, TASK_CGROUPS, TASK_COMM,
-        TASK_CRED, TASK_EXIT_CODE, TASK_FLAGS, TASK_GROUP_LEADER, TYPE_TASK, TYPED, get, has,
+        TASK_CRED, TASK_EXIT_CODE, TASK_FLAGS, TASK_GROUP_LEADER, TASK_REGS, TYPE_TASK, TYPED, get, has,
     },
 };
 
@@ -21,18 +25,7 @@ use crate::{
 pub(crate) fn current() -> Task {
     let id = bpf_get_current_pid_tgid();
     let (pid, tid) = ((id >> 32) as u32, id as u32);
-    // The helper's own type is one that the verifier trusts. At each pointer that is followed from there it looks through
-    // all of the kernel's types, by name, for whether to trust that too: a third of the observer's start.
-    // SAFETY: the helpers take no argument; the second is called only where the kernel has it.
-    let task = unsafe {
-        if get(TYPED) == 1 {
-            cast(bpf_get_current_task(), TYPE_TASK)
-        } else if get(TASK_BTF) == 1 {
-            bpf_get_current_task_btf() as u64
-        } else {
-            bpf_get_current_task()
-        }
-    };
+    let task = running();
     let leader = if pid == tid { task } else { member(task, TASK_GROUP_LEADER) };
     let flags: u32 = member(task, TASK_FLAGS);
     let cred: u64 = member(task, TASK_CRED);
@@ -45,6 +38,52 @@ pub(crate) fn current() -> Task {
         pad: 0,
         cgroup: cgroup(task),
         comm: bytes(member(leader, TASK_COMM)),
+    }
+}
+
+/// The running task's address, with its type where the kernel can give it one.
+///
+/// The type that `bpf_get_current_task_btf` gives is one that the verifier trusts. At each pointer that is followed from
+/// there it searches all of the kernel's types for whether to trust that too: a third of the observer's start.
+#[inline(always)]
+fn running() -> u64 {
+    // SAFETY: the helpers take no argument; the second is called only where the kernel has it.
+    unsafe {
+        if get(TYPED) == 1 {
+            cast(bpf_get_current_task(), TYPE_TASK)
+        } else if get(TASK_BTF) == 1 {
+            bpf_get_current_task_btf() as u64
+        } else {
+            bpf_get_current_task()
+        }
+    }
+}
+
+/// What `Opened` says of the running task: process id, user id, and the thread group leader's name.
+#[inline(always)]
+pub(crate) fn opener() -> (u32, u32, [u8; 16]) {
+    let id = bpf_get_current_pid_tgid();
+    let (pid, tid) = ((id >> 32) as u32, id as u32);
+    let task = running();
+    let leader = if pid == tid { task } else { member(task, TASK_GROUP_LEADER) };
+    let cred: u64 = member(task, TASK_CRED);
+    (pid, member(cred, CRED_UID), bytes(member(leader, TASK_COMM)))
+}
+
+/// The second argument of the system call that runs, plus one, where that is a `how` of shutdown(2); else 0.
+#[inline(always)]
+pub(crate) fn shutdown_how() -> u32 {
+    if get(TASK_REGS) != 1 || get(TASK_BTF) != 1 {
+        return 0;
+    }
+    // SAFETY: both helpers exist on this kernel, and the second takes what the first returns.
+    let regs = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const pt_regs;
+    // SAFETY: the helper checks the address itself.
+    let Ok(mut regs) = (unsafe { bpf_probe_read_kernel(regs) }) else { return 0 };
+    let how: Option<u64> = ProbeContext::new((&raw mut regs).cast()).arg(1);
+    match how {
+        Some(how @ 0..=2) => how as u32 + 1,
+        _ => 0,
     }
 }
 

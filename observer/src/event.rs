@@ -61,6 +61,15 @@ pub enum Body {
     Opened {
         /// Who connected.
         by: Side,
+        /// Both ends. Port 0 where the kernel has not chosen it yet. None in recordings of 0.1.0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        endpoints: Option<Endpoints>,
+        /// Inode of the socket's file; 0 where the peer connected.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        inode: u64,
+        /// The handshake goes on: the SYN came with TCP Fast Open.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        early: bool,
     },
     /// `inet_sock_set_state`.
     StateChange {
@@ -151,6 +160,11 @@ pub enum Body {
         /// Who was reset.
         endpoints: Endpoints,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Body {

@@ -23,10 +23,16 @@ impl Pipeline {
         self.table.set_limits(limits);
     }
 
+    /// Takes the mark of lost records, before anything more is reported: it is of the time up to now, and the records that
+    /// wait are older.
+    pub fn mark(&mut self, mark: &Event) {
+        self.table.apply(mark, &mut |_| {});
+    }
+
     /// Takes one event: reports what is ready by its time, then notes it.
     pub fn apply(&mut self, event: &Event, out: &mut impl FnMut(&Report)) {
         // An owner that was looked up comes before the records that wait, among which may be what settles a story.
-        if !matches!(event.body, Body::Owner | Body::NoOwner { .. }) {
+        if !matches!(event.body, Body::Owner | Body::NoOwner { .. } | Body::RecordsLost { .. }) {
             self.expire(event.ns, out);
         }
         self.table.apply(event, &mut |told| publish(&told, out));

@@ -6,7 +6,7 @@ use crate::{
     classify::{
         StrayCause, WriteVerdict, classify, linger_expired, stray_cause, verdict::Verdict, write_error,
     },
-    event::{Body, Endpoints, Reason, Side, Task, packed},
+    event::{Body, Endpoints, Reason, Side, State, Task, packed},
     story::table::Told,
 };
 
@@ -54,6 +54,8 @@ pub struct StrayReset {
     pub endpoints: Endpoints,
     /// Why.
     pub cause: StrayCause,
+    /// State of the socket that the segment found; None when it found none.
+    pub state: Option<State>,
     /// The kernel's reason, where it gives one.
     pub kernel_reason: Option<Reason>,
 }
@@ -117,6 +119,7 @@ impl Report {
                     ns: event.ns,
                     endpoints: *endpoints,
                     cause: stray_cause(*state, reason.as_ref(), *asks),
+                    state: *state,
                     kernel_reason: reason.clone(),
                 }))
             }

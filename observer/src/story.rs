@@ -5,6 +5,8 @@
 
 #![deny(clippy::disallowed_methods, reason = "pure: no clock, no I/O")]
 
+mod chain;
+mod evidence;
 pub mod step;
 pub mod table;
 
@@ -13,7 +15,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::step::Step;
-use crate::event::{Body, Endpoints, Event, Flags, Reason, Side, SockId, Socket, State, Task};
+pub use self::{
+    chain::{Chain, Change},
+    evidence::{CloseCall, End, FinSent, Opening, PeerFin, ResetReceived, ResetSent},
+};
+use crate::event::{Body, Endpoints, Event, Side, SockId, Socket, State, Task};
 
 /// What our side did to end the connection; a closed set (`local_action` in JSON).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,89 +40,6 @@ pub enum LocalAction {
     Disconnect,
 }
 
-/// The connection's beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opening {
-    /// When `connect()` was called, or the handshake was complete.
-    pub ns: u64,
-    /// Who connected.
-    pub by: Side,
-}
-
-/// Our FIN was queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FinSent {
-    /// When.
-    pub ns: u64,
-    /// By which call.
-    pub action: LocalAction,
-    /// By which process; None when it was not seen (a deferred FIN leaves in softirq).
-    pub task: Option<Task>,
-    /// `write_seq` before the FIN took its number.
-    pub write_seq: u32,
-}
-
-/// The peer's FIN arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeerFin {
-    /// When.
-    pub ns: u64,
-    /// What we had written by then.
-    pub write_seq: u32,
-}
-
-/// `close()` by a call, an exit or a signal, with the SO_LINGER of that moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CloseCall {
-    /// When.
-    pub ns: u64,
-    /// How.
-    pub action: LocalAction,
-    /// By which process.
-    pub task: Option<Task>,
-    /// SO_LINGER: None when off, else its time in ms.
-    pub linger_ms: Option<u64>,
-    /// What the application had not read.
-    pub unread: u32,
-}
-
-/// A reset of ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResetSent {
-    /// When.
-    pub ns: u64,
-    /// The kernel's name for it, where it gives one.
-    pub reason: Option<Reason>,
-    /// Our side decided, rather than a segment of the peer's.
-    pub active: bool,
-    /// State then: CLOSE already where a process aborts.
-    pub state: State,
-    /// The socket's flags then.
-    pub flags: Flags,
-}
-
-/// `tcp_reset()` ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ResetReceived {
-    /// When.
-    pub ns: u64,
-    /// State in which it came.
-    pub state: State,
-}
-
-/// The socket reached CLOSE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
-    /// When.
-    pub ns: u64,
-    /// State before.
-    pub old: State,
-    /// The socket just before, queues still intact.
-    pub socket: Socket,
-    /// Who ended it by a call; not necessarily who had it (`ss -K`).
-    pub task: Option<Task>,
-}
-
 /// Everything seen of one connection's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Story {
@@ -134,8 +57,12 @@ pub struct Story {
     pub fin_acked_ns: Option<u64>,
     /// The peer's FIN.
     pub peer_fin: Option<PeerFin>,
-    /// Both FINs were under way at the same time.
-    pub simultaneous: bool,
+    /// The peer's FIN came before ours was acknowledged (CLOSING): whether ours had left by then.
+    pub crossed: Option<bool>,
+    /// The states that were seen.
+    pub chain: Chain,
+    /// Records were lost while the connection was alive.
+    pub records_lost: bool,
     /// Our `close()`.
     pub close_call: Option<CloseCall>,
     /// The wait of a lingering `close()` was seen to end: when, and in which state.
@@ -150,6 +77,8 @@ pub struct Story {
     pub end: Option<End>,
     /// No process has the socket any more, since then.
     pub gone_ns: Option<u64>,
+    /// What nobody had read when a connection was destroyed that no process had accepted.
+    pub unread_at_destruction: Option<u32>,
     /// A process seen holding the socket; the fallback for who owns it.
     pub holder: Option<Task>,
     /// Inode of the socket's file while it had one; 0 when never seen.
@@ -172,7 +101,9 @@ impl Story {
             fin_sent: None,
             fin_acked_ns: None,
             peer_fin: None,
-            simultaneous: false,
+            crossed: None,
+            chain: Chain::default(),
+            records_lost: false,
             close_call: None,
             linger_over: None,
             linger_interrupted_ns: None,
@@ -180,6 +111,7 @@ impl Story {
             reset_received: None,
             end: None,
             gone_ns: None,
+            unread_at_destruction: None,
             holder: None,
             inode: 0,
             write_errors: BTreeMap::new(),
@@ -266,6 +198,10 @@ impl Story {
         {
             return;
         }
+        if let Body::StateChange { old, new, socket } = &event.body {
+            let change = Change { ns: event.ns, old: *old, new: *new };
+            self.chain.gap |= chain::step(self, change, socket) == chain::Step::AfterGap;
+        }
         let room = step::LIMIT.saturating_sub(self.steps.len());
         self.steps.extend(Step::of(event).into_iter().chain(Step::told(event)).take(room));
         match &event.body {
@@ -276,6 +212,7 @@ impl Story {
                 self.note_state(event, *old, *new, socket);
             }
             Body::ResetSent { reason, active, state, flags } => {
+                self.chain.pass(*state, self.close_call.is_some());
                 self.reset_sent = Some(ResetSent {
                     ns: event.ns,
                     reason: reason.clone(),
@@ -285,6 +222,7 @@ impl Story {
                 });
             }
             Body::ResetReceived { state } => {
+                self.chain.pass(*state, self.close_call.is_some());
                 self.reset_received = Some(ResetReceived { ns: event.ns, state: *state });
             }
             Body::Destroyed { unread } => {
@@ -299,6 +237,8 @@ impl Story {
                         linger_ms: None,
                         unread: *unread,
                     });
+                } else {
+                    self.unread_at_destruction = Some(*unread);
                 }
             }
             Body::LingerInterrupted { .. } => {
@@ -313,7 +253,11 @@ impl Story {
                 *self.write_errors.entry(*errno).or_default() += 1;
             }
             // The state says who sent it.
-            Body::FinQueued { .. } | Body::Opened { .. } | Body::NoOwner { .. } | Body::RecordsLost { .. } | Body::StrayReset { .. } => {}
+            Body::FinQueued { .. }
+            | Body::Opened { .. }
+            | Body::NoOwner { .. }
+            | Body::RecordsLost { .. }
+            | Body::StrayReset { .. } => {}
         }
     }
 
@@ -338,6 +282,7 @@ impl Story {
 
     fn note_state(&mut self, event: &Event, old: State, new: State, socket: &Socket) {
         use State::{Close, CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, SynRecv};
+        self.chain.extend(Change { ns: event.ns, old, new });
         let closing = socket.flags.closing && event.task.is_some();
         if closing {
             self.close_call.get_or_insert(CloseCall {
@@ -355,11 +300,12 @@ impl Story {
                     action: fin_action(event.task, socket, old),
                     task: event.task,
                     write_seq: socket.write_seq,
+                    left_at_once: socket.fin_leaves_at_once(),
                 });
             }
             (Established | SynRecv, CloseWait) => self.note_peer_fin(event.ns, socket),
             (FinWait1, Closing) => {
-                self.simultaneous = true;
+                self.crossed = Some(socket.all_sent());
                 self.note_peer_fin(event.ns, socket);
             }
             (FinWait1, FinWait2) => self.fin_acked_ns = Some(event.ns),
@@ -379,7 +325,7 @@ impl Story {
 
     fn note_peer_fin(&mut self, ns: u64, socket: &Socket) {
         let write_seq = self.fin_sent.map_or(socket.write_seq, |fin| fin.write_seq);
-        self.peer_fin.get_or_insert(PeerFin { ns, write_seq });
+        self.peer_fin.get_or_insert(PeerFin { ns, write_seq, rcv_nxt: socket.rcv_nxt });
     }
 }
 

@@ -111,7 +111,7 @@ pub struct Socket {
     pub snd_nxt: u32,
     /// First sequence number the peer has not acknowledged.
     pub snd_una: u32,
-    /// Inode of the socket's file; 0 once orphaned, and while it is closed.
+    /// Inode of the socket's file; 0 once orphaned, and before accept().
     pub inode: u64,
     /// `sk_lingertime`, jiffies; the largest number where it is longer (49 days and more).
     pub lingertime: u32,
@@ -123,8 +123,8 @@ pub struct Socket {
     pub state: u8,
     /// `sk_shutdown`: 1 receive, 2 send.
     pub shutdown: u8,
-    /// Zero.
-    pub pad: u32,
+    /// `snd_wnd`: how many bytes after `snd_una` the peer accepts.
+    pub snd_wnd: u32,
 }
 
 /// Bits of [`Socket::flags`].
@@ -147,20 +147,44 @@ pub mod flag {
     pub const MPTCP: u32 = 1 << 19;
     /// `linger2` is below zero: the application set TCP_LINGER2 so. Only looked at in [`super::ResetSent`].
     pub const LINGER2_NEGATIVE: u32 = 1 << 20;
+    /// `sk_err_soft` is set: an ICMP error came while a system call held the socket. This bit and the next ones are
+    /// only looked at when a connection ends during its handshake (SYN_SENT or SYN_RECV to CLOSE).
+    pub const SOFT_ERROR: u32 = 1 << 21;
+    /// `segs_in` is not 0: the peer has sent at least one segment.
+    pub const SEGMENT_SEEN: u32 = 1 << 22;
+    /// `fastopen_rsk` is set: a TCP Fast Open child whose handshake is not complete. Also looked at when it sends a FIN.
+    pub const FASTOPEN: u32 = 1 << 23;
+    /// `shutdown()` runs: `inet_shutdown()` has set the socket to SS_DISCONNECTING.
+    pub const SHUTDOWN_CALL: u32 = 1 << 24;
+    /// Lowest bit of the argument of that `shutdown()`, plus one (1 SHUT_RD, 2 SHUT_WR, 3 SHUT_RDWR); 0 when unknown.
+    pub const SHUTDOWN_HOW_SHIFT: u32 = 25;
+    /// Two bits.
+    pub const SHUTDOWN_HOW_MASK: u32 = 3;
     /// `sk_socket` is set: the socket is not orphaned, and was accepted if it came from a listener.
     pub const HAS_SOCKET: u32 = 1 << 18;
 }
 
-/// A connection begins: `connect()` (`CLOSE → SYN_SENT`) or a completed handshake (`SYN_RECV → ESTABLISHED`).
+/// A connection begins: `connect()` (`CLOSE → SYN_SENT`), a completed handshake (`SYN_RECV → ESTABLISHED`), or the SYN
+/// of a TCP Fast Open listener's child (`LISTEN → SYN_RECV`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Opened {
-    /// Common part.
+    /// Common part. It has a task where `connect()` was called.
     pub header: Header,
+    /// Both ends. `connect()` may choose the local port later; the remote port of a Fast Open child comes later.
+    pub endpoints: Endpoints,
     /// 1 we connected, 0 the peer did.
-    pub by_us: u32,
-    /// Zero.
-    pub pad: u32,
+    pub by_us: u16,
+    /// 1 when the handshake goes on: a TCP Fast Open child.
+    pub early: u16,
+    /// Inode of the socket's file; 0 when the peer connected.
+    pub inode: u64,
+    /// Process id (the kernel's tgid) in the initial pid namespace.
+    pub pid: u32,
+    /// Real user id.
+    pub uid: u32,
+    /// Name of the thread group leader, NUL-padded.
+    pub comm: [u8; 16],
 }
 
 /// `inet_sock_set_state`, from the first sign of an end on, where no call of ours is known to be behind it.
@@ -267,7 +291,7 @@ pub struct StrayReset {
     pub reason: u32,
     /// State of the socket that was found; 0 when none was.
     pub state: u32,
-    /// 1 when the segment asked for a connection (SYN and no ACK). Only looked at where a listener was found.
+    /// 1 when the segment asked for a connection (SYN and no ACK). Only looked at where no full socket was found.
     pub asks: u32,
 }
 
@@ -313,7 +337,7 @@ const _: () = {
     assert!(size_of::<Task>() == 48);
     assert!(size_of::<Endpoints>() == 44);
     assert!(size_of::<Socket>() == 88);
-    assert!(size_of::<Opened>() == 32);
+    assert!(size_of::<Opened>() == 104);
     assert!(size_of::<StateChange>() == 120);
     assert!(size_of::<Act>() == 168);
     assert!(size_of::<ResetSent>() == 40);

@@ -67,9 +67,11 @@ macro_rules! for_each_field {
             SK_OWNED: "sock" "sk_lock.owned" required;
             SK_SHUTDOWN: "sock" "sk_shutdown" required;
             SK_ERR: "sock" "sk_err" required;
+            SK_ERR_SOFT: "sock" "sk_err_soft" optional;
             SK_LINGERTIME: "sock" "sk_lingertime" required;
             SK_SOCKET: "sock" "sk_socket" required;
             SOCKET_FILE: "socket" "file" required;
+            SOCKET_STATE: "socket" "state" optional;
             SOCKET_INO: "socket_alloc" "vfs_inode.i_ino" required;
             FILE_REF: "file" "f_ref.refcnt" optional;
             FILE_COUNT: "file" "f_count" optional;
@@ -79,6 +81,10 @@ macro_rules! for_each_field {
             TP_SND_NXT: "tcp_sock" "snd_nxt" required;
             TP_SND_UNA: "tcp_sock" "snd_una" required;
             TP_WRITE_SEQ: "tcp_sock" "write_seq" required;
+            TP_SND_WND: "tcp_sock" "snd_wnd" required;
+            TP_SEGS_IN: "tcp_sock" "segs_in" optional;
+            TP_FASTOPEN_RSK: "tcp_sock" "fastopen_rsk" optional;
+            ICSK_FASTOPEN_MAX: "inet_connection_sock" "icsk_accept_queue.fastopenq.max_qlen" optional;
             TP_IS_MPTCP: "tcp_sock" "is_mptcp" optional;
             TP_LINGER2: "tcp_sock" "linger2" optional;
             NET_INUM: "net" "ns.inum" required;
@@ -122,6 +128,8 @@ macro_rules! settings {
             TYPED,
             /// 1 where `bpf_get_current_task_btf` may be called (5.11 and later).
             TASK_BTF,
+            /// 1 where `bpf_task_pt_regs` may be called (5.15 and later).
+            TASK_REGS,
             /// Position of `reason` among the arguments of `tcp_send_reset`. The argument came with 6.10; [`ABSENT`]
             /// before.
             RESET_REASON_ARG,

@@ -13,7 +13,7 @@ use observer_ebpf::abi::record::NO_REASON;
 use crate::{
     args::Args,
     hooks::send_reset::stray,
-    sock::{Sock, endpoints_of_segment, is_reset, state::TIME_WAIT},
+    sock::{Sock, asks_for_connection, endpoints_of_segment, is_reset, state::TIME_WAIT},
 };
 
 #[fentry(function = "tcp_v4_send_reset")]
@@ -43,7 +43,7 @@ fn on_passive_reset(args: &impl Args) -> i32 {
         return 0;
     }
     if address == 0 {
-        stray(endpoints_of_segment(skb, None), NO_REASON, 0, false);
+        stray(endpoints_of_segment(skb, None), NO_REASON, 0, asks_for_connection(skb));
     } else {
         let sk = Sock::new(address);
         if sk.state() == TIME_WAIT {

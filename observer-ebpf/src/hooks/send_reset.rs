@@ -54,7 +54,7 @@ fn handle(ctx: &RawTracePointContext) {
 fn on_send_reset(address: u64, skb: u64, reason: u32) -> bool {
     if address == 0 {
         if skb != 0 {
-            stray(endpoints_of_segment(skb, None), reason, 0, false);
+            stray(endpoints_of_segment(skb, None), reason, 0, asks_for_connection(skb));
         }
         return true;
     }

@@ -46,10 +46,12 @@ fn on_set_state(address: u64, old: u32, new: u32) {
     let sk = Sock::new(address);
     match (old, new) {
         // connect(): the caller holds the socket.
-        (_, SYN_SENT) if sk.is_tcp() => opened(sk, true),
-        // The handshake of an accepted connection is complete; `current` is whoever the packet interrupted. A socket
-        // that has a file here has called connect() and been called (RFC 9293, simultaneous open): told before.
-        (SYN_RECV, ESTABLISHED) if sk.is_tcp() && !sk.has_socket() => opened(sk, false),
+        (_, SYN_SENT) if sk.is_tcp() => opened(sk, Opening::ByUs),
+        // The handshake of a connection to a listener is complete; `current` is whoever the packet interrupted. A socket
+        // that has a file here was reported before: by connect() (RFC 9293, simultaneous open), or by Fast Open's SYN.
+        (SYN_RECV, ESTABLISHED) if sk.is_tcp() && !sk.has_socket() => opened(sk, Opening::ByPeer),
+        // A Fast Open child can be accepted, used and closed before its handshake is complete.
+        (LISTEN, SYN_RECV) if sk.is_tcp() && sk.takes_fastopen() => opened(sk, Opening::ByPeerEarly),
         // close() of a listener goes on to reset what it had not accepted.
         (LISTEN, CLOSE) => note(&LISTENER_CLOSERS, bpf_get_current_pid_tgid(), listener(sk)),
         // Not an end: the rest of a handshake, and a listener's own life.
@@ -69,7 +71,10 @@ fn changed(sk: Sock, old: u32, new: u32) {
         return;
     }
     let ns = now();
-    let marks = sk.marks(true);
+    let mut marks = sk.marks(true);
+    if matches!(old, SYN_SENT | SYN_RECV) {
+        marks.flags |= sk.handshake_flags();
+    }
     let (dead, closing) = (marks.flags & flag::DEAD != 0, marks.flags & flag::CLOSING != 0);
     let is_act = if marks.flags & flag::OWNED != 0 {
         is_act_of_ours(old, new, dead)
@@ -150,8 +155,29 @@ fn listener(sk: Sock) -> u64 {
     (now() >> 20) << 32 | u64::from(place)
 }
 
-/// Who connects shows himself at the end, or is found then by what he still holds.
+/// How a connection begins.
+#[derive(Clone, Copy, PartialEq)]
+enum Opening {
+    /// `connect()`, which holds the socket: the running process is the opener.
+    ByUs,
+    /// The peer connected, and the handshake is complete.
+    ByPeer,
+    /// The peer's SYN came with Fast Open.
+    ByPeerEarly,
+}
+
 #[inline(always)]
-fn opened(sk: Sock, by_us: bool) {
-    emit(Opened { header: sk.header(kind::OPENED, false), by_us: u32::from(by_us), pad: 0 });
+fn opened(sk: Sock, opening: Opening) {
+    let by_us = opening == Opening::ByUs;
+    let (inode, (pid, uid, comm)) = if by_us { (sk.inode(), task::opener()) } else { (0, (0, 0, [0; 16])) };
+    emit(Opened {
+        header: sk.header(kind::OPENED, by_us),
+        endpoints: sk.endpoints(sk.local_port()),
+        by_us: u16::from(by_us),
+        early: u16::from(opening == Opening::ByPeerEarly),
+        inode,
+        pid,
+        uid,
+        comm,
+    });
 }

@@ -116,11 +116,13 @@ impl Told {
         let Settings { ring_bytes, count_send_buffer_full: count_full } = settings;
         let task_btf =
             is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf);
+        let task_regs = is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_task_pt_regs);
         let reason = btf.tracepoint_enum_arg("tcp_send_reset", RESET_REASON);
         let active_reason = btf.function_enum_arg("tcp_send_active_reset", RESET_REASON);
         let others = [
             // A kernel that does not say reads the slower way.
             (Setting::TASK_BTF, u32::from(task_btf.unwrap_or(false))),
+            (Setting::TASK_REGS, u32::from(task_regs.unwrap_or(false))),
             (Setting::RESET_REASON_ARG, reason.unwrap_or(ABSENT)),
             (Setting::ACTIVE_REASON_ARG, active_reason.unwrap_or(ABSENT)),
             (Setting::COUNT_FULL, u32::from(count_full)),

@@ -73,10 +73,13 @@ mod tests {
     use crate::attach::load::OBJECT;
 
     fn settings() -> Settings {
-        use Setting::{ACTIVE_REASON_ARG, COUNT_FULL, RESET_REASON_ARG, SOCK_KEY, TASK_BTF, TYPED};
+        use Setting::{
+            ACTIVE_REASON_ARG, COUNT_FULL, RESET_REASON_ARG, SOCK_KEY, TASK_BTF, TASK_REGS, TYPED,
+        };
         let fields = FIELDS.iter().map(|field| (field.setting, 8));
         let types = TYPES.iter().map(|(setting, _)| (*setting, 9));
-        let others = [TYPED, TASK_BTF, RESET_REASON_ARG, ACTIVE_REASON_ARG, COUNT_FULL].map(|it| (it, 1));
+        let others = [TYPED, TASK_BTF, TASK_REGS, RESET_REASON_ARG, ACTIVE_REASON_ARG, COUNT_FULL];
+        let others = others.map(|it| (it, 1));
         let key = (SOCK_KEY, 0x0102_0304_0506_0708);
         fields.chain(types).chain(others).chain([key]).collect()
     }

@@ -8,7 +8,9 @@ use crate::{
     story::{End, ResetSent, Story},
 };
 
+pub(super) const EPIPE: u32 = 32;
 pub(super) const ECONNABORTED: u32 = 103;
+pub(super) const ECONNRESET: u32 = 104;
 const ECONNREFUSED: u32 = 111;
 const ETIMEDOUT: u32 = 110;
 
@@ -65,11 +67,14 @@ impl Ruling {
 type Rule = fn(&Story, &End) -> Option<Ruling>;
 
 /// In order: what was sent says more than what was received, and a reset more than the state it left behind.
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 11] = [
     reset_by_decision,
     reset_for_late_data,
     refused,
+    rejected_by_icmp,
     reset_by_peer,
+    given_up_connecting,
+    destroyed_silently,
     timeout,
     torn_down_silently,
     graceful,
@@ -193,14 +198,33 @@ fn refused(story: &Story, end: &End) -> Option<Ruling> {
     if story.reset_received.is_some_and(|received| received.state == State::SynSent) {
         return Some(Ruling::exact(Outcome::Refused, Cause::Refused));
     }
-    (end.socket.err == ECONNREFUSED)
+    // ICMP's "port unreachable" gives the same errno. A segment came, so that a lost record of its RST is likelier.
+    (end.socket.err == ECONNREFUSED && (end.socket.flags.segment_seen || end.socket.flags.owned))
         .then(|| Ruling::inferred(Outcome::Refused, Cause::Refused, Missing::Trigger))
+}
+
+/// `tcp_v4_err`, `tcp_v6_err`: an ICMP error ends a handshake at once, unless a system call holds the socket. Then it is
+/// noted (`sk_err_soft`), and the handshake goes on.
+fn rejected_by_icmp(story: &Story, end: &End) -> Option<Ruling> {
+    let flags = end.socket.flags;
+    if !matches!(end.old, State::SynSent | State::SynRecv) || flags.soft_error {
+        return None;
+    }
+    if story.reset_sent.is_some() || story.reset_received.is_some() {
+        return None;
+    }
+    match end.socket.err {
+        0 | ETIMEDOUT | ECONNABORTED | ECONNRESET | EPIPE => None,
+        _ => Some(Ruling::exact(Outcome::Refused, Cause::IcmpError)),
+    }
 }
 
 /// `tcp_reset()` for a segment with RST.
 fn reset_by_peer(story: &Story, end: &End) -> Option<Ruling> {
-    let received = story.reset_received.filter(|received| received.ns <= end.ns)?;
     let socket = end.socket;
+    let Some(received) = story.reset_received.filter(|received| received.ns <= end.ns) else {
+        return reset_by_error(story, end);
+    };
     let Some(peer_fin) = story.peer_fin else {
         // In these states the peer's FIN had come, but before the observer did.
         return Some(if matches!(received.state, State::CloseWait | State::LastAck | State::Closing) {
@@ -217,16 +241,60 @@ fn reset_by_peer(story: &Story, end: &End) -> Option<Ruling> {
     Some(Ruling::exact(Outcome::ResetReceived, cause))
 }
 
+/// The error that `tcp_reset()` leaves, without its record.
+fn reset_by_error(story: &Story, end: &End) -> Option<Ruling> {
+    let cause = match end.socket.err {
+        ECONNRESET => Cause::PeerReset,
+        EPIPE => match story.peer_fin {
+            Some(fin) if fin.write_seq == end.socket.write_seq => Cause::ResetAfterPeerFin,
+            Some(_) => Cause::WriteAfterPeerFin,
+            None if end.socket.unacked() + end.socket.unsent() > 0 => Cause::WriteAfterPeerFin,
+            None => Cause::ResetAfterPeerFin,
+        },
+        _ => return None,
+    };
+    Some(Ruling::inferred(Outcome::ResetReceived, cause, Missing::Trigger))
+}
+
+/// Our side took back its connect(): `close()`, and `tcp_disconnect()` by `shutdown()` or `connect(AF_UNSPEC)`.
+fn given_up_connecting(story: &Story, end: &End) -> Option<Ruling> {
+    let ours = end.task.is_some() && end.socket.err == 0;
+    let silent = story.reset_sent.is_none() && story.reset_received.is_none();
+    (end.old == State::SynSent && ours && silent)
+        .then(|| Ruling::exact(Outcome::Aborted, Cause::ConnectAbandoned))
+}
+
+/// `tcp_abort()` (`ss -K`) where `tcp_need_reset()` asks for none: the handshake, or every byte of ours is sent.
+fn destroyed_silently(story: &Story, end: &End) -> Option<Ruling> {
+    if end.socket.err != ECONNABORTED || story.reset_sent.is_some() {
+        return None;
+    }
+    Some(match end.old {
+        State::SynSent | State::LastAck | State::Closing => {
+            Ruling::exact(Outcome::Aborted, Cause::SocketDestroyed)
+        }
+        _ => Ruling::inferred(Outcome::ResetSent, Cause::SocketDestroyed, Missing::ResetCause),
+    })
+}
+
 /// `tcp_write_err`: retransmissions, the user timeout or the SYN's retries ran out.
 ///
 /// `sk_err` is then what an ICMP message or the routing said meanwhile (`sk_err_soft`), such as EHOSTUNREACH, else
-/// ETIMEDOUT. While connecting, `tcp_v4_err` ends it with such a message at once: the SYN was not answered either way.
-/// Nothing else ends a connection with an error and without a reset, but for `tcp_abort` (ECONNABORTED).
+/// ETIMEDOUT. Nothing else ends a connection with an error and without a reset, but for `tcp_abort` (ECONNABORTED).
 fn timeout(story: &Story, end: &End) -> Option<Ruling> {
     let cause = if end.old == State::SynSent { Cause::ConnectTimeout } else { Cause::RetransmitTimeout };
     match end.socket.err {
         ETIMEDOUT => Some(Ruling::exact(Outcome::TimedOut, cause)),
-        0 | ECONNABORTED => None,
+        0 | ECONNABORTED | ECONNRESET | EPIPE => None,
+        // An ICMP error that IP_RECVERR passed on and nobody has read yet; the FINs ended it.
+        _ if end.socket.all_acked()
+            && matches!(end.old, State::FinWait2 | State::LastAck | State::Closing) =>
+        {
+            None
+        }
+        _ if end.old == State::SynSent && end.socket.flags.soft_error => {
+            Some(Ruling::exact(Outcome::TimedOut, cause))
+        }
         _ if story.reset_sent.is_some() || story.reset_received.is_some() => None,
         _ => Some(Ruling::by_elimination(Outcome::TimedOut, cause)),
     }
@@ -241,6 +309,11 @@ fn torn_down_silently(story: &Story, end: &End) -> Option<Ruling> {
     if story.reset_sent.is_some() || story.reset_received.is_some() || end.socket.err != 0 {
         return None;
     }
+    // tcp_disconnect() by connect(AF_UNSPEC): with everything sent it needs no reset.
+    let disconnected = end.task.is_some() && !flags.closing && flags.has_socket && !end.socket.all_acked();
+    if disconnected && matches!(end.old, State::LastAck | State::Closing) {
+        return Some(Ruling::exact(Outcome::Aborted, Cause::Disconnect));
+    }
     if flags.dead {
         return (flags.owned && end.old == State::FinWait1)
             .then(|| Ruling::by_elimination(Outcome::Aborted, Cause::NetnsGone));
@@ -252,7 +325,6 @@ fn torn_down_silently(story: &Story, end: &End) -> Option<Ruling> {
         return None;
     }
     match (end.old, end.socket.linger_ms) {
-        (State::SynSent, _) => Some(Ruling::exact(Outcome::Aborted, Cause::ConnectAbandoned)),
         (State::LastAck | State::Closing, Some(0)) => {
             Some(Ruling::exact(Outcome::Aborted, Cause::LingerZero))
         }
@@ -265,7 +337,10 @@ fn torn_down_silently(story: &Story, end: &End) -> Option<Ruling> {
 
 /// Both directions ended by FIN, or ours did and the kernel keeps the rest in a minisocket that reports nothing.
 fn graceful(story: &Story, end: &End) -> Option<Ruling> {
-    if end.socket.err != 0 || story.reset_sent.is_some() || story.reset_received.is_some() {
+    if story.reset_sent.is_some() || story.reset_received.is_some() {
+        return None;
+    }
+    if matches!(end.socket.err, ETIMEDOUT | ECONNABORTED | ECONNRESET | EPIPE) {
         return None;
     }
     match end.old {

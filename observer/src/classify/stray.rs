@@ -6,7 +6,7 @@ use crate::event::{Reason, State};
 words! {
     /// Cause of a reset that was sent for no live connection.
     StrayCause {
-        /// Nobody listens on the port, or the connection is long gone.
+        /// A SYN for a port on which nothing listens.
         ClosedPort = "closed_port",
         /// Data for a connection of ours in TIME_WAIT, or in FIN_WAIT2, which the kernel keeps in the same form.
         TimeWaitData = "time_wait_data",
@@ -21,15 +21,16 @@ words! {
 
 /// From the state of the socket that the segment found.
 ///
-/// `tcp_v4_rcv` passes no socket for a closed port, the minisocket for TIME_WAIT; `tcp_check_req` passes the
+/// `tcp_v4_rcv` passes no socket for a closed port, and for a segment of a connection that is not known here: the port
+/// may be in use by others then, so that only a SYN says that nothing listens. It passes the minisocket for TIME_WAIT; `tcp_check_req` passes the
 /// listener for a request of its, with INVALID_SYN as the reason (6.10 and later). A listener also answers stray
 /// acknowledgements (`tcp_rcv_state_process`), which belong to no request; without a reason the segment itself tells,
-/// since a request is reset for one that `asks` for a connection anew. Who connects answers so what is not of his
-/// handshake (`tcp_rcv_synsent_state_process`, and `tcp_rcv_state_process` in SYN_RECV).
+/// since a request is reset for one that `asks` for a connection anew. A connecting socket also resets segments that do
+/// not belong to its handshake (`tcp_rcv_synsent_state_process`, and `tcp_rcv_state_process` in SYN_RECV).
 #[must_use]
 pub fn stray_cause(state: Option<State>, reason: Option<&Reason>, asks: bool) -> StrayCause {
     match (state, reason.map(AsRef::as_ref)) {
-        (None, None | Some("NO_SOCKET")) => StrayCause::ClosedPort,
+        (None, None | Some("NO_SOCKET")) if asks => StrayCause::ClosedPort,
         (Some(State::TimeWait), _) => StrayCause::TimeWaitData,
         (Some(State::NewSynRecv), _) | (Some(State::Listen), Some("INVALID_SYN")) => StrayCause::Embryonic,
         (Some(State::Listen), None) if asks => StrayCause::Embryonic,

@@ -1,6 +1,9 @@
 //! The table of verdicts: what was seen, and what it means.
 
-use super::{verdict::LingerResult, *};
+use super::{
+    verdict::{HalfClosed, LingerMode, LingerResult},
+    *,
+};
 use crate::{
     event::{Flags, SockId, State},
     story::tests::{MS, Script},
@@ -17,6 +20,11 @@ const ABORTING: Flags = Flags {
     closing: false,
     mptcp: false,
     linger2_negative: false,
+    soft_error: false,
+    segment_seen: false,
+    fastopen: false,
+    shutdown_call: false,
+    shutdown_how: 0,
 };
 const ORPHAN: Flags = Flags { dead: true, has_socket: false, ..ABORTING };
 const TIMER: Flags = Flags { owned: false, ..ABORTING };
@@ -161,7 +169,7 @@ fn resets_of_the_peer() {
     let wrote = reset(wrote, 32);
     check("data since", &wrote, ["reset_received", "write_after_peer_fin", "remote", "exact"]);
     let bytes = verdict(&wrote).bytes;
-    assert_eq!((bytes.after_peer_fin, bytes.unacked, bytes.unsent), (5, 5, 0));
+    assert_eq!((bytes.after_peer_fin, bytes.unacked, bytes.unsent), (Some(5), Some(5), Some(0)));
     let ours = reset(opened().close_to(FinWait1), 104);
     check("after our FIN", &ours, ["reset_received", "peer_reset", "local", "exact"]);
 }
@@ -181,7 +189,12 @@ fn a_connection_older_than_the_observer_says_what_it_does_not_know() {
 
 #[test]
 fn attempts_that_fail() {
-    let connecting = || opened().with(|socket| socket.state = SynSent);
+    let connecting = || {
+        opened().with(|socket| {
+            socket.state = SynSent;
+            socket.snd_una = 899;
+        })
+    };
     let refused = connecting().reset_received().with(failed(111)).packet_to(Close);
     check("refused", &refused, ["refused", "refused", "none", "exact"]);
     let closed = verdict(&refused.destroyed(0));
@@ -196,8 +209,10 @@ fn attempts_that_fail() {
 fn resets_without_a_connection() {
     let cause =
         |state, reason: Option<&str>| stray_cause(state, reason.map(Into::into).as_ref(), false).word();
-    assert_eq!(cause(None, None), "closed_port");
-    assert_eq!(cause(None, Some("NO_SOCKET")), "closed_port");
+    assert_eq!(stray_cause(None, None, true), StrayCause::ClosedPort);
+    assert_eq!(stray_cause(None, Some(&"NO_SOCKET".into()), true), StrayCause::ClosedPort);
+    assert_eq!(cause(None, None), "other", "the port may be in use");
+    assert_eq!(cause(None, Some("NO_SOCKET")), "other");
     assert_eq!(cause(Some(State::TimeWait), Some("TIMEWAIT_SOCKET")), "time_wait_data");
     assert_eq!(cause(Some(State::Listen), Some("INVALID_SYN")), "embryonic");
     assert_eq!(cause(Some(State::Listen), Some("TCP_FLAGS")), "other");
@@ -229,12 +244,19 @@ fn a_killer_is_no_owner() {
 fn silence() {
     let silent = opened().with(|socket| socket.snd_una -= 9).with(failed(110)).packet_to(Close);
     check("retransmissions", &silent, ["timed_out", "retransmit_timeout", "none", "exact"]);
-    assert_eq!(verdict(&silent).bytes.unacked, 9);
+    assert_eq!(verdict(&silent).bytes.unacked, Some(9));
     // What an ICMP message had said meanwhile (EHOSTUNREACH) is what the process is told.
     let unreachable = opened().with(|socket| socket.snd_una -= 9).with(failed(113)).packet_to(Close);
     check("host unreachable", &unreachable, ["timed_out", "retransmit_timeout", "none", "inferred"]);
-    let connecting = opened().with(|socket| socket.state = SynSent).with(failed(101)).packet_to(Close);
-    check("network unreachable", &connecting, ["timed_out", "connect_timeout", "none", "inferred"]);
+    let connecting = || opened().with(|socket| socket.state = SynSent).with(failed(101));
+    check("ICMP", &connecting().packet_to(Close), ["refused", "icmp_error", "none", "exact"]);
+    assert_eq!(verdict(&connecting().packet_to(Close)).error, 101);
+    let soft = Flags { soft_error: true, has_socket: true, ..Flags::default() };
+    check(
+        "no answer after ICMP",
+        &connecting().packet_with(Close, soft),
+        ["timed_out", "connect_timeout", "none", "exact"],
+    );
 }
 
 #[test]
@@ -243,7 +265,7 @@ fn without_its_acknowledgement_a_last_fin_is_no_orderly_end() {
     let gone = gone.orphan_to(Close);
     check("the kernel gave it up", &gone, ["unknown", "unknown", "remote", "inferred"]);
     // Our FIN is one of the five.
-    assert_eq!(verdict(&gone).bytes.unacked, 4);
+    assert_eq!(verdict(&gone).bytes.unacked, Some(4));
 }
 
 #[test]
@@ -277,11 +299,12 @@ fn a_lost_record_leaves_an_inferred_verdict_or_none() {
         ["reset_sent", "unread_data", "none", "inferred"],
     );
     let torn = opened().packet_to(Close);
-    check("an end for no reason", &torn, ["unknown", "unknown", "none", "inferred"]);
+    check("an end for no reason", &torn, ["unknown", "unknown", "unknown", "inferred"]);
     assert_eq!(verdict(&torn).missing, [Missing::Trigger, Missing::Process]);
     let cut = opened().close_to(FinWait1);
     check("no end", &cut, ["unknown", "unknown", "local", "inferred"]);
     assert_eq!(verdict(&cut).missing, [Missing::End]);
+    assert_eq!(verdict(&cut).bytes, Bytes::default(), "nobody knows what was in the queues");
 }
 
 #[test]
@@ -332,7 +355,7 @@ fn lingering() {
     assert_eq!(verdict(&exiting).local_action.map(crate::story::LocalAction::word), Some("killed"));
     let reset = opened().reset_received().packet_to(Close).destroyed(3);
     assert_eq!(verdict(&reset).linger, None, "there was nothing left to linger for");
-    assert_eq!(verdict(&reset).bytes.unread, 3);
+    assert_eq!(verdict(&reset).bytes.unread, Some(3));
 }
 
 #[test]

@@ -212,6 +212,12 @@ impl Cause {
 }
 
 impl LocalAction {
+    /// Whether it queues a FIN.
+    #[must_use]
+    pub const fn sends_fin(self) -> bool {
+        !matches!(self, Self::Disconnect | Self::ShutdownRead)
+    }
+
     /// Every variant.
     pub const ALL: [Self; 7] = [
         Self::Close,
@@ -260,17 +266,31 @@ pub struct HalfClosed {
     pub remote_ns: Option<u64>,
 }
 
-/// Bytes at the end.
+/// Bytes at the end; None where the evidence does not say. Neither SYN nor FIN counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bytes {
-    /// Received, and thrown away unread by our `close()`.
-    pub unread: u32,
+    /// Received, and thrown away unread when the socket was closed. None while a process may still read them.
+    pub unread: Option<u32>,
     /// Sent and never acknowledged.
-    pub unacked: u32,
+    pub unacked: Option<u32>,
     /// Written and never sent.
-    pub unsent: u32,
-    /// Written after the peer's FIN had arrived.
-    pub after_peer_fin: u32,
+    pub unsent: Option<u32>,
+    /// Written after the peer's FIN had arrived. None when that FIN came unseen.
+    pub after_peer_fin: Option<u32>,
+}
+
+/// Our FIN on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fin {
+    /// It left this host; None when that is not known. A FIN waits behind unsent data and for the peer's window.
+    pub sent: Option<bool>,
+    /// It left as soon as it was queued.
+    pub at_once: bool,
+    /// From the call that queued it to its acknowledgement, ns; None when it was never acknowledged, or when that was
+    /// not seen.
+    pub acked_ns: Option<u64>,
+    /// From that call to the end, ns.
+    pub queued_ns: u64,
 }
 
 /// The reset that ended the connection.
@@ -314,8 +334,17 @@ pub struct Verdict {
     pub first_close: FirstClose,
     /// What our side did to end it; None when it did nothing.
     pub local_action: Option<LocalAction>,
-    /// Our side sent a FIN; `local_action` then says by which call.
-    pub fin_sent: bool,
+    /// False when our side did something, and its record is missing.
+    pub action_known: bool,
+    /// Our FIN; `local_action` then says by which call. None when our side queued none, or unseen.
+    pub fin: Option<Fin>,
+    /// The call that ended it, where that is another than `local_action`: `close()` after `shutdown()`.
+    pub last_action: Option<LocalAction>,
+    /// The process that called `connect()`, where another one ended the connection.
+    #[serde(with = "packed")]
+    pub opener: Option<Task>,
+    /// The errno left for the process; 0 for none.
+    pub error: u32,
     /// SO_LINGER.
     pub linger: Option<Linger>,
     /// Half-closed times.

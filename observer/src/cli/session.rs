@@ -1,6 +1,6 @@
 //! A live observation: attached to the kernel, drained on a timer, until a signal ends it.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 use anyhow::{Context as _, bail};
 use caps::{CapSet, Capability};
@@ -17,7 +17,7 @@ use crate::{
         plan::{Mechanism, Plan},
     },
     config,
-    event::{Body, Event},
+    event::{Body, Event, SockId},
     owner::Owners,
     pipeline::Pipeline,
     report::Report,
@@ -35,7 +35,8 @@ const OWNER_LEAD_NS: u64 = 10_000_000;
 pub(crate) trait Watcher {
     /// One event, before it is understood.
     fn event(&mut self, event: &Event) -> anyhow::Result<()>;
-    /// A process was found for a connection; as an event, so that a recording has it too.
+    /// What user space adds to the kernel's events, so that a recording has it too: the process that has a socket, and the
+    /// mark of lost records.
     fn owner(&mut self, _event: &Event) -> anyhow::Result<()> {
         Ok(())
     }
@@ -64,6 +65,12 @@ pub(crate) struct Session {
     drain_interval: Duration,
     /// Time of the last record taken.
     seen_ns: u64,
+    /// A record that was taken and is younger than the last look at what was lost.
+    held: Option<Event>,
+    /// When that look was; `CLOCK_MONOTONIC`, ns.
+    checked_ns: u64,
+    /// What was lost by then.
+    noticed: u64,
 }
 
 impl Session {
@@ -83,6 +90,9 @@ impl Session {
             ring_bytes: settings.ring_size,
             drain_interval: settings.drain_interval,
             seen_ns: 0,
+            held: None,
+            checked_ns: monotonic_ns(),
+            noticed: 0,
         })
     }
 
@@ -155,27 +165,40 @@ impl Session {
     }
 
     /// One batch. True when more is waiting.
+    ///
+    /// Only records that are older than the look at the loss counters are understood: no verdict comes out before the mark
+    /// of what it lost.
     fn drain(&mut self, watcher: &mut impl Watcher) -> anyhow::Result<bool> {
         let now = monotonic_ns();
-        let mut failed = Ok(());
+        self.notice_losses(now, watcher)?;
         let Attached { ring, names, .. } = &mut self.attached;
         let (pipeline, undecodable, owners) = (&mut self.pipeline, &mut self.undecodable, &mut self.owners);
-        let seen_ns = &mut self.seen_ns;
+        let (seen_ns, held) = (&mut self.seen_ns, &mut self.held);
+        let mut understand = |event: &Event| -> anyhow::Result<()> {
+            *seen_ns = event.ns;
+            // Its later events make the earlier ones due.
+            find_owners(owners, pipeline, event.ns, watcher)?;
+            watcher.event(event)?;
+            pipeline.apply(event, &mut |report| watcher.report(report));
+            Ok(())
+        };
+        if let Some(event) = held.take() {
+            understand(&event)?;
+        }
+        let mut failed = Ok(());
         let taken = ring::drain(ring, names, BATCH, &mut |event| match event {
+            Ok(event) if event.ns > now => {
+                *held = Some(event);
+                ControlFlow::Break(())
+            }
             Ok(event) => {
-                *seen_ns = event.ns;
-                if failed.is_ok() {
-                    // Its later events make the earlier ones due.
-                    failed = find_owners(owners, pipeline, event.ns, watcher);
-                }
-                if failed.is_ok() {
-                    failed = watcher.event(&event);
-                }
-                pipeline.apply(&event, &mut |report| watcher.report(report));
+                failed = understand(&event);
+                if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             }
             Err(error) => {
                 *undecodable += 1;
                 log::warn!("a record was dropped: {error}");
+                ControlFlow::Continue(())
             }
         });
         failed?;
@@ -188,6 +211,21 @@ impl Session {
         }
         watcher.batch(self)?;
         Ok(behind)
+    }
+
+    /// Marks what was alive when records were lost, as far as that was since the last look.
+    fn notice_losses(&mut self, now: u64, watcher: &mut impl Watcher) -> anyhow::Result<()> {
+        let lost = self.attached.lost().iter().sum::<u64>() + self.attached.left_out() + self.undecodable;
+        if lost > self.noticed {
+            let body =
+                Body::RecordsLost { since_ns: self.checked_ns, until_ns: now, count: lost - self.noticed };
+            let mark = Event { ns: now, sock: SockId(0), task: None, body };
+            watcher.owner(&mark)?;
+            self.pipeline.mark(&mark);
+            self.noticed = lost;
+        }
+        self.checked_ns = now;
+        Ok(())
     }
 
     /// Everything that was lost so far, by reason; reasons that lost nothing included.

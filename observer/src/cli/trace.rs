@@ -64,9 +64,25 @@ impl Trace {
         let lost: u64 = session.lost().iter().map(|(_, lost)| lost).sum();
         if lost > self.lost_told {
             let new = lost - self.lost_told;
-            log::warn!("{new} records were lost (all together {lost}); some closes have no verdict");
+            log::warn!(
+                "{new} records were lost ({lost} in all); connections that were open then have no verdict, or an inferred one"
+            );
             self.lost_told = lost;
         }
+    }
+
+    /// The last word on what was lost, by reason.
+    fn sum_up(&self, session: &Session) {
+        let lost = session.lost();
+        let lost: Vec<_> = lost.iter().filter(|(_, lost)| *lost > 0).collect();
+        if lost.is_empty() {
+            return;
+        }
+        let by_reason: Vec<_> = lost.iter().map(|(reason, lost)| format!("{reason} {lost}")).collect();
+        log::warn!(
+            "not everything was seen (lost records: {}); verdicts that may lack a record say \"inferred\" and \"records\"",
+            by_reason.join(", ")
+        );
     }
 }
 
@@ -82,6 +98,7 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(session.watch(&mut trace))?;
     trace.tell_lost(&session);
+    trace.sum_up(&session);
     Ok(ExitCode::SUCCESS)
 }
 

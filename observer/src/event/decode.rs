@@ -80,7 +80,10 @@ pub fn decode(bytes: &[u8], names: &KernelNames) -> Result<Event, DecodeError> {
         kind::OPENED => {
             let r: record::Opened = view(kind, bytes)?;
             let by = if r.by_us == 1 { Side::Local } else { Side::Remote };
-            Ok(event(&r.header, None, Body::Opened { by }))
+            let task = (r.header.has_task == 1).then(|| Task::opener(&r));
+            let endpoints = Some(endpoints(&r.endpoints)?);
+            let body = Body::Opened { by, endpoints, inode: r.inode, early: r.early == 1 };
+            Ok(Event { task, ..event(&r.header, None, body) })
         }
         kind::STATE_CHANGE => state_change(&view(kind, bytes)?, None, names),
         kind::ACT => {
@@ -195,6 +198,11 @@ fn flags(bits: u32) -> Flags {
         mptcp: is(flag::MPTCP),
         linger2_negative: is(flag::LINGER2_NEGATIVE),
         has_socket: is(flag::HAS_SOCKET),
+        soft_error: is(flag::SOFT_ERROR),
+        segment_seen: is(flag::SEGMENT_SEEN),
+        fastopen: is(flag::FASTOPEN),
+        shutdown_call: is(flag::SHUTDOWN_CALL),
+        shutdown_how: (bits >> flag::SHUTDOWN_HOW_SHIFT & flag::SHUTDOWN_HOW_MASK) as u8,
     }
 }
 
@@ -217,6 +225,7 @@ fn socket(s: &record::Socket, names: &KernelNames) -> Result<Socket, DecodeError
         write_seq: s.write_seq,
         snd_nxt: s.snd_nxt,
         snd_una: s.snd_una,
+        snd_wnd: Some(s.snd_wnd),
     })
 }
 

@@ -149,6 +149,27 @@ pub struct Flags {
     /// The socket belongs to a file: not orphaned, and accepted if it came from a listener.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub has_socket: bool,
+    /// An ICMP error came while a system call held the socket (`sk_err_soft`). This and the next ones are only looked at
+    /// when a connection ends, or sends its FIN, during its handshake.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub soft_error: bool,
+    /// The peer has sent at least one segment.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub segment_seen: bool,
+    /// A TCP Fast Open child whose handshake is not complete.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fastopen: bool,
+    /// `shutdown()` runs, which takes down a connection in SYN_SENT.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shutdown_call: bool,
+    /// Its argument plus one: 1 SHUT_RD, 2 SHUT_WR, 3 SHUT_RDWR; 0 when unknown.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shutdown_how: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(number: &u8) -> bool {
+    *number == 0
 }
 
 /// Bytes received that the application has not read.
@@ -168,7 +189,7 @@ pub struct Socket {
     pub endpoints: Endpoints,
     /// State as stored at the hook; at a state change still the old one.
     pub state: State,
-    /// Inode of the socket's file; 0 once orphaned, and while it is closed.
+    /// Inode of the socket's file; 0 once orphaned, and before accept().
     pub inode: u64,
     /// `sk_shutdown`: receiving is shut down (by us, or by the peer's FIN).
     pub rcv_shutdown: bool,
@@ -190,6 +211,9 @@ pub struct Socket {
     pub snd_nxt: u32,
     /// First sequence number the peer has not acknowledged.
     pub snd_una: u32,
+    /// How many bytes after `snd_una` the peer accepts; None in recordings of 0.1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snd_wnd: Option<u32>,
 }
 
 impl Socket {
@@ -221,9 +245,39 @@ impl Socket {
     }
 
     /// The SYN or FIN among the outstanding sequence numbers: a FIN is always the last of them.
+    ///
+    /// In SYN_RECV the SYN is outstanding after a simultaneous open. A TCP Fast Open child starts behind its SYN
+    /// (`tcp_create_openreq_child()`).
     const fn control_outstanding(&self, includes_last: bool) -> u32 {
-        let outstanding = self.state.fin_outstanding() || matches!(self.state, State::SynSent);
-        (outstanding && includes_last) as u32
+        let syn = match self.state {
+            State::SynSent => true,
+            State::SynRecv => !self.flags.fastopen,
+            _ => false,
+        };
+        ((self.state.fin_outstanding() || syn) && includes_last) as u32
+    }
+
+    /// Whether a SYN of ours is out: `tcp_connect()` sets `snd_nxt` to `write_seq`, which is one beyond `snd_una`. A
+    /// connect() that found no free port, or that waits for its first data (TCP_FASTOPEN_CONNECT), has not come so far.
+    #[must_use]
+    pub const fn syn_sent(&self) -> bool {
+        self.snd_nxt == self.write_seq && self.snd_nxt != self.snd_una
+    }
+
+    /// Whether a FIN that is queued now leaves at once: nothing waits before it, and the peer's window takes it.
+    ///
+    /// `tcp_write_xmit()`: `tcp_cwnd_test()` lets the final FIN pass, `tcp_snd_wnd_test()` does not.
+    #[must_use]
+    pub const fn fin_leaves_at_once(&self) -> bool {
+        let Some(window) = self.snd_wnd else { return self.unsent() == 0 };
+        let in_flight = self.snd_nxt.wrapping_sub(self.snd_una);
+        self.unsent() == 0 && in_flight < window
+    }
+
+    /// Whether all that was written, and our FIN where it is queued, has been sent at least once.
+    #[must_use]
+    pub const fn all_sent(&self) -> bool {
+        self.snd_nxt == self.write_seq
     }
 }
 
@@ -251,6 +305,7 @@ pub(crate) mod tests {
             write_seq: 900,
             snd_nxt: 900,
             snd_una: 900,
+            snd_wnd: Some(65_535),
         }
     }
 

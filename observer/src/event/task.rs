@@ -50,6 +50,23 @@ impl From<&record::Task> for Task {
     }
 }
 
+impl Task {
+    /// The process that called `connect()`. Its thread and its cgroup are not recorded.
+    #[must_use]
+    pub const fn opener(opened: &record::Opened) -> Self {
+        Self {
+            pid: opened.pid,
+            tid: opened.pid,
+            uid: opened.uid,
+            comm: Comm(opened.comm),
+            cgroup: 0,
+            exiting: false,
+            kthread: false,
+            signal: 0,
+        }
+    }
+}
+
 /// A process name: at most 15 bytes, not necessarily UTF-8.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Comm([u8; 16]);

@@ -156,12 +156,13 @@ impl History {
             row.closes += 1;
             match head.outcome {
                 Outcome::ResetSent => row.resets_sent += 1,
-                Outcome::ResetReceived | Outcome::Refused => row.resets_received += 1,
+                Outcome::ResetReceived => row.resets_received += 1,
+                Outcome::Refused if head.cause == Cause::Refused => row.resets_received += 1,
                 Outcome::TimedOut => row.timed_out += 1,
-                Outcome::Graceful | Outcome::Aborted | Outcome::Unknown => {}
+                Outcome::Graceful | Outcome::Refused | Outcome::Aborted | Outcome::Unknown => {}
             }
             let lost = [head.bytes.unread, head.bytes.unacked, head.bytes.unsent];
-            row.lost_bytes += lost.into_iter().map(u64::from).sum::<u64>();
+            row.lost_bytes += lost.into_iter().flatten().map(u64::from).sum::<u64>();
             row.last_ns = row.last_ns.max(record.ns);
         }
         for record in &errors.records {

@@ -18,6 +18,12 @@ pub const NAMES: [&str; 14] = [
     "other",
 ];
 
+/// The name of an errno; None for 0.
+#[must_use]
+pub fn known(errno: u32) -> Option<&'static str> {
+    (errno != 0).then(|| name(errno))
+}
+
 /// The name of a positive errno (`include/uapi/asm-generic/errno.h`); `other` for what no TCP send gives.
 #[must_use]
 pub fn name(errno: u32) -> &'static str {

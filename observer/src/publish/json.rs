@@ -42,14 +42,17 @@ struct Close<'a> {
     time: String,
     connection: Connection,
     process: Option<Process>,
+    opened_by_process: Option<Process>,
     outcome: &'a str,
     cause: &'a str,
     first_close: &'a str,
-    local_action: &'a str,
+    local_action: Option<&'a str>,
+    fin: Option<Fin>,
     linger: Option<LingerLine>,
     half_closed: HalfClosed,
     bytes: Bytes,
     reset: Option<Reset<'a>>,
+    error: Option<&'static str>,
     write_errors: BTreeMap<&'static str, u32>,
     duration_ms: Option<f64>,
     evidence: &'a str,
@@ -129,10 +132,17 @@ struct HalfClosed {
 
 #[derive(Serialize)]
 struct Bytes {
-    unread: u32,
-    unacked: u32,
-    unsent: u32,
-    after_peer_fin: u32,
+    unread: Option<u32>,
+    unacked: Option<u32>,
+    unsent: Option<u32>,
+    after_peer_fin: Option<u32>,
+}
+
+/// What became of our FIN.
+#[derive(Serialize)]
+struct Fin {
+    sent: Option<bool>,
+    acked_ms: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -152,10 +162,14 @@ pub fn line(report: &Report, clock: ClockOffset, cgroups: &mut Cgroups) -> Strin
                 time: clock.rfc3339(verdict.ns),
                 connection: connection(&verdict.endpoints, verdict.opened_by),
                 process: verdict.process.map(|task| process(&task, cgroups)),
+                opened_by_process: verdict.opener.map(|task| process(&task, cgroups)),
                 outcome: Outcome::word(verdict.outcome),
                 cause: verdict.cause.word(),
                 first_close: verdict.first_close.word(),
-                local_action: verdict.local_action.map_or("none", LocalAction::word),
+                local_action: verdict
+                    .action_known
+                    .then(|| verdict.local_action.map_or("none", LocalAction::word)),
+                fin: verdict.fin.map(|fin| Fin { sent: fin.sent, acked_ms: fin.acked_ns.map(milliseconds) }),
                 linger: verdict.linger.map(linger),
                 half_closed: HalfClosed {
                     local_ms: verdict.half_closed.local_ns.map(milliseconds),
@@ -175,6 +189,7 @@ pub fn line(report: &Report, clock: ClockOffset, cgroups: &mut Cgroups) -> Strin
                     in_state: reset.in_state.name(),
                     kernel_reason: reset.kernel_reason.as_deref(),
                 }),
+                error: errno::known(verdict.error),
                 write_errors: errors_by_name(&verdict.write_errors),
                 duration_ms: verdict.duration_ns.map(milliseconds),
                 evidence: Evidence::word(verdict.evidence),

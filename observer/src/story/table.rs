@@ -10,8 +10,11 @@ use std::{
 
 use rustc_hash::FxHashMap;
 
-use super::{Opening, Story};
-use crate::event::{Body, Endpoints, Event, Side, SockId, State};
+use super::{
+    Change, Opening, Story,
+    chain::{self, Step, TWICE_NS},
+};
+use crate::event::{Body, Endpoints, Event, Side, SockId, Socket, State};
 
 /// How long an ended connection that nobody holds waits for its last signs: a reset that late data provokes is
 /// traced after the socket's end, and records of two CPUs may overtake each other.
@@ -20,10 +23,6 @@ pub const SETTLE_NS: u64 = 20_000_000;
 /// How long an ended connection whose descriptor is still open waits for its process to show itself, by a failing
 /// write or by `close()`.
 pub const GRACE_NS: u64 = 250_000_000;
-
-/// Two programs stand at a hook, and now and then both tell of the same event (`again.rs` of the kernel side): within less
-/// than this of each other. A socket does not come again so soon without a new beginning.
-const TWICE_NS: u64 = 1_000_000;
 
 /// Deadlines beyond twice the number of stories that may be of stories that are over.
 const LINGERING_SPARE: usize = 1024;
@@ -131,6 +130,8 @@ pub struct StoryTable {
     waiting: VecDeque<Due>,
     /// By deadline: sockets linger as long as each was told to.
     lingering: BinaryHeap<Reverse<(u64, SockId, u64)>>,
+    /// Records older than this were lost; 0 when none were.
+    lost_until_ns: u64,
     lost: Lost,
 }
 
@@ -145,6 +146,7 @@ impl StoryTable {
             settling: VecDeque::new(),
             waiting: VecDeque::new(),
             lingering: BinaryHeap::new(),
+            lost_until_ns: 0,
             lost: Lost::default(),
         }
     }
@@ -183,33 +185,33 @@ impl StoryTable {
     /// Takes one event.
     pub fn apply(&mut self, event: &Event, tell: &mut impl FnMut(Told<'_>)) {
         match &event.body {
-            Body::Opened { by } => {
-                if self
-                    .openings
-                    .get(&event.sock)
-                    .is_some_and(|opened| opened.by == *by && event.ns.saturating_sub(opened.ns) < TWICE_NS)
-                {
+            Body::Opened { by, endpoints, inode, early } => {
+                let (endpoints, inode, early) = (*endpoints, *inode, *early);
+                let opening = Opening { ns: event.ns, by: *by, task: event.task, endpoints, inode, early };
+                if self.is_known_opening(event.sock, &opening) {
                     return;
                 }
                 self.finish(event.sock, tell);
-                self.open(event.sock, Opening { ns: event.ns, by: *by });
+                self.open(event.sock, opening);
             }
-            Body::RecordsLost { .. } => {}
+            Body::RecordsLost { since_ns, until_ns, .. } => self.mark_lost(*since_ns, *until_ns),
             Body::StrayReset { .. } => tell(Told::StrayReset(event)),
-            Body::WriteError { .. } => {
+            Body::WriteError { socket, .. } => {
                 // A failing write is a sign of an end only where the end has begun. Who writes to a socket that nobody
                 // has any more writes to another one, in the same place, that never had a connection.
                 let entry = self.stories.get_mut(&event.sock);
-                let entry =
-                    entry.filter(|entry| entry.story.gone_ns.is_none_or(|gone_ns| event.ns <= gone_ns));
+                let entry = entry.filter(|entry| {
+                    entry.story.gone_ns.is_none_or(|gone_ns| event.ns <= gone_ns)
+                        && chain::is_same_socket(&entry.story, socket)
+                });
                 let story = entry.map(|entry| {
                     entry.story.note(event);
                     &entry.story
                 });
                 tell(Told::WriteError { story, event });
             }
-            Body::Destroyed { .. }
-            | Body::LingerInterrupted { .. }
+            Body::Destroyed { .. } => self.destroyed(event, tell),
+            Body::LingerInterrupted { .. }
             | Body::LingerOver { .. }
             | Body::FinQueued { .. }
             | Body::Owner => {
@@ -224,18 +226,31 @@ impl StoryTable {
                     entry.looked_ns = Some(*looked_ns);
                 }
             }
-            Body::StateChange { old, new, .. } => {
-                if *new == State::Close && self.has_just_ended(event, *old) {
+            Body::StateChange { old, new, socket } => {
+                let change = Change { ns: event.ns, old: *old, new: *new };
+                let known = self.stories.get(&event.sock).map(|entry| &entry.story);
+                match known.map(|story| chain::step(story, change, socket)) {
+                    Some(Step::Again) => return,
+                    Some(Step::OfAnother) => self.finish(event.sock, tell),
+                    Some(Step::Next | Step::AfterGap) | None => {}
+                }
+                // connect() that failed before its SYN: there was no connection.
+                if (*old, *new) == (State::SynSent, State::Close) && !socket.syn_sent() {
+                    self.openings.remove(&event.sock);
                     return;
                 }
-                if self.is_another_connection(event.sock, *old) {
-                    self.finish(event.sock, tell);
-                }
+                self.check_opening(event.sock, socket);
                 self.note(event);
             }
             // It follows its change to CLOSE: where that story is over already, this is the second word of it.
             Body::ResetSent { state: State::Close, .. } if !self.stories.contains_key(&event.sock) => {}
-            Body::ResetSent { .. } | Body::ResetReceived { .. } => self.note(event),
+            Body::ResetSent { state, .. } | Body::ResetReceived { state } => {
+                let known = self.stories.get(&event.sock).map(|entry| &entry.story);
+                if known.is_some_and(|story| !chain::may_be_reset_in(story, *state)) {
+                    self.finish(event.sock, tell);
+                }
+                self.note(event);
+            }
         }
     }
 
@@ -279,17 +294,16 @@ impl StoryTable {
         self.expire(u64::MAX, tell);
     }
 
-    /// The end that the story has, told again.
-    fn has_just_ended(&self, event: &Event, old: State) -> bool {
-        let end = self.stories.get(&event.sock).and_then(|entry| entry.story.end);
-        end.is_some_and(|end| end.old == old && event.ns.saturating_sub(end.ns) < TWICE_NS)
-    }
-
-    /// A state change of a connection whose story has ended already: its socket was reused, and the record of the
-    /// new beginning is lost.
-    fn is_another_connection(&self, sock: SockId, old: State) -> bool {
-        let ended = self.stories.get(&sock).is_some_and(|entry| entry.story.end.is_some());
-        ended && old != State::Close
+    /// The same beginning reported twice, or the rest of a handshake that began with Fast Open's SYN.
+    fn is_known_opening(&mut self, sock: SockId, opening: &Opening) -> bool {
+        let Some(known) = self.openings.get_mut(&sock).filter(|known| known.by == opening.by) else {
+            return false;
+        };
+        if known.early && !opening.early {
+            (known.endpoints, known.early) = (opening.endpoints, false);
+            return true;
+        }
+        opening.ns.saturating_sub(known.ns) < TWICE_NS
     }
 
     fn open(&mut self, sock: SockId, opening: Opening) {
@@ -303,14 +317,57 @@ impl StoryTable {
         }
     }
 
+    /// Forgets an opening that is another connection's, whose end nobody saw.
+    fn check_opening(&mut self, sock: SockId, socket: &Socket) {
+        if self.openings.get(&sock).is_some_and(|opening| !opening.fits(socket)) {
+            self.openings.remove(&sock);
+            self.lost.unseen_ends += 1;
+        }
+        if let Some(entry) = self.stories.get_mut(&sock)
+            && entry.story.opening.is_some_and(|opening| !opening.fits(socket))
+        {
+            entry.story.opening = None;
+            self.lost.unseen_ends += 1;
+        }
+    }
+
+    /// Records of this time were lost: every connection that was alive then may lack some.
+    fn mark_lost(&mut self, since_ns: u64, until_ns: u64) {
+        self.lost_until_ns = self.lost_until_ns.max(until_ns);
+        for entry in self.stories.values_mut() {
+            let over = entry.story.gone_ns.filter(|_| entry.story.end.is_some());
+            entry.story.records_lost |= over.is_none_or(|over_ns| over_ns >= since_ns);
+        }
+    }
+
+    /// A socket's last sign. Where its story has no end, the record of that was lost.
+    fn destroyed(&mut self, event: &Event, tell: &mut impl FnMut(Told<'_>)) {
+        let Some(entry) = self.stories.get_mut(&event.sock) else {
+            // A connection that was seen to begin ends before its socket does.
+            self.lost.unseen_ends += u64::from(self.openings.remove(&event.sock).is_some());
+            return;
+        };
+        entry.story.note(event);
+        if entry.story.end.is_some() {
+            self.after(event);
+        } else {
+            self.finish(event.sock, tell);
+        }
+    }
+
     fn note(&mut self, event: &Event) {
         if !self.stories.contains_key(&event.sock) {
-            let opening = self.openings.remove(&event.sock);
+            let opening = self.openings.get(&event.sock).copied();
             if self.stories.len() >= self.limits.stories {
+                // The opening stays: what is left of the connection may yet find room.
                 self.lost.stories += 1;
                 return;
             }
-            let story = Story::new(event.sock, event.ns, opening);
+            self.openings.remove(&event.sock);
+            let mut story = Story::new(event.sock, event.ns, opening);
+            // Of a connection without an opening nobody knows how old it is.
+            let began_ns = opening.map_or(0, |opening| opening.ns);
+            story.records_lost = self.lost_until_ns > 0 && began_ns <= self.lost_until_ns;
             let entry = Entry { story, told: false, looked_ns: None, patient: false };
             self.stories.insert(event.sock, Box::new(entry));
         }

@@ -32,7 +32,7 @@ impl Script {
     /// Opened by us, at 1 ms.
     pub(crate) fn opened() -> Self {
         let mut script = Self::unseen();
-        script.push(None, Body::Opened { by: Side::Local });
+        script.push(None, Body::Opened { by: Side::Local, endpoints: None, inode: 0, early: false });
         script
     }
 
@@ -103,6 +103,11 @@ impl Script {
         self.change(new, None, Flags { has_socket: true, ..Flags::default() })
     }
 
+    /// A packet or a timer, on a socket with these flags.
+    pub(crate) fn packet_with(self, new: State, flags: Flags) -> Self {
+        self.change(new, None, flags)
+    }
+
     /// A packet or a timer, on an orphan.
     pub(crate) fn orphan_to(self, new: State) -> Self {
         self.change(new, None, Flags { dead: true, ..Flags::default() })
@@ -151,7 +156,9 @@ impl Script {
     pub(crate) fn story(&self) -> Story {
         let mut events = self.events.iter();
         let opening = events.clone().find_map(|event| match event.body {
-            Body::Opened { by } => Some(Opening { ns: event.ns, by }),
+            Body::Opened { by, endpoints, inode, early } => {
+                Some(Opening { ns: event.ns, by, task: event.task, endpoints, inode, early })
+            }
             _ => None,
         });
         let first =

@@ -59,7 +59,7 @@ fn socket() -> record::Socket {
         err: 32,
         state: 1,
         shutdown: 3,
-        pad: 0,
+        snd_wnd: 64,
     }
 }
 
@@ -67,11 +67,26 @@ fn change() -> record::StateChange {
     record::StateChange { header: header(kind::STATE_CHANGE, 0), socket: socket(), old: 1, new: 7 }
 }
 
+fn opened() -> record::Opened {
+    let mut comm = [0; 16];
+    comm[..4].copy_from_slice(b"curl");
+    record::Opened {
+        header: header(kind::OPENED, 1),
+        endpoints: endpoints_v4(),
+        by_us: 1,
+        early: 0,
+        inode: 6,
+        pid: 812,
+        uid: 33,
+        comm,
+    }
+}
+
 /// One record of every kind, with its event's name.
 fn every_kind() -> Vec<(Vec<u8>, &'static str)> {
     let header_of = header;
     vec![
-        (bytes(&record::Opened { header: header_of(kind::OPENED, 0), by_us: 1, pad: 0 }), "opened"),
+        (bytes(&opened()), "opened"),
         (
             bytes(&record::Act {
                 change: record::StateChange { header: header_of(kind::ACT, 1), ..change() },

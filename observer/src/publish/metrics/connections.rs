@@ -135,7 +135,7 @@ impl Connections {
             self.resets_sent.at([cause.word(), NONE]);
         }
         // Disconnecting sends no FIN.
-        for action in LocalAction::ALL.into_iter().filter(|action| *action != LocalAction::Disconnect) {
+        for action in LocalAction::ALL.into_iter().filter(|action| action.sends_fin()) {
             self.fins_sent.at([action.word(), NONE]);
         }
         for errno in errno::NAMES {
@@ -161,7 +161,9 @@ impl Connections {
     pub(super) fn close(&self, verdict: &Verdict, owner: &str) {
         let (outcome, cause) = (verdict.outcome.word(), verdict.cause.word());
         self.closes.at([outcome, cause, verdict.first_close.word(), owner]).inc();
-        if let Some(action) = verdict.local_action.filter(|_| verdict.fin_sent) {
+        if let Some(action) =
+            verdict.local_action.filter(|_| verdict.fin.is_some_and(|fin| fin.sent != Some(false)))
+        {
             self.fins_sent.at([action.word(), owner]).inc();
         }
         match verdict.reset.as_ref().map(|reset| reset.direction) {
@@ -181,7 +183,7 @@ impl Connections {
         }
         let bytes = verdict.bytes;
         for (queue, lost) in QUEUES.into_iter().zip([bytes.unread, bytes.unacked, bytes.unsent]) {
-            if lost > 0 {
+            if let Some(lost @ 1..) = lost {
                 self.lost_bytes.at([queue, owner]).inc_by(lost.into());
             }
         }

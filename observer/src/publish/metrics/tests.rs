@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     classify::{
         Cause, Evidence, Outcome, StrayCause, WriteCause, WriteVerdict,
-        verdict::{Bytes, FirstClose, HalfClosed, Linger, LingerMode, LingerResult, Reset, Verdict},
+        verdict::{Bytes, Fin, FirstClose, HalfClosed, Linger, LingerMode, LingerResult, Reset, Verdict},
     },
     event::{Body, Comm, Endpoints, Side, SockId, State, Task},
     half_closed::gauges::{Gauges, Held, SideGauges},
@@ -53,7 +53,11 @@ fn verdict(comm: &str, outcome: Outcome, cause: Cause) -> Verdict {
         cause,
         first_close: FirstClose::Local,
         local_action: None,
-        fin_sent: false,
+        action_known: true,
+        fin: None,
+        last_action: None,
+        opener: None,
+        error: 0,
         linger: None,
         half_closed: HalfClosed::default(),
         bytes: Bytes::default(),
@@ -177,7 +181,7 @@ fn a_graceful_close_counts_its_fin_and_its_half_closed_time() {
         &mut metrics,
         Verdict {
             local_action: Some(LocalAction::ShutdownWrite),
-            fin_sent: true,
+            fin: Some(Fin { sent: Some(true), at_once: true, acked_ns: None, queued_ns: 1 }),
             half_closed: HalfClosed { local_ns: Some(2_500_000_000), remote_ns: None },
             ..verdict("curl", Outcome::Graceful, Cause::Orderly)
         },
@@ -207,7 +211,7 @@ fn a_reset_without_a_fin_counts_no_fin() {
         Verdict {
             local_action: Some(LocalAction::Killed),
             reset: Some(reset(Side::Local)),
-            bytes: Bytes { unread: 9, unacked: 5, unsent: 0, after_peer_fin: 3 },
+            bytes: Bytes { unread: Some(9), unacked: Some(5), unsent: Some(0), after_peer_fin: Some(3) },
             ..verdict("nginx", Outcome::ResetSent, Cause::UnreadData)
         },
     );
@@ -297,6 +301,7 @@ fn write_errors_and_stray_resets_are_counted() {
         ns: 1,
         endpoints: endpoints(),
         cause: StrayCause::ClosedPort,
+        state: None,
         kernel_reason: Some(Arc::from("NO_SOCKET")),
     }));
     assert_eq!(
@@ -332,7 +337,12 @@ fn too_many_owners_become_other() {
 #[test]
 fn totals_that_are_kept_elsewhere_are_followed() {
     let metrics = metrics();
-    metrics.event(&Event { ns: 1, sock: SockId(1), task: None, body: Body::Opened { by: Side::Local } });
+    metrics.event(&Event {
+        ns: 1,
+        sock: SockId(1),
+        task: None,
+        body: Body::Opened { by: Side::Local, endpoints: None, inode: 0, early: false },
+    });
     for total in [3, 3, 8] {
         metrics.lost("ring_full", total);
         metrics.program("set_state", total * 1_000_000_000, total);

@@ -32,7 +32,12 @@ fn error(file: &[u8]) -> String {
 
 #[test]
 fn what_is_written_is_read() {
-    let opened = Event { ns: 1, sock: SockId(u64::MAX), task: None, body: Body::Opened { by: Side::Local } };
+    let opened = Event {
+        ns: 1,
+        sock: SockId(u64::MAX),
+        task: None,
+        body: Body::Opened { by: Side::Local, endpoints: None, inode: 0, early: false },
+    };
     let received =
         Event { ns: 2, sock: SockId(3), task: None, body: Body::ResetReceived { state: State::FinWait1 } };
     let events = [opened, received];

@@ -1,0 +1,75 @@
+//! What of the evidence is missing: the records that the others say must have been there.
+//!
+//! `exact` is a promise about the whole verdict, so that anything found here makes it `inferred`.
+
+use super::{
+    Ruling,
+    verdict::{Missing, Outcome},
+};
+use crate::{
+    event::State,
+    story::{End, LocalAction, Story},
+};
+
+/// What is missing, beside what the rules found missing themselves.
+pub(super) fn gaps(story: &Story, ruling: &Ruling) -> Vec<Missing> {
+    let mut missing = Vec::new();
+    let chain = &story.chain;
+    let seen_before = story.opening.is_some();
+    // Of a connection that the observer saw begin, it must have seen every FIN.
+    let lost = story.records_lost || chain.gap || chain.starts_late() && seen_before;
+    if lost || contradicts(story, ruling) {
+        missing.push(Missing::Records);
+    }
+    if chain.starts_late() {
+        if peer_fin_unseen(story) {
+            missing.push(Missing::PeerFin);
+        }
+        if our_fin_unseen(story) && !seen_before {
+            missing.push(Missing::Transition);
+        }
+    }
+    missing
+}
+
+/// The states show a FIN of the peer's that no record told of.
+pub(super) fn peer_fin_unseen(story: &Story) -> bool {
+    let after = [State::CloseWait, State::LastAck, State::Closing];
+    story.peer_fin.is_none() && after.into_iter().any(|state| story.chain.visited(state))
+}
+
+/// The states show a FIN of ours that no record told of.
+fn our_fin_unseen(story: &Story) -> bool {
+    let after = [State::FinWait1, State::FinWait2, State::LastAck, State::Closing];
+    story.fin_sent.is_none() && after.into_iter().any(|state| story.chain.visited(state))
+}
+
+/// Whether a record that is there needs another one that is not.
+fn contradicts(story: &Story, ruling: &Ruling) -> bool {
+    let Some(end) = story.end else { return false };
+    close_unseen(story, &end) || reset_unseen(story, &end) || cut_short(story, &end, ruling)
+}
+
+/// The socket is an orphan at its end, so it was closed. `shutdown()` does not orphan, and a connection that nobody
+/// accepted is no orphan while it is in the queue.
+fn close_unseen(story: &Story, end: &End) -> bool {
+    let by_shutdown = story
+        .fin_sent
+        .is_none_or(|fin| matches!(fin.action, LocalAction::ShutdownWrite | LocalAction::ShutdownBoth));
+    end.socket.flags.dead && story.close_call.is_none() && by_shutdown
+}
+
+/// `tcp_reset()` leaves these errors behind, and reports itself before.
+fn reset_unseen(story: &Story, end: &End) -> bool {
+    let by_reset = matches!(end.socket.err, super::rules::ECONNRESET | super::rules::EPIPE);
+    by_reset && story.reset_received.is_none()
+}
+
+/// A reset of ours is due, and its record did not come.
+fn cut_short(story: &Story, end: &End, ruling: &Ruling) -> bool {
+    let aborted = end.task.is_some() && end.socket.flags.closing && story.reset_sent.is_none();
+    aborted
+        && matches!(ruling.outcome, Outcome::Unknown | Outcome::Aborted)
+        && matches!(end.old, State::Established | State::CloseWait)
+        && end.socket.unread() > 0
+}

@@ -1,0 +1,66 @@
+//! SO_LINGER at `close()`, and how its wait ended.
+
+use super::verdict::{Linger, LingerMode, LingerResult};
+use crate::{event::State, story::Story};
+
+/// Whether a lingering `close()` has just given up, at its deadline.
+#[must_use]
+pub fn linger_expired(story: &Story) -> bool {
+    matches!(linger_result(story), Some((LingerResult::Expired, _)))
+}
+
+/// SO_LINGER, where `close()` met a connection that was still there.
+pub(super) fn linger(story: &Story) -> Option<Linger> {
+    let end_ns = story.end.map_or(u64::MAX, |end| end.ns);
+    let call = story.close_call.filter(|call| call.ns <= end_ns)?;
+    let exiting = call.task.is_some_and(|task| task.exiting);
+    let mode = match call.linger_ms {
+        None => LingerMode::Off,
+        Some(0) => LingerMode::Zero,
+        // inet_release(): an exiting process does not wait.
+        Some(_) if exiting => LingerMode::Suppressed,
+        Some(_) => LingerMode::Timed,
+    };
+    let mut linger = Linger { mode, configured_ms: call.linger_ms, waited_ns: None, result: None };
+    if let Some((result, until_ns)) = linger_result(story) {
+        linger.result = Some(result);
+        linger.waited_ns = Some(until_ns.saturating_sub(call.ns));
+    }
+    Some(linger)
+}
+
+/// How far the kernel's ticks, which its waits are counted in, may be behind its clock: in a virtual machine that is
+/// kept from its processor they catch up later.
+const TICKS_BEHIND_NS: u64 = 40_000_000;
+
+/// How a lingering `close()` ended, and when. None when it did not wait, or the connection was reset meanwhile.
+fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
+    let deadline_ns = story.linger_deadline_ns()?;
+    if let Some((ns, _)) = story.linger_over.filter(|(_, state)| state.fin_outstanding()) {
+        let early = ns.saturating_add(TICKS_BEHIND_NS) < deadline_ns;
+        let result = if early { LingerResult::Interrupted } else { LingerResult::Expired };
+        return Some((result, ns));
+    }
+    if let Some(acked_ns) = story.linger_acked_ns() {
+        return Some((LingerResult::Acked, acked_ns));
+    }
+    let end = story.end.filter(|end| end.ns < deadline_ns);
+    // A signal that is delivered after the end interrupts nothing: the wait was over then.
+    let interrupted = story.linger_interrupted_ns.filter(|ns| *ns < deadline_ns);
+    if let Some(ns) = interrupted.filter(|ns| end.is_none_or(|end| *ns <= end.ns)) {
+        return Some((LingerResult::Interrupted, ns));
+    }
+    match end {
+        // The acknowledgement that let it end so was in the backlog when the wait was over, at this moment.
+        Some(end) if end.socket.err == 0 && end.socket.all_acked() && ends_acknowledged(end.old) => {
+            Some((LingerResult::Acked, end.ns))
+        }
+        Some(_) => None,
+        None => Some((LingerResult::Expired, deadline_ns)),
+    }
+}
+
+/// States that are only left for CLOSE when our FIN is acknowledged, but for a reset or an error.
+const fn ends_acknowledged(old: State) -> bool {
+    matches!(old, State::FinWait2 | State::LastAck | State::Closing)
+}

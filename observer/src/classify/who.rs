@@ -1,0 +1,115 @@
+//! Which process, and what it did.
+
+use super::{
+    Ruling,
+    rules::ECONNABORTED,
+    verdict::{Cause, Outcome},
+};
+use crate::{
+    event::{State, Task},
+    story::{LocalAction, Story},
+};
+
+/// The process whose call brought the end about, else the one that was last seen with the socket.
+pub(super) fn process(story: &Story, ruling: &Ruling) -> Option<Task> {
+    let closer = story.close_call.and_then(|call| call.task);
+    let shutter = story.fin_sent.and_then(|fin| fin.task);
+    // A killer from outside (`ss -K`: tcp_abort) ends the connection too, but is no owner.
+    let ender =
+        story.end.filter(|end| ruling.cause != Cause::SocketDestroyed && end.socket.err != ECONNABORTED);
+    let ender = ender.and_then(|end| end.task);
+    let acted = match ruling.outcome {
+        // The FIN is what ended it, whoever closed the descriptor afterwards.
+        Outcome::Graceful => [shutter, closer, ender],
+        // The reset came from close() or connect(AF_UNSPEC), not from a shutdown() before it.
+        _ if is_our_abort(story, ruling) => [closer, ender, shutter],
+        // The peer, a timer or a lost record: who has the socket now, rather than who had shut it down.
+        _ => [closer, story.holder, shutter],
+    };
+    let seen = acted.into_iter().flatten().find(|task| !task.kthread);
+    seen.or(story.holder)
+}
+
+/// Whether a call of ours, other than the one that queued the FIN, ended the connection.
+fn is_our_abort(story: &Story, ruling: &Ruling) -> bool {
+    let by_call = matches!(
+        ruling.cause,
+        Cause::UnreadData
+            | Cause::LingerZero
+            | Cause::Linger2Negative
+            | Cause::Disconnect
+            | Cause::NeverAccepted
+            | Cause::ConnectAbandoned
+            | Cause::Repair
+    );
+    by_call && story.end.is_some_and(|end| end.task.is_some())
+}
+
+/// The process that called `connect()`, where another one ended the connection.
+pub(super) fn opener(story: &Story, process: Option<&Task>) -> Option<Task> {
+    let opener = story.opening.and_then(|opening| opening.task)?;
+    process.is_some_and(|process| process.pid != opener.pid).then_some(opener)
+}
+
+/// What our side did, and whether all of it was seen.
+pub(super) struct Action {
+    pub(super) first: Option<LocalAction>,
+    pub(super) last: Option<LocalAction>,
+    pub(super) known: bool,
+}
+
+/// The end of a connection that the peer or a timer brought about is not our process's act, whatever it did after.
+pub(super) fn action(story: &Story, ruling: &Ruling) -> Action {
+    let known = |first| Action { first, last: None, known: true };
+    if story.chain.visited(State::SynSent)
+        && let Some(action) = gave_up_connecting(story, ruling)
+    {
+        return known(Some(action));
+    }
+    let end_ns = story.end.map_or(0, |end| end.ns);
+    let closed = story.close_call.filter(|call| call.ns <= end_ns);
+    let last = match ruling.cause {
+        Cause::Disconnect => Some(LocalAction::Disconnect),
+        _ if is_our_abort(story, ruling) => closed.map(|call| call.action),
+        _ => None,
+    };
+    if let Some(fin) = story.fin_sent {
+        // Of two processes, the one that ended the connection is named, and what it did.
+        let another =
+            |call: Option<Task>| call.zip(fin.task).is_some_and(|(last, first)| last.pid != first.pid);
+        let ender = story.end.and_then(|end| end.task);
+        let first = match last {
+            Some(last) if another(ender) => last,
+            _ => fin.action,
+        };
+        return Action { first: Some(first), last: last.filter(|last| *last != fin.action), known: true };
+    }
+    let fin_unseen = [State::FinWait1, State::FinWait2, State::Closing, State::LastAck];
+    if fin_unseen.into_iter().any(|state| story.chain.visited(state)) {
+        return Action { first: None, last: None, known: false };
+    }
+    if story.end.is_none() {
+        return Action { first: None, last: None, known: false };
+    }
+    known(last.or(closed.map(|call| call.action)))
+}
+
+/// The call that took back a `connect()`.
+fn gave_up_connecting(story: &Story, ruling: &Ruling) -> Option<LocalAction> {
+    if ruling.cause != Cause::ConnectAbandoned {
+        return None;
+    }
+    let flags = story.end?.socket.flags;
+    if flags.closing {
+        return story.close_call.map(|call| call.action);
+    }
+    if !flags.shutdown_call {
+        return Some(LocalAction::Disconnect);
+    }
+    match flags.shutdown_how {
+        1 => Some(LocalAction::ShutdownRead),
+        2 => Some(LocalAction::ShutdownWrite),
+        3 => Some(LocalAction::ShutdownBoth),
+        _ => None,
+    }
+}
