@@ -8,12 +8,14 @@ use crate::{
     hooks::close,
     read::{bytes, cast, read, read_at},
     settings::{
-        DEV_NET, FILE_COUNT, FILE_REF, ICSK_FASTOPEN_MAX, INET_SPORT, Known, NET_INUM, SK_DADDR, SK_DPORT,
-        SK_ERR, SK_ERR_SOFT, SK_FAMILY, SK_FLAGS, SK_LINGERTIME, SK_NET, SK_NUM, SK_OWNED, SK_PROTOCOL,
-        SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET, SK_STATE, SK_V6_DADDR, SK_V6_RCV_SADDR, SKB_DEV, SKB_HEAD,
-        SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER, SOCK_KEY, SOCKET_FILE, SOCKET_INO, SOCKET_STATE,
-        TP_COPIED_SEQ, TP_FASTOPEN_RSK, TP_IS_MPTCP, TP_LINGER2, TP_RCV_NXT, TP_SEGS_IN, TP_SND_NXT,
-        TP_SND_UNA, TP_SND_WND, TP_WRITE_SEQ, TYPE_SK_BUFF, TYPE_SOCKET_ALLOC, TYPE_TCP_SOCK, get, has,
+        DEV_NET, FILE_COUNT, FILE_REF, ICSK_FASTOPEN_MAX, ICSK_RETRANSMITS, ICSK_SYN_RETRIES,
+        ICSK_USER_TIMEOUT, INET_SPORT, Known, NET_INUM, NET_SYN_RETRIES, SK_DADDR, SK_DPORT, SK_ERR,
+        SK_ERR_SOFT, SK_ERROR_QUEUE_LEN, SK_ERROR_QUEUE_NEXT, SK_FAMILY, SK_FLAGS, SK_LINGERTIME, SK_NET,
+        SK_NUM, SK_OWNED, SK_PROTOCOL, SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET, SK_STATE, SK_V6_DADDR,
+        SK_V6_RCV_SADDR, SKB_CB, SKB_DEV, SKB_ERROR_ERRNO, SKB_HEAD, SKB_NETWORK_HEADER,
+        SKB_TRANSPORT_HEADER, SOCK_KEY, SOCKET_FILE, SOCKET_INO, SOCKET_STATE, TP_COPIED_SEQ,
+        TP_FASTOPEN_RSK, TP_IS_MPTCP, TP_LINGER2, TP_RCV_NXT, TP_SEGS_IN, TP_SND_NXT, TP_SND_UNA, TP_SND_WND,
+        TP_WRITE_SEQ, TYPE_SK_BUFF, TYPE_SOCKET_ALLOC, TYPE_TCP_SOCK, get, has,
     },
     task,
 };
@@ -215,6 +217,12 @@ impl Sock {
         if has(SK_ERR_SOFT) && self.get::<u32>(SK_ERR_SOFT) != 0 {
             flags |= flag::SOFT_ERROR;
         }
+        if self.is_out_of_retries() {
+            flags |= flag::RETRIES_OUT;
+        }
+        if self.queued_error() != 0 {
+            flags |= flag::ERROR_QUEUED;
+        }
         if has(TP_SEGS_IN) && self.get::<u32>(TP_SEGS_IN) != 0 {
             flags |= flag::SEGMENT_SEEN;
         }
@@ -228,6 +236,37 @@ impl Sock {
             }
         }
         flags
+    }
+
+    /// Whether `tcp_write_timeout()` can have given up on the SYN; true where that is not to be known.
+    #[inline(always)]
+    fn is_out_of_retries(self) -> bool {
+        if !(has(ICSK_RETRANSMITS) && has(ICSK_SYN_RETRIES) && has(ICSK_USER_TIMEOUT) && has(NET_SYN_RETRIES))
+        {
+            return true;
+        }
+        if self.get::<u32>(ICSK_USER_TIMEOUT) != 0 {
+            return true;
+        }
+        let own: u8 = self.get(ICSK_SYN_RETRIES);
+        // An int before 5.19 and a byte since: the numbers fit in the byte, which comes first on little-endian machines.
+        let limit = if own == 0 { read(self.get(SK_NET), NET_SYN_RETRIES) } else { own };
+        self.get::<u8>(ICSK_RETRANSMITS) >= limit
+    }
+
+    /// The errno of the ICMP error that waits in the error queue, where `sk_err` is not set; else 0.
+    ///
+    /// `tcp_v4_err()` queues it for a socket that a system call holds (since 5.17), and poll(2) reports that.
+    #[inline(always)]
+    pub(crate) fn queued_error(self) -> u32 {
+        if !(has(SK_ERROR_QUEUE_LEN) && has(SK_ERROR_QUEUE_NEXT) && has(SKB_CB) && has(SKB_ERROR_ERRNO))
+            || self.err() != 0
+            || self.get::<u32>(SK_ERROR_QUEUE_LEN) == 0
+        {
+            return 0;
+        }
+        let error: u64 = self.get(SK_ERROR_QUEUE_NEXT);
+        read_at(error + get(SKB_CB) + get(SKB_ERROR_ERRNO))
     }
 
     /// Whether a listener takes data with the SYN. Its child, whose state has just been set, is a copy of it still.
@@ -263,7 +302,8 @@ impl Sock {
             addr_of_mut!((*to).lingertime)
                 .write(if lingertime < longest { lingertime } else { longest } as u32);
             addr_of_mut!((*to).flags).write(marks.flags);
-            addr_of_mut!((*to).err).write(self.err() as u16);
+            let err = if marks.flags & flag::ERROR_QUEUED == 0 { self.err() } else { self.queued_error() };
+            addr_of_mut!((*to).err).write(err as u16);
             addr_of_mut!((*to).state).write(self.get(SK_STATE));
             addr_of_mut!((*to).shutdown).write(self.get(SK_SHUTDOWN));
             addr_of_mut!((*to).snd_wnd).write(self.get(TP_SND_WND));

@@ -110,8 +110,9 @@ fn unread(story: &Story, ruling: &Ruling) -> Option<u32> {
     let thrown_away = story.close_call.map(|call| call.unread).or(story.unread_at_destruction);
     match thrown_away {
         Some(unread) => Some(unread),
-        // A process can read them still, or closed the socket unseen.
-        None if end.socket.unread() > 0 => None,
+        // The socket was closed, and that was not seen.
+        None if story.gone_ns.is_some() && end.socket.unread() > 0 => None,
+        // A process has it and can still read.
         None => Some(0),
     }
 }

@@ -160,6 +160,10 @@ pub mod flag {
     pub const SHUTDOWN_HOW_SHIFT: u32 = 25;
     /// Two bits.
     pub const SHUTDOWN_HOW_MASK: u32 = 3;
+    /// SYN_SENT: so many SYNs were retransmitted that a timer may have given up, or TCP_USER_TIMEOUT is set.
+    pub const RETRIES_OUT: u32 = 1 << 27;
+    /// `sk_err` is 0 and the error queue is not empty: an ICMP error waits there, and `err` is its errno.
+    pub const ERROR_QUEUED: u32 = 1 << 28;
     /// `sk_socket` is set: the socket is not orphaned, and was accepted if it came from a listener.
     pub const HAS_SOCKET: u32 = 1 << 18;
 }

@@ -68,6 +68,8 @@ macro_rules! for_each_field {
             SK_SHUTDOWN: "sock" "sk_shutdown" required;
             SK_ERR: "sock" "sk_err" required;
             SK_ERR_SOFT: "sock" "sk_err_soft" optional;
+            SK_ERROR_QUEUE_LEN: "sock" "sk_error_queue.qlen" optional;
+            SK_ERROR_QUEUE_NEXT: "sock" "sk_error_queue.next" optional;
             SK_LINGERTIME: "sock" "sk_lingertime" required;
             SK_SOCKET: "sock" "sk_socket" required;
             SOCKET_FILE: "socket" "file" required;
@@ -85,10 +87,16 @@ macro_rules! for_each_field {
             TP_SEGS_IN: "tcp_sock" "segs_in" optional;
             TP_FASTOPEN_RSK: "tcp_sock" "fastopen_rsk" optional;
             ICSK_FASTOPEN_MAX: "inet_connection_sock" "icsk_accept_queue.fastopenq.max_qlen" optional;
+            ICSK_RETRANSMITS: "inet_connection_sock" "icsk_retransmits" optional;
+            ICSK_SYN_RETRIES: "inet_connection_sock" "icsk_syn_retries" optional;
+            ICSK_USER_TIMEOUT: "inet_connection_sock" "icsk_user_timeout" optional;
+            NET_SYN_RETRIES: "net" "ipv4.sysctl_tcp_syn_retries" optional;
             TP_IS_MPTCP: "tcp_sock" "is_mptcp" optional;
             TP_LINGER2: "tcp_sock" "linger2" optional;
             NET_INUM: "net" "ns.inum" required;
             SKB_HEAD: "sk_buff" "head" required;
+            SKB_CB: "sk_buff" "cb" optional;
+            SKB_ERROR_ERRNO: "sock_exterr_skb" "ee.ee_errno" optional;
             SKB_DEV: "sk_buff" "dev" required;
             SKB_NETWORK_HEADER: "sk_buff" "network_header" required;
             SKB_TRANSPORT_HEADER: "sk_buff" "transport_header" required;

@@ -199,15 +199,19 @@ fn refused(story: &Story, end: &End) -> Option<Ruling> {
         return Some(Ruling::exact(Outcome::Refused, Cause::Refused));
     }
     // ICMP's "port unreachable" gives the same errno. A segment came, so that a lost record of its RST is likelier.
-    (end.socket.err == ECONNREFUSED && (end.socket.flags.segment_seen || end.socket.flags.owned))
+    let flags = end.socket.flags;
+    let by_segment = (flags.segment_seen || flags.owned) && !flags.error_queued;
+    (end.socket.err == ECONNREFUSED && by_segment)
         .then(|| Ruling::inferred(Outcome::Refused, Cause::Refused, Missing::Trigger))
 }
 
 /// `tcp_v4_err`, `tcp_v6_err`: an ICMP error ends a handshake at once, unless a system call holds the socket. Then it is
-/// noted (`sk_err_soft`), and the handshake goes on.
+/// noted (`sk_err_soft`), and the handshake goes on. If the retransmitted SYNs get no answer, a timer gives up and leaves
+/// that error too (`tcp_write_err`). Since 5.17 the error is queued as well: poll(2) and SO_ERROR tell the process, which
+/// then closes.
 fn rejected_by_icmp(story: &Story, end: &End) -> Option<Ruling> {
     let flags = end.socket.flags;
-    if !matches!(end.old, State::SynSent | State::SynRecv) || flags.soft_error {
+    if !matches!(end.old, State::SynSent | State::SynRecv) || flags.soft_error && flags.retries_out {
         return None;
     }
     if story.reset_sent.is_some() || story.reset_received.is_some() {
@@ -291,9 +295,6 @@ fn timeout(story: &Story, end: &End) -> Option<Ruling> {
             && matches!(end.old, State::FinWait2 | State::LastAck | State::Closing) =>
         {
             None
-        }
-        _ if end.old == State::SynSent && end.socket.flags.soft_error => {
-            Some(Ruling::exact(Outcome::TimedOut, cause))
         }
         _ if story.reset_sent.is_some() || story.reset_received.is_some() => None,
         _ => Some(Ruling::by_elimination(Outcome::TimedOut, cause)),

@@ -22,6 +22,8 @@ const ABORTING: Flags = Flags {
     linger2_negative: false,
     soft_error: false,
     segment_seen: false,
+    retries_out: false,
+    error_queued: false,
     fastopen: false,
     shutdown_call: false,
     shutdown_how: 0,
@@ -251,12 +253,15 @@ fn silence() {
     let connecting = || opened().with(|socket| socket.state = SynSent).with(failed(101));
     check("ICMP", &connecting().packet_to(Close), ["refused", "icmp_error", "none", "exact"]);
     assert_eq!(verdict(&connecting().packet_to(Close)).error, 101);
-    let soft = Flags { soft_error: true, has_socket: true, ..Flags::default() };
+    let soft = Flags { soft_error: true, retries_out: true, has_socket: true, ..Flags::default() };
     check(
         "no answer after ICMP",
         &connecting().packet_with(Close, soft),
-        ["timed_out", "connect_timeout", "none", "exact"],
+        ["timed_out", "connect_timeout", "none", "inferred"],
     );
+    let again = Flags { soft_error: true, has_socket: true, ..Flags::default() };
+    let again = connecting().packet_with(Close, again);
+    check("ICMP during connect(), and again", &again, ["refused", "icmp_error", "none", "exact"]);
 }
 
 #[test]

@@ -269,7 +269,7 @@ pub struct HalfClosed {
 /// Bytes at the end; None where the evidence does not say. Neither SYN nor FIN counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bytes {
-    /// Received, and thrown away unread when the socket was closed. None while a process may still read them.
+    /// Received, and thrown away unread when the socket was closed. 0 while a process can still read them.
     pub unread: Option<u32>,
     /// Sent and never acknowledged.
     pub unacked: Option<u32>,

@@ -67,7 +67,7 @@ pub(super) fn action(story: &Story, ruling: &Ruling) -> Action {
         return known(Some(action));
     }
     let end_ns = story.end.map_or(0, |end| end.ns);
-    let closed = story.close_call.filter(|call| call.ns <= end_ns);
+    let closed = story.close_call.filter(|call| call.ns <= end_ns && !was_told(story));
     let last = match ruling.cause {
         Cause::Disconnect => Some(LocalAction::Disconnect),
         _ if is_our_abort(story, ruling) => closed.map(|call| call.action),
@@ -92,6 +92,11 @@ pub(super) fn action(story: &Story, ruling: &Ruling) -> Action {
         return Action { first: None, last: None, known: false };
     }
     known(last.or(closed.map(|call| call.action)))
+}
+
+/// An ICMP error that the process was told of: its close() afterwards ended nothing.
+fn was_told(story: &Story) -> bool {
+    story.end.is_some_and(|end| end.socket.flags.error_queued)
 }
 
 /// The call that took back a `connect()`.

@@ -200,6 +200,8 @@ fn flags(bits: u32) -> Flags {
         has_socket: is(flag::HAS_SOCKET),
         soft_error: is(flag::SOFT_ERROR),
         segment_seen: is(flag::SEGMENT_SEEN),
+        retries_out: is(flag::RETRIES_OUT),
+        error_queued: is(flag::ERROR_QUEUED),
         fastopen: is(flag::FASTOPEN),
         shutdown_call: is(flag::SHUTDOWN_CALL),
         shutdown_how: (bits >> flag::SHUTDOWN_HOW_SHIFT & flag::SHUTDOWN_HOW_MASK) as u8,

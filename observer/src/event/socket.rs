@@ -156,6 +156,12 @@ pub struct Flags {
     /// The peer has sent at least one segment.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub segment_seen: bool,
+    /// So many SYNs were retransmitted that a timer may have given up, or TCP_USER_TIMEOUT is set.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub retries_out: bool,
+    /// An ICMP error waits in the error queue, and `err` is its errno.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub error_queued: bool,
     /// A TCP Fast Open child whose handshake is not complete.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fastopen: bool,

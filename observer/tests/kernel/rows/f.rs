@@ -79,7 +79,7 @@ pub(crate) fn f10(lab: &Lab) -> Counters {
     // The peer never hears of the reset: its own FIN goes to a port that nobody has.
     peer.hear_again();
     peer.close();
-    lab.reset_of(&us).shows(&json!({"cause": "closed_port"}));
+    lab.reset_of(&us).shows(&json!({"cause": "other"}));
     lab.close_of(&peer).shows(&json!({"outcome": "reset_received", "cause": "peer_reset"}));
     Counters { resets_sent: 2, abort_on_memory: 1, ..Counters::NONE }
 }
@@ -99,7 +99,7 @@ pub(crate) fn f11(lab: &Lab) -> Counters {
     // As for f10's.
     peer.hear_again();
     peer.close();
-    lab.reset_of(&us).shows(&json!({"cause": "closed_port"}));
+    lab.reset_of(&us).shows(&json!({"cause": "other"}));
     lab.close_of(&peer).shows(&json!({"outcome": "reset_received", "cause": "peer_reset"}));
     Counters { resets_sent: 2, abort_on_memory: 1, ..Counters::NONE }
 }
@@ -289,7 +289,7 @@ pub(crate) fn f6(lab: &Lab) -> Counters {
         "write_errors": {}, "evidence": "inferred",
     }));
     peer.close();
-    lab.reset_of(&us).shows(&json!({"cause": "closed_port"}));
+    lab.reset_of(&us).shows(&json!({"cause": "other"}));
     lab.close_of(&peer).shows(&json!({
         "outcome": "reset_received", "cause": "peer_reset", "first_close": "local", "local_action": "close",
         "bytes": Bytes::NONE, "reset": reset_received_in("FIN_WAIT1"), "write_errors": {},
