@@ -14,8 +14,8 @@ use crate::{
         SK_NUM, SK_OWNED, SK_PROTOCOL, SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET, SK_STATE, SK_V6_DADDR,
         SK_V6_RCV_SADDR, SKB_CB, SKB_DEV, SKB_ERROR_ERRNO, SKB_HEAD, SKB_NETWORK_HEADER,
         SKB_TRANSPORT_HEADER, SOCK_KEY, SOCKET_FILE, SOCKET_INO, SOCKET_STATE, TP_COPIED_SEQ,
-        TP_FASTOPEN_RSK, TP_IS_MPTCP, TP_LINGER2, TP_RCV_NXT, TP_SEGS_IN, TP_SND_NXT, TP_SND_UNA, TP_SND_WND,
-        TP_WRITE_SEQ, TYPE_SK_BUFF, TYPE_SOCKET_ALLOC, TYPE_TCP_SOCK, get, has,
+        TP_DATA_SEGS_IN, TP_FASTOPEN_RSK, TP_IS_MPTCP, TP_LINGER2, TP_RCV_NXT, TP_SEGS_IN, TP_SND_NXT,
+        TP_SND_UNA, TP_SND_WND, TP_WRITE_SEQ, TYPE_SK_BUFF, TYPE_SOCKET_ALLOC, TYPE_TCP_SOCK, get, has,
     },
     task,
 };
@@ -210,6 +210,14 @@ impl Sock {
         Marks { flags, inode }
     }
 
+    /// Whether a FIN that is queued now leaves at once (see [`flag::FIN_LEAVES`]).
+    #[inline(always)]
+    pub(crate) fn fin_leaves(self) -> bool {
+        let next: u32 = self.get(TP_SND_NXT);
+        let in_flight = next.wrapping_sub(self.get(TP_SND_UNA));
+        next == self.get::<u32>(TP_WRITE_SEQ) && in_flight < self.get::<u32>(TP_SND_WND)
+    }
+
     /// What a record says of a handshake that is not complete: bits of [`flag`] that no other record has.
     #[inline(always)]
     pub(crate) fn handshake_flags(self) -> u32 {
@@ -306,7 +314,8 @@ impl Sock {
             addr_of_mut!((*to).err).write(err as u16);
             addr_of_mut!((*to).state).write(self.get(SK_STATE));
             addr_of_mut!((*to).shutdown).write(self.get(SK_SHUTDOWN));
-            addr_of_mut!((*to).snd_wnd).write(self.get(TP_SND_WND));
+            let data_segs_in = if has(TP_DATA_SEGS_IN) { self.get(TP_DATA_SEGS_IN) } else { 0 };
+            addr_of_mut!((*to).data_segs_in).write(data_segs_in);
         }
     }
 

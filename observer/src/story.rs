@@ -236,6 +236,7 @@ impl Story {
                         // The connection was over: there was nothing left to linger for.
                         linger_ms: None,
                         unread: *unread,
+                        data_segs_in: self.end.map_or(0, |end| end.socket.data_segs_in),
                     });
                 } else {
                     self.unread_at_destruction = Some(*unread);
@@ -291,6 +292,7 @@ impl Story {
                 task: event.task,
                 linger_ms: socket.linger_ms,
                 unread: socket.unread(),
+                data_segs_in: socket.data_segs_in,
             });
         }
         match (old, new) {
@@ -300,7 +302,7 @@ impl Story {
                     action: fin_action(event.task, socket, old),
                     task: event.task,
                     write_seq: socket.write_seq,
-                    left_at_once: socket.fin_leaves_at_once(),
+                    left_at_once: socket.flags.fin_leaves.unwrap_or(socket.unsent() == 0),
                 });
             }
             (Established | SynRecv, CloseWait) => self.note_peer_fin(event.ns, socket),

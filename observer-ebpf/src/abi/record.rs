@@ -123,8 +123,8 @@ pub struct Socket {
     pub state: u8,
     /// `sk_shutdown`: 1 receive, 2 send.
     pub shutdown: u8,
-    /// `snd_wnd`: how many bytes after `snd_una` the peer accepts.
-    pub snd_wnd: u32,
+    /// `data_segs_in`: segments with data that came so far; 0 where the kernel does not count them.
+    pub data_segs_in: u32,
 }
 
 /// Bits of [`Socket::flags`].
@@ -164,6 +164,9 @@ pub mod flag {
     pub const RETRIES_OUT: u32 = 1 << 27;
     /// `sk_err` is 0 and the error queue is not empty: an ICMP error waits there, and `err` is its errno.
     pub const ERROR_QUEUED: u32 = 1 << 28;
+    /// A FIN that is queued now leaves at once: nothing waits before it, and the peer's window takes it. Only looked at
+    /// when our side queues one. (`tcp_cwnd_test()` lets a final FIN pass, `tcp_snd_wnd_test()` does not.)
+    pub const FIN_LEAVES: u32 = 1 << 29;
     /// `sk_socket` is set: the socket is not orphaned, and was accepted if it came from a listener.
     pub const HAS_SOCKET: u32 = 1 << 18;
 }

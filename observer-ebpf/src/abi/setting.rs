@@ -84,6 +84,7 @@ macro_rules! for_each_field {
             TP_SND_UNA: "tcp_sock" "snd_una" required;
             TP_WRITE_SEQ: "tcp_sock" "write_seq" required;
             TP_SND_WND: "tcp_sock" "snd_wnd" required;
+            TP_DATA_SEGS_IN: "tcp_sock" "data_segs_in" optional;
             TP_SEGS_IN: "tcp_sock" "segs_in" optional;
             TP_FASTOPEN_RSK: "tcp_sock" "fastopen_rsk" optional;
             ICSK_FASTOPEN_MAX: "inet_connection_sock" "icsk_accept_queue.fastopenq.max_qlen" optional;

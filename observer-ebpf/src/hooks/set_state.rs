@@ -75,6 +75,9 @@ fn changed(sk: Sock, old: u32, new: u32) {
     if matches!(old, SYN_SENT | SYN_RECV) {
         marks.flags |= sk.handshake_flags();
     }
+    if matches!(new, FIN_WAIT1 | LAST_ACK) && sk.fin_leaves() {
+        marks.flags |= flag::FIN_LEAVES;
+    }
     let (dead, closing) = (marks.flags & flag::DEAD != 0, marks.flags & flag::CLOSING != 0);
     let is_act = if marks.flags & flag::OWNED != 0 {
         is_act_of_ours(old, new, dead)

@@ -47,7 +47,10 @@ fn our_fin_unseen(story: &Story) -> bool {
 /// Whether a record that is there needs another one that is not.
 fn contradicts(story: &Story, ruling: &Ruling) -> bool {
     let Some(end) = story.end else { return false };
-    close_unseen(story, &end) || reset_unseen(story, &end) || cut_short(story, &end, ruling)
+    close_unseen(story, &end)
+        || reset_unseen(story, &end)
+        || cut_short(story, &end, ruling)
+        || late_data_unanswered(story, &end)
 }
 
 /// The socket is an orphan at its end, so it was closed. `shutdown()` does not orphan, and a connection that nobody
@@ -63,6 +66,15 @@ fn close_unseen(story: &Story, end: &End) -> bool {
 fn reset_unseen(story: &Story, end: &End) -> bool {
     let by_reset = matches!(end.socket.err, super::rules::ECONNRESET | super::rules::EPIPE);
     by_reset && story.reset_received.is_none()
+}
+
+/// Data that comes after close() is answered with RST, and ends the connection (`tcp_rcv_state_process()`). Without the
+/// record of that RST the end looks like another one. A segment that came again counts too, so this only casts doubt.
+fn late_data_unanswered(story: &Story, end: &End) -> bool {
+    let came =
+        story.close_call.is_some_and(|call| call.ns < end.ns && call.data_segs_in != end.socket.data_segs_in);
+    came && story.reset_sent.is_none()
+        && matches!(end.old, State::FinWait1 | State::FinWait2 | State::Closing)
 }
 
 /// A reset of ours is due, and its record did not come.

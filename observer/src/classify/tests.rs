@@ -22,6 +22,7 @@ const ABORTING: Flags = Flags {
     linger2_negative: false,
     soft_error: false,
     segment_seen: false,
+    fin_leaves: None,
     retries_out: false,
     error_queued: false,
     fastopen: false,

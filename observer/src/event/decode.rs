@@ -149,11 +149,12 @@ fn state_change(
     task: Option<&record::Task>,
     names: &KernelNames,
 ) -> Result<Event, DecodeError> {
-    let body = Body::StateChange {
-        old: state(change.old)?,
-        new: state(change.new)?,
-        socket: socket(&change.socket, names)?,
-    };
+    let (old, new) = (state(change.old)?, state(change.new)?);
+    let mut socket = socket(&change.socket, names)?;
+    if matches!(new, State::FinWait1 | State::LastAck) {
+        socket.flags.fin_leaves = Some(change.socket.flags & flag::FIN_LEAVES != 0);
+    }
+    let body = Body::StateChange { old, new, socket };
     Ok(event(&change.header, task, body))
 }
 
@@ -200,6 +201,7 @@ fn flags(bits: u32) -> Flags {
         has_socket: is(flag::HAS_SOCKET),
         soft_error: is(flag::SOFT_ERROR),
         segment_seen: is(flag::SEGMENT_SEEN),
+        fin_leaves: None,
         retries_out: is(flag::RETRIES_OUT),
         error_queued: is(flag::ERROR_QUEUED),
         fastopen: is(flag::FASTOPEN),
@@ -227,7 +229,7 @@ fn socket(s: &record::Socket, names: &KernelNames) -> Result<Socket, DecodeError
         write_seq: s.write_seq,
         snd_nxt: s.snd_nxt,
         snd_una: s.snd_una,
-        snd_wnd: Some(s.snd_wnd),
+        data_segs_in: s.data_segs_in,
     })
 }
 

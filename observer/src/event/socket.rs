@@ -156,6 +156,10 @@ pub struct Flags {
     /// The peer has sent at least one segment.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub segment_seen: bool,
+    /// A FIN that is queued now leaves at once: nothing waits before it, and the peer's window takes it. Only looked at when
+    /// our side queues one; None in recordings of 0.1.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fin_leaves: Option<bool>,
     /// So many SYNs were retransmitted that a timer may have given up, or TCP_USER_TIMEOUT is set.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retries_out: bool,
@@ -217,9 +221,9 @@ pub struct Socket {
     pub snd_nxt: u32,
     /// First sequence number the peer has not acknowledged.
     pub snd_una: u32,
-    /// How many bytes after `snd_una` the peer accepts; None in recordings of 0.1.0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub snd_wnd: Option<u32>,
+    /// Segments with data that came so far; 0 where the kernel, or a recording of 0.1.0, does not say.
+    #[serde(default)]
+    pub data_segs_in: u32,
 }
 
 impl Socket {
@@ -270,16 +274,6 @@ impl Socket {
         self.snd_nxt == self.write_seq && self.snd_nxt != self.snd_una
     }
 
-    /// Whether a FIN that is queued now leaves at once: nothing waits before it, and the peer's window takes it.
-    ///
-    /// `tcp_write_xmit()`: `tcp_cwnd_test()` lets the final FIN pass, `tcp_snd_wnd_test()` does not.
-    #[must_use]
-    pub const fn fin_leaves_at_once(&self) -> bool {
-        let Some(window) = self.snd_wnd else { return self.unsent() == 0 };
-        let in_flight = self.snd_nxt.wrapping_sub(self.snd_una);
-        self.unsent() == 0 && in_flight < window
-    }
-
     /// Whether all that was written, and our FIN where it is queued, has been sent at least once.
     #[must_use]
     pub const fn all_sent(&self) -> bool {
@@ -311,7 +305,7 @@ pub(crate) mod tests {
             write_seq: 900,
             snd_nxt: 900,
             snd_una: 900,
-            snd_wnd: Some(65_535),
+            data_segs_in: 0,
         }
     }
 

@@ -80,6 +80,8 @@ pub struct CloseCall {
     pub linger_ms: Option<u64>,
     /// What the application had not read.
     pub unread: u32,
+    /// Segments with data that had come by then.
+    pub data_segs_in: u32,
 }
 
 /// A reset of ours.

@@ -59,7 +59,7 @@ fn socket() -> record::Socket {
         err: 32,
         state: 1,
         shutdown: 3,
-        snd_wnd: 64,
+        data_segs_in: 2,
     }
 }
 

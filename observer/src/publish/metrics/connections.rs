@@ -124,6 +124,8 @@ impl Connections {
                     Outcome::TimedOut if *cause == Cause::KeepaliveTimeout => {
                         drop(self.resets_sent.at([cause.word(), NONE]));
                     }
+                    // An ICMP error refuses without a reset.
+                    Outcome::Refused if *cause == Cause::IcmpError => {}
                     Outcome::ResetReceived | Outcome::Refused => {
                         drop(self.resets_received.at([cause.word(), NONE]));
                     }
