@@ -112,6 +112,14 @@ const ROWS: &[Row] = &[
     Row { name: "f9", run: rows::f::f9 },
     Row { name: "f12", run: rows::f::f12 },
     Row { name: "f13", run: rows::f::f13 },
+    Row { name: "wire_fin_never_left", run: rows::on_the_wire::fin_never_left },
+    Row { name: "wire_fin_waited", run: rows::on_the_wire::fin_waited },
+    Row { name: "wire_shut_down_by_another", run: rows::on_the_wire::shut_down_by_another },
+    Row { name: "wire_inherited", run: rows::on_the_wire::inherited },
+    Row { name: "wire_unread_in_the_accept_queue", run: rows::on_the_wire::unread_in_the_accept_queue },
+    Row { name: "wire_unread_at_disconnect", run: rows::on_the_wire::unread_at_disconnect },
+    Row { name: "wire_started_after_the_fin", run: rows::on_the_wire::started_after_the_fin },
+    Row { name: "wire_started_late_and_wrote", run: rows::on_the_wire::started_late_and_wrote },
 ];
 
 /// The limit is the machine's, not the network namespace's.

@@ -166,7 +166,10 @@ fn verb(action: LocalAction, process: Option<&Task>) -> String {
 fn closing(v: &Verdict, who: &str) -> String {
     let Some(fin) = v.fin.filter(|fin| fin.sent == Some(false)) else { return String::new() };
     let before = match lost_bytes(v) {
-        Some(n @ 1..) => format!(": {} before it {} not delivered", bytes(n), were(n)),
+        Some(n @ 1..) if v.bytes.unacked == Some(0) => {
+            format!(": {} before it {} never sent", bytes(n), were(n))
+        }
+        Some(n @ 1..) => format!(": {} before it {} not acknowledged", bytes(n), were(n)),
         _ => String::new(),
     };
     let ago = span(fin.queued_ns);
