@@ -40,6 +40,7 @@ mod full;
 mod gauges;
 mod lab;
 mod loaded;
+mod lossy;
 mod netns;
 mod prometheus;
 mod queries;
@@ -160,6 +161,7 @@ fn main() -> ExitCode {
             prometheus::trial(),
         ])
         .chain(service::trials())
+        .chain(lossy::trials())
         .collect();
     row::note_panics();
     let conclusion = libtest_mimic::run(&arguments, trials);
