@@ -28,7 +28,7 @@ pub(crate) enum Family {
 }
 
 pub(crate) struct Lab {
-    family: Family,
+    pub(crate) family: Family,
     pub(crate) netns: Netns,
     pub(crate) cli: Actor,
     pub(crate) srv: Actor,

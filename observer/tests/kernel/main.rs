@@ -41,6 +41,7 @@ mod gauges;
 mod lab;
 mod loaded;
 mod netns;
+mod peer;
 mod prometheus;
 mod queries;
 mod random;
@@ -54,6 +55,7 @@ mod server;
 mod service;
 mod shared;
 mod sight;
+mod timelines;
 mod wait;
 mod watch;
 mod who;
@@ -140,6 +142,7 @@ fn main() -> ExitCode {
 
     let rows = ROWS.iter().flat_map(Row::trials).chain(ORPHAN_LIMIT.iter().flat_map(Row::lone_trials));
     let trials = rows
+        .chain(timelines::rows().flat_map(Row::trials))
         .chain(real::ROWS.iter().flat_map(Row::trials))
         .chain(loaded::trials())
         .chain(who::ROWS.iter().map(Row::ipv4_trial))
