@@ -227,6 +227,14 @@ impl Lab {
         report
     }
 
+    /// The verdict on this end, which ended before anybody accepted it: whoever listens may be named, or nobody.
+    #[track_caller]
+    pub(crate) fn close_unaccepted(&self, end: &End<'_>) -> Report {
+        let report = self.line("close", end);
+        report.shows(&json!({"connection": {"opened_by": end.opened_by}}));
+        report
+    }
+
     /// The verdict on this end, which is older than the observer.
     #[track_caller]
     pub(crate) fn close_of_older(&self, end: &End<'_>) -> Report {

@@ -33,8 +33,9 @@ const HERE_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 /// The peer's port. Nobody else uses its address.
 const PORT: u16 = 8080;
 
-/// The sequence number of the peer's SYN.
+/// The sequence number of the peer's SYN, and how much later that of its next connection is.
 const FIRST: u32 = 1_000_000;
+const STEP: u32 = 1_000_000;
 
 /// Data in one segment of the kernel's.
 const MSS: u16 = 1000;
@@ -52,7 +53,8 @@ pub(crate) struct Peer<'lab> {
     here: SocketAddr,
     /// The kernel's end; port 0 as long as it is not known.
     host: SocketAddr,
-    /// The sequence number of the kernel's SYN on the wire.
+    /// The sequence numbers of the peer's SYN and of the kernel's, on the wire.
+    first: u32,
     host_first: u32,
     /// Where our next segment begins.
     next: u32,
@@ -78,6 +80,7 @@ impl<'lab> Peer<'lab> {
             tun,
             here: SocketAddr::new(here, PORT),
             host: SocketAddr::new(host, 0),
+            first: FIRST,
             host_first: 0,
             next: 0,
             heard: 0,
@@ -151,6 +154,11 @@ impl<'lab> Peer<'lab> {
         }
     }
 
+    /// The kernel's end; port 0 as long as it is not known.
+    pub(crate) fn host(&self) -> SocketAddr {
+        self.host
+    }
+
     /// Where the peer is.
     pub(crate) fn address(&self) -> SocketAddr {
         self.here
@@ -160,7 +168,12 @@ impl<'lab> Peer<'lab> {
     #[track_caller]
     pub(crate) fn listener(&mut self) -> End<'lab> {
         let port = self.lab.srv.call(LISTENER, Act::Listen(self.host.ip())).expect("listening");
-        self.host.set_port(u16::try_from(port).expect("a port"));
+        self.nobody(u16::try_from(port).expect("a port"))
+    }
+
+    /// The end of a connection that the peer tries to make where nobody listens.
+    pub(crate) fn nobody(&mut self, port: u16) -> End<'lab> {
+        self.host.set_port(port);
         End {
             actor: &self.lab.srv,
             name: US.to_owned(),
@@ -178,6 +191,12 @@ impl<'lab> Peer<'lab> {
     #[track_caller]
     pub(crate) fn close_listener(&self) {
         self.lab.srv.call(LISTENER, Act::Close).expect("closing the listener");
+    }
+
+    /// The peer has forgotten the connection and will begin another from the same port.
+    pub(crate) fn begin_anew(&mut self) {
+        self.first += STEP;
+        (self.next, self.heard, self.host_first) = (0, 0, 0);
     }
 
     /// A segment that goes on where the last one ended and acknowledges all that was heard.
@@ -220,25 +239,43 @@ impl<'lab> Peer<'lab> {
         self.say(self.segment(RST | ACK));
     }
 
-    /// Sends a segment. Where it ends is where the next one begins, unless it was an old one or one from beyond.
-    pub(crate) fn say(&mut self, mut segment: Segment) {
+    /// Sends a segment. Where it ends is where the next one begins, unless it is an old one or one from beyond.
+    ///
+    /// Unless a system call has the socket at that moment, the kernel is done with it when this returns.
+    pub(crate) fn say(&mut self, segment: Segment) {
+        if segment.sequence <= self.next {
+            self.next = self.next.max(segment.end());
+        }
+        self.say_in_vain(segment);
+    }
+
+    /// As [`Peer::say`], of what the kernel will not take: the next segment begins where this one did.
+    pub(crate) fn say_in_vain(&mut self, mut segment: Segment) {
         if let Some((clock, heard)) = self.timestamps
             && segment.timestamp().is_none()
         {
             segment.options.push(TcpOptionElement::Timestamp(clock, heard));
         }
         self.log.push(format!("peer:   {segment}"));
-        let packet = segment.packet(self.here, self.host, (FIRST, self.host_first));
+        let packet = segment.packet(self.here, self.host, (self.first, self.host_first));
         self.tun.write(&packet).expect("sending a segment");
-        if segment.sequence <= self.next {
-            self.next = self.next.max(segment.end());
-        }
     }
 
     /// The kernel hears that its last segment (SYN, FIN or data) did not arrive.
     pub(crate) fn icmp(&mut self, icmp: Icmp) {
         self.log.push(format!("peer:   ICMP {icmp:?}"));
-        let message = icmp.about(&self.packet, self.here.ip(), self.host.ip());
+        self.say_icmp(icmp, &self.packet);
+    }
+
+    /// As [`Peer::icmp`], about a segment that the kernel has not sent.
+    pub(crate) fn icmp_about(&mut self, icmp: Icmp, segment: &Segment) {
+        self.log.push(format!("peer:   ICMP {icmp:?} about {segment}"));
+        let packet = segment.packet(self.host, self.here, (self.host_first, self.first));
+        self.say_icmp(icmp, &packet);
+    }
+
+    fn say_icmp(&self, icmp: Icmp, packet: &[u8]) {
+        let message = icmp.about(packet, self.here.ip(), self.host.ip());
         self.tun.write(&message).expect("sending an ICMP message");
     }
 
@@ -289,6 +326,18 @@ impl<'lab> Peer<'lab> {
         while self.heard < all {
             self.expect(&format!("{bytes} bytes"), |heard| {
                 heard.is_new && heard.segment.bytes > 0 && !heard.segment.flags.has(FIN | RST | SYN)
+            });
+        }
+        assert_eq!(self.heard, all, "where the data ends\n{}", self.log.join("\n"));
+    }
+
+    /// So many new bytes and then the FIN, which may share a segment with the last of them.
+    #[track_caller]
+    pub(crate) fn expect_data_and_fin(&mut self, bytes: u32) {
+        let all = self.heard.wrapping_add(bytes) + 1;
+        while self.heard < all {
+            self.expect(&format!("{bytes} bytes and the FIN"), |heard| {
+                heard.is_new && !heard.segment.flags.has(RST | SYN)
             });
         }
         assert_eq!(self.heard, all, "where the data ends\n{}", self.log.join("\n"));
@@ -352,7 +401,7 @@ impl<'lab> Peer<'lab> {
                 self.host_first = segment.sequence;
             }
             segment.sequence = segment.sequence.wrapping_sub(self.host_first);
-            segment.acknowledged = segment.acknowledged.wrapping_sub(FIRST);
+            segment.acknowledged = segment.acknowledged.wrapping_sub(self.first);
             self.log.push(format!("kernel: {segment}"));
             if let (Some((_, last)), Some(timestamp)) = (&mut self.timestamps, segment.timestamp()) {
                 *last = timestamp;

@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use etherparse::icmpv4::DestUnreachableHeader;
 use etherparse::icmpv6::DestUnreachableCode;
 use etherparse::{Icmpv4Type, Icmpv6Type, PacketBuilder};
+use nix::errno::Errno;
+
+use crate::lab::Family;
 
 /// Hops that such a message may still take.
 const TTL: u8 = 64;
@@ -22,12 +25,12 @@ pub(crate) enum Icmp {
 }
 
 impl Icmp {
-    /// The errno that the process gets, as the observer names it.
-    pub(crate) fn errno(self, is_ipv4: bool) -> &'static str {
-        match self {
-            Self::PortUnreachable => "ECONNREFUSED",
-            Self::Prohibited if !is_ipv4 => "EACCES",
-            Self::HostUnreachable | Self::Prohibited => "EHOSTUNREACH",
+    /// The errno that the process gets.
+    pub(crate) fn errno(self, family: Family) -> Errno {
+        match (self, family) {
+            (Self::PortUnreachable, _) => Errno::ECONNREFUSED,
+            (Self::Prohibited, Family::Ipv6) => Errno::EACCES,
+            (Self::HostUnreachable, _) | (Self::Prohibited, Family::Ipv4) => Errno::EHOSTUNREACH,
         }
     }
 

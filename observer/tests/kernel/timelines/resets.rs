@@ -1,25 +1,40 @@
-//! Resets that the peer sends, right ones and wrong ones.
+//! Resets that the peer sends, right ones and wrong ones, and segments that bring about one of ours.
 
 use nix::errno::Errno;
 use serde_json::json;
 
+use super::{graceful, reset_by_peer};
+use crate::actor::How;
 use crate::counters::Counters;
 use crate::lab::Lab;
 use crate::netns::State;
-use crate::peer::{ACK, Peer, RST};
-use crate::report::{Bytes, linger_off, reset_received_in};
+use crate::peer::{ACK, FIN, PSH, Peer, RST, SYN};
+use crate::report::{Bytes, reset_sent_in};
 
-rows![rst_with_data, rst_with_wrong_sequence, challenge_ack_then_rst, fin_closes_first, unacked_then_rst];
+rows![
+    rst_with_data,
+    rst_with_wrong_sequence,
+    challenge_ack_then_rst,
+    unacked_then_rst,
+    rst_after_fin,
+    rst_answers_data_after_fin,
+    rst_answers_fin,
+    rst_in_fin_wait2,
+    rst_in_closing,
+    rst_in_last_ack,
+    half_open,
+    half_open_connects_again,
+    syn_in_established,
+    data_over_the_fin,
+];
 
 /// A RST may carry data, for people to read. It is a RST all the same.
 fn rst_with_data(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.say(peer.segment(RST | ACK).carrying(10));
     us.await_gone();
-    lab.close_of(&us).shows(&json!({
-        "outcome": "reset_received", "cause": "peer_reset", "first_close": "remote", "local_action": "none",
-        "linger": null, "half_closed": {"local_ms": null, "remote_ms": null},
-        "bytes": Bytes::NONE, "reset": reset_received_in("ESTABLISHED"), "write_errors": {},
+    lab.close_of(&us).shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none")).shows(&json!({
+        "linger": null, "half_closed": {"local_ms": null, "remote_ms": null}, "bytes": Bytes::NONE,
     }));
     us.close();
     Counters { established_reset: 1, ..Counters::NONE }
@@ -36,10 +51,7 @@ fn rst_with_wrong_sequence(lab: &Lab) -> Counters {
     peer.expect_fin();
     peer.fin();
     peer.expect_ack();
-    lab.close_of(&us).shows(&json!({
-        "outcome": "graceful", "cause": "orderly", "first_close": "local", "local_action": "close",
-        "linger": linger_off(), "bytes": Bytes::NONE, "reset": null, "write_errors": {},
-    }));
+    lab.close_of(&us).shows(&graceful("orderly", "local", "close"));
     Counters::NONE
 }
 
@@ -52,26 +64,11 @@ fn challenge_ack_then_rst(lab: &Lab) -> Counters {
     lab.await_state(&us, State::Established);
     peer.say(peer.segment(RST));
     us.await_gone();
-    lab.close_of(&us).shows(&json!({
-        "outcome": "reset_received", "cause": "peer_reset", "first_close": "remote", "local_action": "none",
-        "bytes": Bytes::NONE, "reset": reset_received_in("ESTABLISHED"), "write_errors": {},
-    }));
+    lab.close_of(&us)
+        .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))
+        .shows(&json!({"bytes": Bytes::NONE}));
     us.close();
     Counters { established_reset: 1, ..Counters::NONE }
-}
-
-fn fin_closes_first(lab: &Lab) -> Counters {
-    let (mut peer, us) = Peer::accepted(lab);
-    peer.fin();
-    peer.expect_ack();
-    us.close();
-    peer.expect_fin();
-    peer.ack();
-    lab.close_of(&us).shows(&json!({
-        "outcome": "graceful", "cause": "orderly", "first_close": "remote", "local_action": "close",
-        "bytes": Bytes::NONE, "reset": null, "write_errors": {},
-    }));
-    Counters::NONE
 }
 
 /// The peer acknowledges a part of what we sent, and resets: the rest is lost, to the byte.
@@ -83,14 +80,182 @@ fn unacked_then_rst(lab: &Lab) -> Counters {
     peer.rst();
     us.await_gone();
     let verdict = lab.close_of(&us);
-    verdict.shows(&json!({
-        "outcome": "reset_received", "cause": "peer_reset", "first_close": "remote", "local_action": "none",
-        "bytes": Bytes { unacked: 60, ..Bytes::NONE }, "reset": reset_received_in("ESTABLISHED"),
-    }));
+    verdict
+        .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))
+        .shows(&json!({"bytes": Bytes { unacked: 60, ..Bytes::NONE }}));
     us.send_fails(Errno::ECONNRESET);
     lab.write_error_of(&us).shows(&json!({
         "close_id": verdict.value("/id"), "errno": "ECONNRESET", "cause": "peer_reset",
     }));
     us.close();
     Counters { established_reset: 1, ..Counters::NONE }
+}
+
+/// The peer closes and then resets, and we had written nothing in between.
+fn rst_after_fin(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.fin();
+    peer.expect_ack();
+    us.await_peer_fin();
+    peer.rst();
+    us.await_gone();
+    lab.close_of(&us)
+        .shows(&reset_by_peer("reset_after_peer_fin", "CLOSE_WAIT", "remote", "none"))
+        .shows(&json!({"bytes": Bytes::NONE}));
+    us.close();
+    Counters { established_reset: 1, ..Counters::NONE }
+}
+
+/// The peer closes, we write, and the peer answers with a RST, as one does whose process is gone.
+fn rst_answers_data_after_fin(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::accepted(lab);
+    peer.fin();
+    peer.expect_ack();
+    us.await_peer_fin();
+    us.send(100);
+    peer.expect_data(100);
+    // RFC 9293, 3.10.7.1: what answers a segment with ACK has its number and acknowledges nothing.
+    peer.say(peer.segment(RST));
+    us.await_gone();
+    lab.close_of(&us)
+        .shows(&reset_by_peer("write_after_peer_fin", "CLOSE_WAIT", "remote", "none"))
+        .shows(&json!({"bytes": Bytes { unacked: 100, after_peer_fin: 100, ..Bytes::NONE }}));
+    us.close();
+    Counters { established_reset: 1, ..Counters::NONE }
+}
+
+/// We close, and the peer answers our FIN with a RST.
+fn rst_answers_fin(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.close();
+    peer.expect_fin();
+    peer.say(peer.segment(RST));
+    lab.close_of(&us)
+        .shows(&reset_by_peer("peer_reset", "FIN_WAIT1", "local", "close"))
+        .shows(&json!({"bytes": Bytes::NONE}));
+    Counters::NONE
+}
+
+/// We shut down our side, the peer acknowledges it, and resets.
+fn rst_in_fin_wait2(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.shutdown(How::Write);
+    peer.expect_fin();
+    peer.ack();
+    lab.await_state(&us, State::FinWait2);
+    peer.rst();
+    us.await_gone();
+    lab.close_of(&us)
+        .shows(&reset_by_peer("peer_reset", "FIN_WAIT2", "local", "shutdown_write"))
+        .shows(&json!({"bytes": Bytes::NONE}));
+    us.close();
+    Counters::NONE
+}
+
+/// Both have closed at the same time, and the peer resets instead of acknowledging our FIN.
+fn rst_in_closing(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.shutdown(How::Write);
+    peer.expect_fin();
+    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.expect_ack();
+    peer.say(peer.segment(RST));
+    us.await_gone();
+    lab.close_of(&us)
+        .shows(&reset_by_peer("reset_after_peer_fin", "CLOSING", "simultaneous", "shutdown_write"))
+        .shows(&json!({"bytes": Bytes::NONE}));
+    us.close();
+    Counters::NONE
+}
+
+/// The peer closes, then we do, and the peer resets instead of acknowledging our FIN.
+fn rst_in_last_ack(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.fin();
+    peer.expect_ack();
+    us.await_peer_fin();
+    us.close();
+    peer.expect_fin();
+    peer.say(peer.segment(RST));
+    lab.close_of(&us)
+        .shows(&reset_by_peer("reset_after_peer_fin", "LAST_ACK", "remote", "close"))
+        .shows(&json!({"bytes": Bytes::NONE}));
+    Counters::NONE
+}
+
+/// The peer has forgotten the connection (its host has started anew) and answers our data with a RST.
+fn half_open(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.send(100);
+    peer.expect_data(100);
+    peer.say(peer.segment(RST));
+    us.await_gone();
+    lab.close_of(&us)
+        .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))
+        .shows(&json!({"bytes": Bytes { unacked: 100, ..Bytes::NONE }}));
+    us.close();
+    Counters { established_reset: 1, ..Counters::NONE }
+}
+
+/// The peer has forgotten the connection and connects again from the same port: our challenge ACK makes it reset the old
+/// connection, and its next SYN begins a new one.
+fn half_open_connects_again(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::accepted(lab);
+    let old = (peer.segment(SYN).at(0), peer.segment(RST));
+    peer.say(old.0);
+    peer.expect_ack();
+    peer.say(old.1);
+    us.await_gone();
+    lab.close_of(&us)
+        .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))
+        .shows(&json!({"bytes": Bytes::NONE}));
+    us.close();
+
+    peer.begin_anew();
+    peer.syn();
+    peer.expect_syn_ack();
+    peer.ack();
+    peer.accepts(&us);
+    peer.fin();
+    peer.expect_ack();
+    us.close();
+    peer.expect_fin();
+    peer.ack();
+    lab.close_of(&us).shows(&graceful("orderly", "remote", "close"));
+    Counters { established_reset: 1, ..Counters::NONE }
+}
+
+/// A SYN in the middle of a connection gets a challenge ACK and changes nothing (RFC 5961).
+fn syn_in_established(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::accepted(lab);
+    peer.say(peer.segment(SYN).at(0));
+    peer.expect_ack();
+    peer.data(10);
+    peer.expect_ack();
+    us.receive(10);
+    peer.fin();
+    peer.expect_ack();
+    us.close();
+    peer.expect_fin();
+    peer.ack();
+    lab.close_of(&us).shows(&graceful("orderly", "remote", "close"));
+    Counters::NONE
+}
+
+/// The peer ends its data by a FIN, and then sends data for the same place. Nobody of ours has closed anything: it is
+/// the segment that is wrong. The kernel resets, and counts it as data for a socket that is closed.
+fn data_over_the_fin(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.fin();
+    peer.expect_ack();
+    us.await_peer_fin();
+    peer.say(peer.segment(PSH | ACK).at(1).carrying(10));
+    peer.expect_rst();
+    us.await_gone();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "invalid_segment", "first_close": "remote", "local_action": "none",
+        "bytes": Bytes::NONE, "reset": reset_sent_in("CLOSE_WAIT"), "write_errors": {},
+    }));
+    us.close();
+    Counters { resets_sent: 1, abort_on_data: 1, established_reset: 1, ..Counters::NONE }
 }
