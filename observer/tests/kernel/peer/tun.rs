@@ -3,7 +3,7 @@
 //!
 //! It lives as long as the handle, and has no name outside the namespace.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::mem::size_of;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -11,11 +11,13 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Instant;
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use crate::netns::{Netns, bring_up, request_for};
+use crate::wait::{DEADLINE, eventually};
 
 nix::ioctl_write_ptr_bad!(make_device, libc::TUNSETIFF, libc::ifreq);
 nix::ioctl_write_ptr_bad!(set_address, libc::SIOCSIFADDR, libc::ifreq);
@@ -106,7 +108,8 @@ fn sockaddr(address: Ipv4Addr) -> libc::sockaddr {
     unsafe { std::mem::transmute::<libc::sockaddr_in, libc::sockaddr>(address) }
 }
 
-/// No duplicate of the address is looked for: such a device has no neighbours to ask.
+/// No duplicate of the address is looked for, since such a device has no neighbours to ask. But the kernel finds that out
+/// in a worker of its own, and until then it does not use the address.
 fn give_ipv6_address() -> io::Result<()> {
     let any = socket(AddressFamily::Inet6, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     let index = nix::net::if_::if_nametoindex(NAME)?;
@@ -117,5 +120,18 @@ fn give_ipv6_address() -> io::Result<()> {
     };
     // SAFETY: the request is whole.
     unsafe { set_ipv6_address(any.as_raw_fd(), &raw const request) }?;
-    Ok(())
+    eventually(DEADLINE, || is_usable(HOST_IPV6).then_some(())).ok_or_else(|| Errno::ETIME.into())
+}
+
+/// Whether the calling thread's namespace has this address, and no check of it is pending.
+fn is_usable(address: Ipv6Addr) -> bool {
+    let digits = format!("{:032x}", address.to_bits());
+    let table = fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap_or_default();
+    table.lines().any(|line| {
+        // Address, index, prefix, scope, flags, name; the numbers in hexadecimal.
+        let words: Vec<_> = line.split_ascii_whitespace().collect();
+        let flags = words.get(4).and_then(|flags| u32::from_str_radix(flags, 16).ok());
+        words.first() == Some(&digits.as_str())
+            && flags.is_some_and(|flags| flags & libc::IFA_F_TENTATIVE == 0)
+    })
 }
