@@ -31,7 +31,6 @@ pub(crate) struct Netns {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Established = 1,
-    SynSent = 2,
     SynRecv = 3,
     FinWait1 = 4,
     FinWait2 = 5,

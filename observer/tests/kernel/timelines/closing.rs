@@ -23,6 +23,8 @@ rows![
     data_in_fin_wait1_after_shutdown_both,
     data_in_fin_wait2_after_shutdown,
     data_with_fin_in_fin_wait2_after_shutdown,
+    unread_data_and_fin,
+    unread_data_in_fin_wait2,
     urgent_data_unread_at_close,
 ];
 
@@ -216,4 +218,37 @@ fn urgent_data_unread_at_close(lab: &Lab) -> Counters {
         "bytes": Bytes { unread: 10, ..Bytes::NONE }, "reset": reset_sent_in("ESTABLISHED"), "write_errors": {},
     }));
     Counters { resets_sent: 1, abort_on_close: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// The peer has sent and closed, and we close without having read. The FIN is no unread byte.
+fn unread_data_and_fin(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.say(peer.segment(FIN | PSH | ACK).carrying(10));
+    peer.expect_ack();
+    us.await_peer_fin();
+    us.close();
+    peer.expect_rst();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "unread_data", "first_close": "remote", "local_action": "close",
+        "bytes": Bytes { unread: 10, ..Bytes::NONE }, "reset": reset_sent_in("CLOSE_WAIT"), "write_errors": {},
+    }));
+    Counters { resets_sent: 1, abort_on_close: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// We have shut down, the peer sends, and we close without having read.
+fn unread_data_in_fin_wait2(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.shutdown(How::Write);
+    peer.expect_fin();
+    peer.ack();
+    lab.await_state(&us, State::FinWait2);
+    peer.data(10);
+    peer.expect_ack();
+    us.close();
+    peer.expect_rst();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "unread_data", "first_close": "local", "local_action": "shutdown_write",
+        "bytes": Bytes { unread: 10, ..Bytes::NONE }, "reset": reset_sent_in("FIN_WAIT2"), "write_errors": {},
+    }));
+    Counters { resets_sent: 1, abort_on_close: 1, ..Counters::NONE }
 }

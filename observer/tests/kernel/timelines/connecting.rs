@@ -14,7 +14,7 @@ use crate::end::End;
 use crate::lab::{CLOSED_PORT, Lab};
 use crate::netns::State;
 use crate::peer::{ACK, Peer, RST};
-use crate::report::{Bytes, reset_received_in};
+use crate::report::{Bytes, reset_received_in, reset_sent_in};
 
 rows![
     syn_refused,
@@ -22,6 +22,11 @@ rows![
     bad_ack_in_syn_sent,
     simultaneous_open,
     simultaneous_open_then_rst,
+    rst_with_wrong_ack_in_syn_sent,
+    simultaneous_open_closed_in_syn_recv,
+    simultaneous_open_destroyed_in_syn_recv,
+    syn_ack_after_close,
+    exit_in_syn_sent,
     shutdown_read_in_syn_sent,
     shutdown_write_in_syn_sent,
     shutdown_both_in_syn_sent,
@@ -247,4 +252,69 @@ fn syn_to_closed_port(lab: &Lab) -> Counters {
     peer.expect_nothing_for(Duration::from_millis(50));
     lab.reset_of(&us).shows(&json!({"cause": "closed_port"}));
     Counters { resets_sent: 1, ..Counters::NONE }
+}
+
+/// A RST that acknowledges something else than the SYN is of no connection of ours (RFC 9293, 3.10.7.3).
+fn rst_with_wrong_ack_in_syn_sent(lab: &Lab) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.begin_connect();
+    peer.say(peer.segment(RST | ACK).acking(500_000));
+    peer.syn_ack();
+    us.actor.answer().expect("connecting");
+    peer.expect_ack();
+    closes_in_order(lab, &mut peer, &us);
+    Counters::NONE
+}
+
+/// Both sides connect to each other, and we close before the peer has acknowledged our SYN.
+fn simultaneous_open_closed_in_syn_recv(lab: &Lab) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.connecting();
+    peer.syn();
+    peer.expect_syn_ack();
+    lab.await_state(&us, State::SynRecv);
+    us.close();
+    peer.expect_fin();
+    peer.fin();
+    peer.expect_ack();
+    lab.close_of(&us).shows(&graceful("orderly", "local", "close"));
+    Counters::NONE
+}
+
+/// Both sides connect to each other, and `ss -K` ends it before the peer has acknowledged our SYN.
+fn simultaneous_open_destroyed_in_syn_recv(lab: &Lab) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.connecting();
+    peer.syn();
+    peer.expect_syn_ack();
+    lab.await_state(&us, State::SynRecv);
+    lab.netns.run(|| destroy(us.local, us.remote)).expect("destroying a socket");
+    peer.expect_rst();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "socket_destroyed", "first_close": "local", "local_action": "none",
+        "bytes": Bytes::NONE, "reset": reset_sent_in("SYN_RECV"), "write_errors": {},
+    }));
+    us.close();
+    Counters { resets_sent: 1, attempts_failed: 1, ..Counters::NONE }
+}
+
+/// We close while connecting, and the peer's answer comes too late: nobody has the port any more.
+fn syn_ack_after_close(lab: &Lab) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.connecting();
+    us.close();
+    peer.syn_ack();
+    peer.expect_rst();
+    lab.close_of(&us).shows(&aborted("connect_abandoned", "none", "close"));
+    lab.reset_of(&us).shows(&json!({"cause": "closed_port"}));
+    Counters { resets_sent: 1, ..Counters::NONE }
+}
+
+/// The process exits while it connects.
+fn exit_in_syn_sent(lab: &Lab) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.connecting();
+    assert!(us.actor.exit().success(), "exit status");
+    lab.close_of(&us).shows(&aborted("connect_abandoned", "none", "process_exit"));
+    Counters::NONE
 }

@@ -16,6 +16,7 @@ use crate::report::{Bytes, reset_received_in};
 rows![
     fast_open_connect_unused,
     fast_open_data_refused,
+    fast_open_data_not_taken,
     fast_open_child_opened_by_remote,
     fast_open_child_closed_in_syn_recv,
     fast_open_child_shut_down_in_syn_recv,
@@ -163,5 +164,25 @@ fn fast_open_accepted_child_survives_icmp(lab: &Lab) -> Counters {
     peer.expect_fin();
     peer.ack();
     lab.close_of(&us).shows(&graceful("orderly", "remote", "close"));
+    Counters::NONE
+}
+
+/// The peer's answer acknowledges the SYN, but not the data in it, which is sent again.
+fn fast_open_data_not_taken(lab: &Lab) -> Counters {
+    let mut peer = Peer::new(lab);
+    let mut us = deferred(lab, &peer);
+    us.set(SocketOption::NonBlocking);
+    us.send(10);
+    peer.expect_syn();
+    us.local = peer.host();
+    peer.say(peer.segment(SYN | ACK).at(0).acking(1));
+    peer.expect("the data again", |heard| !heard.is_new && heard.segment.bytes == 10);
+    peer.ack();
+    us.await_acked();
+    us.close();
+    peer.expect_fin();
+    peer.fin();
+    peer.expect_ack();
+    lab.close_of(&us).shows(&graceful("orderly", "local", "close"));
     Counters::NONE
 }

@@ -20,6 +20,7 @@ rows![
     write_after_shutdown_in_fin_wait2,
     linger_ended_by_rst_then_signal,
     linger_acked_then_signal,
+    linger_ended_by_fin,
     shutdown_read_then_data_then_close,
 ];
 
@@ -117,4 +118,19 @@ fn shutdown_read_then_data_then_close(lab: &Lab) -> Counters {
         "bytes": Bytes { unread: 10, ..Bytes::NONE }, "write_errors": {},
     }));
     Counters { resets_sent: 1, abort_on_close: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// The peer's FIN acknowledges all, so that close() returns and the connection ends at once.
+fn linger_ended_by_fin(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.linger(30);
+    us.begin_close();
+    peer.expect_fin();
+    peer.fin();
+    us.end_close();
+    peer.expect_ack();
+    lab.close_of(&us).shows(&graceful("orderly", "local", "close")).shows(&json!({
+        "linger": {"mode": "timed", "configured_ms": 30_000, "result": "acked"},
+    }));
+    Counters::NONE
 }

@@ -8,7 +8,7 @@ use crate::actor::SocketOption;
 use crate::counters::Counters;
 use crate::lab::Lab;
 use crate::netns::State;
-use crate::peer::{ACK, FIN, PSH, Peer};
+use crate::peer::{ACK, FIN, Icmp, PSH, Peer};
 use crate::report::Bytes;
 
 rows![
@@ -21,6 +21,9 @@ rows![
     fin_wait1_never_acked,
     closing_never_acked,
     partly_acked_then_timeout,
+    data_after_peer_fin_never_acked,
+    icmp_and_last_ack_never_acked,
+    keepalive_unanswered_in_close_wait,
 ];
 
 /// Our FIN does not arrive. The second does.
@@ -151,4 +154,53 @@ fn partly_acked_then_timeout(lab: &Lab) -> Counters {
     }));
     us.close();
     Counters { abort_on_timeout: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// The peer closes, we write, and nothing comes back.
+fn data_after_peer_fin_never_acked(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.set(SocketOption::UserTimeout(300));
+    peer.fin();
+    peer.expect_ack();
+    us.await_peer_fin();
+    us.send(100);
+    peer.expect_data(100);
+    us.await_gone();
+    lab.close_of(&us)
+        .shows(&timed_out("remote", "none"))
+        .shows(&json!({"bytes": Bytes { unacked: 100, after_peer_fin: 100, ..Bytes::NONE }}));
+    us.close();
+    Counters { abort_on_timeout: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// As [`last_ack_never_acked`], and a router says meanwhile why: that is remembered as the error, but what ends the
+/// connection is the timer.
+fn icmp_and_last_ack_never_acked(lab: &Lab) -> Counters {
+    lab.netns.set("ipv4/tcp_orphan_retries", "1");
+    let (mut peer, us) = Peer::connected(lab);
+    peer.fin();
+    peer.expect_ack();
+    us.await_peer_fin();
+    us.close();
+    peer.expect_fin();
+    peer.icmp(Icmp::HostUnreachable);
+    peer.expect_fin_again();
+    lab.close_of(&us).shows(&timed_out("remote", "close")).shows(&json!({"bytes": Bytes::NONE}));
+    Counters { abort_on_timeout: 1, ..Counters::NONE }
+}
+
+/// The peer has closed its side and then fallen silent.
+fn keepalive_unanswered_in_close_wait(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.set(SocketOption::Keepalive { idle: 1, interval: 1, count: 1 });
+    peer.fin();
+    peer.expect_ack();
+    peer.expect_probe();
+    peer.expect_rst();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "timed_out", "cause": "keepalive_timeout", "first_close": "remote", "local_action": "none",
+        "bytes": Bytes::NONE, "write_errors": {},
+    }));
+    us.close();
+    Counters { resets_sent: 1, abort_on_timeout: 1, established_reset: 1, ..Counters::NONE }
 }

@@ -22,6 +22,9 @@ rows![
     rst_in_fin_wait2,
     rst_in_closing,
     rst_in_last_ack,
+    rst_answers_data_in_last_ack,
+    rst_with_unread_data,
+    syn_ack_in_established,
     half_open,
     half_open_connects_again,
     syn_in_established,
@@ -258,4 +261,46 @@ fn data_over_the_fin(lab: &Lab) -> Counters {
     }));
     us.close();
     Counters { resets_sent: 1, abort_on_data: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// The peer closes, we write and close too, and the peer answers all that with a RST.
+fn rst_answers_data_in_last_ack(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.fin();
+    peer.expect_ack();
+    us.await_peer_fin();
+    us.send(100);
+    us.close();
+    peer.expect_data_and_fin(100);
+    peer.say(peer.segment(RST));
+    lab.close_of(&us)
+        .shows(&reset_by_peer("write_after_peer_fin", "LAST_ACK", "remote", "close"))
+        .shows(&json!({"bytes": Bytes { unacked: 100, after_peer_fin: 100, ..Bytes::NONE }}));
+    Counters::NONE
+}
+
+/// The peer sends and resets, and the process closes without having read.
+fn rst_with_unread_data(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.data(10);
+    peer.expect_ack();
+    peer.rst();
+    us.close();
+    lab.close_of(&us)
+        .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))
+        .shows(&json!({"bytes": Bytes { unread: 10, ..Bytes::NONE }}));
+    Counters { established_reset: 1, ..Counters::NONE }
+}
+
+/// The peer's answer to our SYN comes once more, since our ACK was lost: a challenge ACK is all it gets.
+fn syn_ack_in_established(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.syn_ack();
+    peer.expect_ack();
+    us.close();
+    peer.expect_fin();
+    peer.fin();
+    peer.expect_ack();
+    lab.close_of(&us).shows(&graceful("orderly", "local", "close"));
+    Counters::NONE
 }

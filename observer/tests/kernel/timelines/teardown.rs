@@ -20,6 +20,7 @@ rows![
     disconnected_in_closing,
     linger_zero_in_closing,
     destroyed_in_last_ack,
+    ack_after_destroyed_in_last_ack,
     disconnected_in_last_ack,
     linger_zero_in_last_ack,
     destroyed_in_fin_wait1,
@@ -133,12 +134,13 @@ fn destroyed_with_unread_data(lab: &Lab) -> Counters {
     peer.data(5);
     peer.expect_ack();
     is_destroyed(lab, &us);
+    // Until now the process could still have read them.
+    us.close();
     peer.expect_rst();
     lab.close_of(&us).shows(&json!({
         "outcome": "reset_sent", "cause": "socket_destroyed", "first_close": "local", "local_action": "none",
         "bytes": Bytes { unread: 5, ..Bytes::NONE }, "reset": reset_sent_in("ESTABLISHED"), "write_errors": {},
     }));
-    us.close();
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
 }
 
@@ -191,4 +193,16 @@ fn listener_closed_after_peer_fin(lab: &Lab) -> Counters {
         "bytes": Bytes { unread: 5, ..Bytes::NONE }, "reset": reset_sent_in("CLOSE_WAIT"), "write_errors": {},
     }));
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// The peer learns of the destruction only when it acknowledges a FIN that nobody has sent any more.
+fn ack_after_destroyed_in_last_ack(lab: &Lab) -> Counters {
+    let (mut peer, us) = in_last_ack(lab);
+    is_destroyed(lab, &us);
+    lab.close_of(&us).shows(&aborted("socket_destroyed", "remote", "shutdown_write"));
+    peer.ack();
+    peer.expect_rst();
+    lab.reset_of(&us).shows(&json!({"cause": "closed_port"}));
+    us.close();
+    Counters { resets_sent: 1, ..Counters::NONE }
 }

@@ -27,9 +27,10 @@ fn zero_window_then_rst(lab: &Lab) -> Counters {
     us.close();
     peer.expect_probe();
     peer.rst();
-    lab.close_of(&us)
-        .shows(&reset_by_peer("peer_reset", "FIN_WAIT1", "remote", "close"))
-        .shows(&json!({"bytes": Bytes { unsent: 1000, ..Bytes::NONE }}));
+    lab.close_of(&us).shows(&reset_by_peer("peer_reset", "FIN_WAIT1", "remote", "close")).shows(&json!({
+        "half_closed": {"local_ms": null, "remote_ms": null},
+        "bytes": Bytes { unsent: 1000, ..Bytes::NONE },
+    }));
     Counters::NONE
 }
 
@@ -55,9 +56,10 @@ fn zero_window_never_opens(lab: &Lab) -> Counters {
     us.send(1000);
     us.close();
     peer.expect_probe();
-    lab.close_of(&us)
-        .shows(&timed_out("none", "close"))
-        .shows(&json!({"bytes": Bytes { unsent: 1000, ..Bytes::NONE }}));
+    lab.close_of(&us).shows(&timed_out("none", "close")).shows(&json!({
+        "half_closed": {"local_ms": null, "remote_ms": null},
+        "bytes": Bytes { unsent: 1000, ..Bytes::NONE },
+    }));
     Counters { abort_on_timeout: 1, ..Counters::NONE }
 }
 
@@ -88,7 +90,9 @@ fn fin_waits_for_window_then_fin(lab: &Lab) -> Counters {
     peer.ack();
     peer.expect_data_and_fin(1000);
     peer.ack();
-    lab.close_of(&us).shows(&graceful("orderly", "remote", "close"));
+    lab.close_of(&us)
+        .shows(&graceful("orderly", "remote", "close"))
+        .shows(&json!({"half_closed": {"local_ms": null}}));
     Counters::NONE
 }
 
