@@ -8,7 +8,7 @@ use crate::actor::SocketOption;
 use crate::counters::Counters;
 use crate::end::End;
 use crate::lab::{Family, Lab};
-use crate::peer::{ACK, Icmp, Peer, SYN, Segment};
+use crate::peer::{Icmp, Peer, SYN, Segment};
 use crate::report::{Bytes, Report};
 
 rows![
@@ -116,6 +116,8 @@ fn icmp_told_by_recverr(lab: &Lab) -> Counters {
         "errno": "ECONNREFUSED", "sigpipe": false, "cause": "icmp_error",
         "since_peer_fin_ms": null, "since_reset_ms": null,
     }));
+    // It had arrived after all.
+    peer.ack();
     us.send(100);
     peer.expect_data(100);
     peer.ack();
@@ -130,15 +132,18 @@ fn icmp_told_by_recverr(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// A router cannot deliver the listener's SYN with ACK: the request is dropped, and the ACK that comes all the same is
-/// of no connection.
+/// The listener's SYN with ACK cannot be delivered: the request is dropped, and the ACK that comes all the same is of no
+/// connection. Which messages do that differs: over IPv4 those of routers, over IPv6 those that are final.
 fn icmp_ends_a_request(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.listener();
     peer.syn();
     peer.expect_syn_ack();
-    peer.icmp(Icmp::HostUnreachable);
-    peer.say(peer.segment(ACK));
+    peer.icmp(match lab.family {
+        Family::Ipv4 => Icmp::HostUnreachable,
+        Family::Ipv6 => Icmp::PortUnreachable,
+    });
+    peer.ack();
     peer.expect_rst();
     lab.reset_of_unconnected(&us).shows(&json!({"cause": "other"}));
     Counters { resets_sent: 1, ..Counters::NONE }
