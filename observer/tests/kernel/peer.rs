@@ -106,7 +106,7 @@ impl<'lab> Peer<'lab> {
         peer.syn();
         peer.expect_syn_ack();
         peer.ack();
-        peer.accepts(&us);
+        Self::accept(&us);
         (peer, us)
     }
 
@@ -183,8 +183,9 @@ impl<'lab> Peer<'lab> {
         }
     }
 
+    /// The server accepts the peer's connection.
     #[track_caller]
-    pub(crate) fn accepts(&self, us: &End<'_>) {
+    pub(crate) fn accept(us: &End<'_>) {
         us.call(Act::Accept { listener: LISTENER.to_owned() }).expect("accepting");
     }
 

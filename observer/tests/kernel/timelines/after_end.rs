@@ -61,7 +61,7 @@ fn syn_in_time_wait(lab: &Lab) -> Counters {
     peer.syn();
     peer.expect_syn_ack();
     peer.ack();
-    peer.accepts(&us);
+    Peer::accept(&us);
     peer.fin();
     peer.expect_ack();
     us.close();

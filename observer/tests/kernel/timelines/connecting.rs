@@ -173,7 +173,9 @@ fn destroyed_in_syn_sent(lab: &Lab) -> Counters {
 
 /// No local port is free: no SYN is sent, so there was no connection, and no verdict.
 fn connect_without_port(lab: &Lab) -> Counters {
-    lab.netns.set("ipv4/ip_local_port_range", "40000 40000");
+    // Two ports, of which one is taken out: of a range of one the kernel says on the console that it should be longer.
+    lab.netns.set("ipv4/ip_local_port_range", "40000 40001");
+    lab.netns.set("ipv4/ip_local_reserved_ports", "40001");
     let (mut peer, us) = Peer::connected(lab);
     let second = End { name: "second".to_owned(), ..peer.client() };
     for _ in 0..3 {
@@ -206,7 +208,7 @@ fn fin_in_handshake_ack(lab: &Lab) -> Counters {
     peer.expect_syn_ack();
     peer.fin();
     peer.expect_ack();
-    peer.accepts(&us);
+    Peer::accept(&us);
     us.receive_to_end(0);
     us.close();
     peer.expect_fin();

@@ -80,7 +80,7 @@ fn child(lab: &Lab) -> (Peer<'_>, End<'_>) {
 /// As [`child`], accepted and read.
 fn accepted_child(lab: &Lab) -> (Peer<'_>, End<'_>) {
     let (peer, us) = child(lab);
-    peer.accepts(&us);
+    Peer::accept(&us);
     us.receive(10);
     (peer, us)
 }
@@ -141,7 +141,7 @@ fn fast_open_child_reset_in_syn_recv(lab: &Lab) -> Counters {
 fn fast_open_child_icmp(lab: &Lab) -> Counters {
     let (mut peer, us) = child(lab);
     peer.icmp(Icmp::HostUnreachable);
-    peer.accepts(&us);
+    Peer::accept(&us);
     us.receive(10);
     assert_eq!(us.call(Act::Receive(1)), Err(Errno::EHOSTUNREACH), "reading");
     lab.close_unaccepted(&us).shows(&json!({

@@ -218,7 +218,7 @@ fn half_open_connects_again(lab: &Lab) -> Counters {
     peer.syn();
     peer.expect_syn_ack();
     peer.ack();
-    peer.accepts(&us);
+    Peer::accept(&us);
     peer.fin();
     peer.expect_ack();
     us.close();
