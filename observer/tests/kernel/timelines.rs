@@ -20,9 +20,11 @@ mod after_end;
 mod closing;
 mod connecting;
 mod fast_open;
+mod given_up;
 mod icmp;
 mod local;
 mod loss;
+mod misfits;
 mod resets;
 mod stamps;
 mod teardown;
@@ -33,9 +35,11 @@ const FILES: &[&[Row]] = &[
     closing::ROWS,
     connecting::ROWS,
     fast_open::ROWS,
+    given_up::ROWS,
     icmp::ROWS,
     local::ROWS,
     loss::ROWS,
+    misfits::ROWS,
     resets::ROWS,
     stamps::ROWS,
     teardown::ROWS,
