@@ -1,9 +1,9 @@
 //! The scenarios on a real kernel: real sockets of real processes, a real observer watching them.
 //!
 //! Each test is one row (what two processes do with a connection) or one timeline (what a peer of our own making sends
-//! to the socket of a process) on one address family. It runs in a network namespace of its own and holds three things against each other: what the system calls answered, what the observer
-//! reported, and what the kernel counted. Nothing but the expected lines may be reported, and the counters must move
-//! by exactly what the row says.
+//! to the socket of a process) on one address family. It runs in a network namespace of its own and holds three things
+//! against each other: what the system calls answered, what the observer reported, and what the kernel counted. Nothing
+//! but the expected lines may be reported, and the counters must move by exactly what the row says.
 //!
 //! Needs root. Run with `cargo test --test kernel`; names, filters and `--test-threads` work as for any test.
 //!
