@@ -17,6 +17,7 @@ macro_rules! rows {
 }
 
 mod after_end;
+mod again;
 mod closing;
 mod connecting;
 mod fast_open;
@@ -29,9 +30,11 @@ mod resets;
 mod stamps;
 mod teardown;
 mod windows;
+mod younger;
 
 const FILES: &[&[Row]] = &[
     after_end::ROWS,
+    again::ROWS,
     closing::ROWS,
     connecting::ROWS,
     fast_open::ROWS,
@@ -44,6 +47,7 @@ const FILES: &[&[Row]] = &[
     stamps::ROWS,
     teardown::ROWS,
     windows::ROWS,
+    younger::ROWS,
 ];
 
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use nix::errno::Errno;
+
 use super::Peer;
 use crate::actor::Act;
 use crate::end::End;
@@ -67,6 +69,24 @@ impl<'lab> Peer<'lab> {
         let us = self.begin_connect();
         self.syn_ack();
         us.actor.answer().expect("connecting");
+        self.expect_ack();
+        us
+    }
+
+    /// The client connects once more with the socket that it has. The kernel chooses another port.
+    #[track_caller]
+    pub(crate) fn connects_again(&mut self, us: &End<'lab>) -> End<'lab> {
+        self.begin_anew();
+        self.host.set_port(0);
+        us.actor.begin(&us.name, Act::ConnectOpened(self.here));
+        self.expect_syn();
+        self.syn_ack();
+        let us = End { local: self.host, name: us.name.clone(), ..*us };
+        // A socket that does not block has only begun to connect.
+        match us.actor.answer() {
+            Ok(_) | Err(Errno::EINPROGRESS) => {}
+            Err(errno) => panic!("connecting again failed: {errno}"),
+        }
         self.expect_ack();
         us
     }

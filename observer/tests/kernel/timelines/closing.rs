@@ -1,9 +1,9 @@
 //! FINs of both sides in every order.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::graceful;
-use crate::actor::How;
+use crate::actor::{How, SocketOption};
 use crate::counters::Counters;
 use crate::lab::Lab;
 use crate::netns::State;
@@ -26,6 +26,9 @@ rows![
     unread_data_and_fin,
     unread_data_in_fin_wait2,
     urgent_data_unread_at_close,
+    data_acks_fin_after_close,
+    fin_out_of_order_after_close,
+    fin_acks_fin_with_negative_linger2,
 ];
 
 /// Both FINs are under way at once. The peer's does not acknowledge ours, which its ACK does later.
@@ -56,14 +59,15 @@ fn simultaneous_close_after_shutdown(lab: &Lab) -> Counters {
 }
 
 /// The peer's FIN and its ACK of ours arrive in the wrong order. From here that looks as if the peer had waited for our
-/// FIN.
+/// FIN. Linux 5.10 does not take a FIN whose own ACK is old; so it comes once more, as it would from any peer.
 fn fin_overtaken_by_its_ack(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
     peer.expect_fin();
-    let fin = peer.segment(FIN | ACK).acking(1);
-    peer.say(peer.segment(ACK).at(fin.end()));
+    let fin = peer.segment(FIN | ACK);
+    peer.say_in_vain(peer.segment(ACK).at(fin.end()));
     lab.await_state(&us, State::FinWait2);
+    peer.say_in_vain(fin.clone().acking(1));
     peer.say(fin);
     peer.expect_ack();
     lab.close_of(&us).shows(&graceful("orderly", "local", "shutdown_write"));
@@ -251,4 +255,49 @@ fn unread_data_in_fin_wait2(lab: &Lab) -> Counters {
         "bytes": Bytes { unread: 10, ..Bytes::NONE }, "reset": reset_sent_in("FIN_WAIT2"), "write_errors": {},
     }));
     Counters { resets_sent: 1, abort_on_close: 1, ..Counters::NONE }
+}
+
+/// We close, and one segment of the peer's acknowledges our FIN and has data that nobody can read.
+fn data_acks_fin_after_close(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.close();
+    peer.expect_fin();
+    peer.data(10);
+    peer.expect_rst();
+    lab.close_of(&us).shows(&data_after_close_in_fin_wait2());
+    Counters { resets_sent: 1, abort_on_data: 1, ..Counters::NONE }
+}
+
+/// We close, and the peer's FIN arrives without the data before it: whatever that was, nobody can read it.
+fn fin_out_of_order_after_close(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.close();
+    peer.expect_fin();
+    let data = peer.segment(PSH | ACK).carrying(10);
+    peer.say(peer.segment(FIN | ACK).at(data.end()));
+    peer.expect_rst();
+    lab.close_of(&us).shows(&data_after_close_in_fin_wait2());
+    Counters { resets_sent: 1, abort_on_data: 1, ..Counters::NONE }
+}
+
+fn data_after_close_in_fin_wait2() -> Value {
+    json!({
+        "outcome": "reset_sent", "cause": "data_after_close", "first_close": "local", "local_action": "close",
+        "bytes": Bytes::NONE, "reset": reset_sent_in("FIN_WAIT2"), "write_errors": {},
+    })
+}
+
+/// With a negative TCP_LINGER2 the kernel does not wait for the peer's FIN, also when that comes with the ACK.
+fn fin_acks_fin_with_negative_linger2(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.set(SocketOption::Linger2(-1));
+    us.close();
+    peer.expect_fin();
+    peer.fin();
+    peer.expect_rst();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "linger2_negative", "first_close": "local", "local_action": "close",
+        "bytes": Bytes::NONE, "reset": reset_sent_in("FIN_WAIT2"), "write_errors": {},
+    }));
+    Counters { resets_sent: 1, abort_on_data: 1, ..Counters::NONE }
 }

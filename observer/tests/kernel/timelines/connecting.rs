@@ -27,6 +27,8 @@ rows![
     rst_in_syn_recv,
     rst_in_accept_queue,
     syn_to_closed_port,
+    opened_by_cookie,
+    rst_in_accept_queue_then_write,
 ];
 
 /// A RST answers the SYN.
@@ -209,4 +211,34 @@ fn simultaneous_open_destroyed_in_syn_recv(lab: &Lab) -> Counters {
     }));
     us.close();
     Counters { resets_sent: 1, attempts_failed: 1, ..Counters::NONE }
+}
+
+/// The listener keeps nothing of the SYN: what the ACK brings back makes the connection (a SYN cookie).
+fn opened_by_cookie(lab: &Lab) -> Counters {
+    // Always, and not only when its queue is full.
+    lab.netns.set("ipv4/tcp_syncookies", "2");
+    let (mut peer, us) = Peer::accepted(lab);
+    closes_in_order(lab, &mut peer, &us);
+    Counters::NONE
+}
+
+/// As [`rst_in_accept_queue`], and the process accepts what has ended, and writes.
+fn rst_in_accept_queue_then_write(lab: &Lab) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.listener();
+    peer.syn();
+    peer.expect_syn_ack();
+    peer.ack();
+    lab.await_state(&us, State::Established);
+    peer.rst();
+    lab.await_out_of_state(&us, State::Established);
+    Peer::accept(&us);
+    us.send_fails(Errno::ECONNRESET);
+    let verdict = lab.close_unaccepted(&us);
+    verdict.shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"));
+    lab.write_error_of(&us).shows(&json!({
+        "close_id": verdict.value("/id"), "errno": "ECONNRESET", "sigpipe": false, "cause": "peer_reset",
+    }));
+    us.close();
+    Counters { established_reset: 1, ..Counters::NONE }
 }

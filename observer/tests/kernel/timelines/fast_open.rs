@@ -8,10 +8,11 @@ use serde_json::json;
 use super::{graceful, reset_by_peer};
 use crate::actor::{Act, How, SocketOption};
 use crate::counters::Counters;
+use crate::destroy::destroy;
 use crate::end::End;
 use crate::lab::{Family, Lab};
 use crate::peer::{ACK, Icmp, Peer, RST, SYN};
-use crate::report::{Bytes, reset_received_in};
+use crate::report::{Bytes, reset_received_in, reset_sent_in};
 
 rows![
     fast_open_connect_unused,
@@ -23,6 +24,9 @@ rows![
     fast_open_child_reset_in_syn_recv,
     fast_open_child_icmp,
     fast_open_accepted_child_survives_icmp,
+    fast_open_child_unread_at_close,
+    fast_open_child_destroyed,
+    fast_open_child_never_accepted,
 ];
 
 /// For clients and servers, without cookies and without a socket option of the listener's.
@@ -185,4 +189,42 @@ fn fast_open_data_not_taken(lab: &Lab) -> Counters {
     peer.expect_ack();
     lab.close_of(&us).shows(&graceful("orderly", "local", "close"));
     Counters::NONE
+}
+
+/// The server closes before the handshake is over and without having read.
+fn fast_open_child_unread_at_close(lab: &Lab) -> Counters {
+    let (mut peer, us) = child(lab);
+    Peer::accept(&us);
+    us.close();
+    peer.expect_rst();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "unread_data", "first_close": "local", "local_action": "close",
+        "bytes": Bytes { unread: 10, ..Bytes::NONE }, "reset": reset_sent_in("SYN_RECV"), "write_errors": {},
+    }));
+    Counters { resets_sent: 1, abort_on_close: 1, ..Counters::NONE }
+}
+
+/// `ss -K` before the handshake is over.
+fn fast_open_child_destroyed(lab: &Lab) -> Counters {
+    let (mut peer, us) = accepted_child(lab);
+    lab.netns.run(|| destroy(us.local, us.remote)).expect("destroying a socket");
+    peer.expect_rst();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "socket_destroyed", "first_close": "local", "local_action": "none",
+        "bytes": Bytes::NONE, "reset": reset_sent_in("SYN_RECV"), "write_errors": {},
+    }));
+    us.close();
+    Counters { resets_sent: 1, attempts_failed: 1, ..Counters::NONE }
+}
+
+/// The listener is closed before the handshake is over and before anybody has accepted.
+fn fast_open_child_never_accepted(lab: &Lab) -> Counters {
+    let (mut peer, us) = child(lab);
+    peer.close_listener();
+    peer.expect_rst();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "never_accepted", "first_close": "local",
+        "bytes": Bytes { unread: 10, ..Bytes::NONE }, "reset": reset_sent_in("SYN_RECV"), "write_errors": {},
+    }));
+    Counters { resets_sent: 1, ..Counters::NONE }
 }

@@ -15,11 +15,13 @@ rows![
     icmp_host_unreachable,
     icmp_port_unreachable,
     icmp_prohibited,
-    icmp_about_a_later_syn,
+    icmp_host_unreachable_later,
     icmp_about_another_syn,
     icmp_in_a_connection,
     icmp_told_by_recverr,
     icmp_ends_a_request,
+    icmp_port_unreachable_later,
+    icmp_prohibited_later,
 ];
 
 /// A router says that there is no way to the host.
@@ -46,12 +48,24 @@ fn icmp_answers_syn(lab: &Lab, icmp: Icmp) -> Counters {
 }
 
 /// Nothing answers the first SYN, and an ICMP message the second.
-fn icmp_about_a_later_syn(lab: &Lab) -> Counters {
+fn icmp_host_unreachable_later(lab: &Lab) -> Counters {
+    icmp_answers_later_syn(lab, Icmp::HostUnreachable)
+}
+
+fn icmp_port_unreachable_later(lab: &Lab) -> Counters {
+    icmp_answers_later_syn(lab, Icmp::PortUnreachable)
+}
+
+fn icmp_prohibited_later(lab: &Lab) -> Counters {
+    icmp_answers_later_syn(lab, Icmp::Prohibited)
+}
+
+fn icmp_answers_later_syn(lab: &Lab, icmp: Icmp) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
     peer.expect_syn_again();
-    peer.icmp(Icmp::HostUnreachable);
-    refused_by(lab, &us, Icmp::HostUnreachable);
+    peer.icmp(icmp);
+    refused_by(lab, &us, icmp);
     Counters { attempts_failed: 1, ..Counters::NONE }
 }
 
