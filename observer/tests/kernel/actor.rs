@@ -48,11 +48,15 @@ pub(crate) enum Act {
     Connect(SocketAddr),
     /// As [`Act::Connect`], non-blocking: the local port, with the connection pending.
     StartConnect(SocketAddr),
+    /// As [`Act::Connect`], with the socket of this name that is open: its local port.
+    ConnectOpened(SocketAddr),
     /// One send(2): the bytes it took.
     Send {
         bytes: usize,
         flags: i32,
     },
+    /// One send(2) of what is not the process's memory: EFAULT.
+    SendNothingOfOurs,
     /// Sends until no more fits and nothing is in flight: the bytes taken.
     Fill,
     /// Bytes written and not yet acknowledged (SIOCOUTQ).
@@ -117,6 +121,8 @@ pub(crate) enum Condition {
     PeerFin,
     /// The connection is gone: a reset or a timeout.
     Gone,
+    /// An error waits for the next call.
+    Error,
     /// Everything written has been acknowledged.
     Acked,
 }
@@ -136,4 +142,10 @@ pub(crate) enum SocketOption {
     Linger2(i32),
     /// TCP_REPAIR on.
     Repair,
+    /// TCP_FASTOPEN_CONNECT without a cookie: connect(2) sends nothing, the first write sends the SYN.
+    FastOpenConnect,
+    /// IP_RECVERR or IPV6_RECVERR: ICMP errors are told to the process also while it is connected.
+    ReceiveErrors {
+        ipv6: bool,
+    },
 }

@@ -110,6 +110,12 @@ impl End<'_> {
         self.does(Act::Await(Condition::Gone));
     }
 
+    /// Waits until an error is there for the next call.
+    #[track_caller]
+    pub(crate) fn await_error(&self) {
+        self.does(Act::Await(Condition::Error));
+    }
+
     #[track_caller]
     pub(crate) fn await_acked(&self) {
         self.does(Act::Await(Condition::Acked));

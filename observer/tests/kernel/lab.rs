@@ -28,7 +28,7 @@ pub(crate) enum Family {
 }
 
 pub(crate) struct Lab {
-    family: Family,
+    pub(crate) family: Family,
     pub(crate) netns: Netns,
     pub(crate) cli: Actor,
     pub(crate) srv: Actor,
@@ -224,6 +224,14 @@ impl Lab {
             "missing": [],
         }));
         report.lasted("/duration_ms", 0.0, f64::MAX);
+        report
+    }
+
+    /// The verdict on this end, which ended before anybody accepted it: whoever listens may be named, or nobody.
+    #[track_caller]
+    pub(crate) fn close_unaccepted(&self, end: &End<'_>) -> Report {
+        let report = self.line("close", end);
+        report.shows(&json!({"connection": {"opened_by": end.opened_by}}));
         report
     }
 

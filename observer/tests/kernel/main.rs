@@ -1,9 +1,9 @@
 //! The scenarios on a real kernel: real sockets of real processes, a real observer watching them.
 //!
-//! Each test is one row (what two processes do with a connection) on one address family. It runs in a network
-//! namespace of its own and holds three things against each other: what the system calls answered, what the observer
-//! reported, and what the kernel counted. Nothing but the expected lines may be reported, and the counters must move
-//! by exactly what the row says.
+//! Each test is one row (what two processes do with a connection) or one timeline (what a peer of our own making sends
+//! to the socket of a process) on one address family. It runs in a network namespace of its own and holds three things
+//! against each other: what the system calls answered, what the observer reported, and what the kernel counted. Nothing
+//! but the expected lines may be reported, and the counters must move by exactly what the row says.
 //!
 //! Needs root. Run with `cargo test --test kernel`; names, filters and `--test-threads` work as for any test.
 //!
@@ -42,6 +42,7 @@ mod lab;
 mod loaded;
 mod lossy;
 mod netns;
+mod peer;
 mod prometheus;
 mod queries;
 mod random;
@@ -55,6 +56,7 @@ mod server;
 mod service;
 mod shared;
 mod sight;
+mod timelines;
 mod wait;
 mod watch;
 mod who;
@@ -149,6 +151,7 @@ fn main() -> ExitCode {
 
     let rows = ROWS.iter().flat_map(Row::trials).chain(ORPHAN_LIMIT.iter().flat_map(Row::lone_trials));
     let trials = rows
+        .chain(timelines::rows().flat_map(Row::trials))
         .chain(real::ROWS.iter().flat_map(Row::trials))
         .chain(loaded::trials())
         .chain(who::ROWS.iter().map(Row::ipv4_trial))

@@ -31,10 +31,14 @@ pub(crate) struct Netns {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Established = 1,
+    SynRecv = 3,
     FinWait1 = 4,
     FinWait2 = 5,
+    TimeWait = 6,
     CloseWait = 8,
+    LastAck = 9,
     Listen = 10,
+    Closing = 11,
 }
 
 impl Netns {
@@ -119,12 +123,13 @@ impl Netns {
 }
 
 fn loopback_up() -> io::Result<()> {
+    bring_up("lo")
+}
+
+/// Has the interface of this name, in the calling thread's namespace, carry packets.
+pub(crate) fn bring_up(name: &str) -> io::Result<()> {
     let any = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-    // SAFETY: ifreq is plain data, for which zeroes are a value.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = libc::c_char::from_ne_bytes([*from]);
-    }
+    let mut request = request_for(name);
     // SAFETY: both calls are given an ifreq with a name, and the first fills in the member that is changed.
     unsafe {
         interface_flags(any.as_raw_fd(), &raw mut request)?;
@@ -133,4 +138,14 @@ fn loopback_up() -> io::Result<()> {
         set_interface_flags(any.as_raw_fd(), &raw const request)?;
     }
     Ok(())
+}
+
+/// The beginning of a question about the interface of this name.
+pub(crate) fn request_for(name: &str) -> libc::ifreq {
+    // SAFETY: ifreq is plain data, for which zeroes are a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    request
 }

@@ -26,7 +26,7 @@ pub(crate) const SERIES: [Series; 4] = [
 ];
 
 /// What tests and observer need and these kernels do not have built in, in the order to load them.
-const MODULES: [&str; 4] = ["inet_diag", "tcp_diag", "sch_netem", "veth"];
+const MODULES: [&str; 5] = ["inet_diag", "tcp_diag", "sch_netem", "tun", "veth"];
 
 /// The package that depends on the suite's newest.
 const PACKAGE: &str = "linux-image-cloud-amd64";

@@ -97,7 +97,12 @@ impl Sockets {
 pub(crate) fn on_socket(socket: &Socket, act: Act) -> io::Result<u64> {
     match act {
         Act::Send { bytes, flags } => socket.send_with_flags(&vec![b'x'; bytes], flags).map(count),
+        Act::SendNothingOfOurs => send_nothing_of_ours(socket),
         Act::UringSend { in_worker } => uring::send(socket, in_worker),
+        Act::ConnectOpened(address) => {
+            socket.connect(&address.into())?;
+            port(socket)
+        }
         Act::PassDescriptor => descriptor::pass(socket).map(|()| 0),
         Act::Fill => fill(socket),
         Act::Queued => ask(socket, queued),
@@ -141,15 +146,34 @@ fn configure(socket: &Socket, act: &Act) -> io::Result<()> {
         }
         Act::Set(SocketOption::Linger2(seconds)) => set_tcp_option(socket, libc::TCP_LINGER2, seconds),
         Act::Set(SocketOption::Repair) => set_tcp_option(socket, libc::TCP_REPAIR, 1),
+        Act::Set(SocketOption::FastOpenConnect) => {
+            set_tcp_option(socket, libc::TCP_FASTOPEN_NO_COOKIE, 1)?;
+            set_tcp_option(socket, libc::TCP_FASTOPEN_CONNECT, 1)
+        }
+        Act::Set(SocketOption::ReceiveErrors { ipv6: false }) => {
+            set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)
+        }
+        Act::Set(SocketOption::ReceiveErrors { ipv6: true }) => {
+            set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)
+        }
         ref other => unreachable!("{other:?} is no change to a socket"),
     }
 }
 
 fn set_tcp_option(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_TCP, option, value)
+}
+
+fn set_option(
+    socket: &Socket,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: the value is an int that outlives the call, and the length is that of an int.
     let set = unsafe {
         let (pointer, length) = ((&raw const value).cast(), length_of::<libc::c_int>());
-        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, option, pointer, length)
+        libc::setsockopt(socket.as_raw_fd(), level, option, pointer, length)
     };
     Errno::result(set).map(drop).map_err(io::Error::from)
 }
@@ -208,6 +232,7 @@ fn holds(socket: &Socket, condition: Condition) -> io::Result<bool> {
         Condition::Readable(bytes) => Ok(ask(socket, readable)? >= bytes),
         Condition::Acked => Ok(ask(socket, queued)? == 0),
         Condition::PeerFin => polled(socket, libc::POLLRDHUP),
+        Condition::Error => polled(socket, libc::POLLERR),
         Condition::Gone => polled(socket, libc::POLLERR | libc::POLLHUP),
     }
 }
@@ -240,6 +265,14 @@ fn close_then_send(socket: OwnedFd) -> io::Result<u64> {
     close(socket)?;
     // SAFETY: one byte from a static; the kernel refuses the descriptor.
     let sent = unsafe { libc::send(number, b"x".as_ptr().cast(), 1, 0) };
+    Errno::result(sent).map(|sent| count(sent.unsigned_abs())).map_err(io::Error::from)
+}
+
+/// One byte from an address that no process has: the first page is never mapped.
+fn send_nothing_of_ours(socket: &Socket) -> io::Result<u64> {
+    let nowhere = std::ptr::without_provenance::<libc::c_void>(8);
+    // SAFETY: the kernel reads through the pointer, finds nothing, and says so.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), nowhere, 1, 0) };
     Errno::result(sent).map(|sent| count(sent.unsigned_abs())).map_err(io::Error::from)
 }
 

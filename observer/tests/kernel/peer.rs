@@ -1,0 +1,124 @@
+//! A peer of our own making, beyond a TUN device: it plays a timeline of segments and ICMP messages against a real socket
+//! of the kernel under test.
+//!
+//! It is one end of one connection. It acknowledges nothing by itself: whatever it sends, the timeline says. Each of its
+//! segments goes on where the last one ended and acknowledges everything heard so far, unless the timeline says
+//! otherwise ([`Peer::say`]). What it expects it waits for, with a deadline; meanwhile it passes over pure ACKs and over
+//! repetitions of what it has heard, and fails on anything else.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Instant;
+
+use crate::lab::{Family, Lab};
+
+mod expect;
+pub(crate) mod icmp;
+mod make;
+mod say;
+pub(crate) mod segment;
+mod tun;
+
+pub(crate) use icmp::Icmp;
+pub(crate) use segment::{ACK, FIN, PSH, RST, SYN, Segment};
+
+use tun::Tun;
+
+/// The peer's addresses, on the networks of the device.
+const HERE_IPV4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+const HERE_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+
+/// The peer's port. Nobody else uses its address.
+const PORT: u16 = 8080;
+
+/// The sequence number of the peer's first SYN.
+const FIRST: u32 = 1_000_000;
+
+pub(crate) struct Peer<'lab> {
+    lab: &'lab Lab,
+    tun: Tun,
+    here: SocketAddr,
+    /// The kernel's end; port 0 as long as it is not known.
+    host: SocketAddr,
+    /// The sequence numbers of the peer's SYN and of the kernel's, on the wire.
+    first: u32,
+    host_first: u32,
+    /// Where our next segment begins.
+    next: u32,
+    /// Where the kernel's next new segment begins.
+    heard: u32,
+    /// The kernel's last packet that takes room in the sequence: what an ICMP message is about.
+    packet: Vec<u8>,
+    /// The peer's clock and the kernel's last timestamp, where timestamps are used.
+    timestamps: Option<(u32, u32)>,
+    /// Both directions, for the message of a timeline that fails.
+    log: Vec<String>,
+}
+
+impl<'lab> Peer<'lab> {
+    pub(crate) fn new(lab: &'lab Lab) -> Self {
+        let tun = Tun::in_namespace(&lab.netns).expect("making a TUN device");
+        let (here, host): (IpAddr, IpAddr) = match lab.family {
+            Family::Ipv4 => (HERE_IPV4.into(), tun::HOST_IPV4.into()),
+            Family::Ipv6 => (HERE_IPV6.into(), tun::HOST_IPV6.into()),
+        };
+        Self {
+            lab,
+            tun,
+            here: SocketAddr::new(here, PORT),
+            host: SocketAddr::new(host, 0),
+            first: FIRST,
+            host_first: 0,
+            next: 0,
+            heard: 0,
+            packet: Vec::new(),
+            timestamps: None,
+            log: Vec::new(),
+        }
+    }
+
+    /// The kernel's next segment of this connection; none when none comes in time.
+    fn hear(&mut self, deadline: Instant) -> Option<Heard> {
+        loop {
+            let packet = self.tun.read(deadline).expect("reading from the TUN device")?;
+            let Some((from, to, mut segment)) = segment::parse(&packet) else { continue };
+            let is_ours = to == self.here && from.ip() == self.host.ip();
+            if !is_ours || self.host.port() != 0 && from.port() != self.host.port() {
+                continue;
+            }
+            self.host = from;
+            // Before the first SYN there is nothing to count from.
+            if segment.flags.has(SYN) && self.heard == 0 {
+                self.host_first = segment.sequence;
+            }
+            segment.sequence = segment.sequence.wrapping_sub(self.host_first);
+            segment.acknowledged = segment.acknowledged.wrapping_sub(self.first);
+            self.log.push(format!("kernel: {segment}"));
+            if let (Some((_, last)), Some(timestamp)) = (&mut self.timestamps, segment.timestamp()) {
+                *last = timestamp;
+            }
+            let takes_room = segment.end() != segment.sequence;
+            let is_new = segment.end().wrapping_sub(self.heard).cast_signed() > 0;
+            if takes_room && is_new {
+                self.heard = segment.end();
+            }
+            if takes_room {
+                self.packet = packet;
+            }
+            return Some(Heard { segment, is_new });
+        }
+    }
+}
+
+/// A segment of the kernel's.
+pub(crate) struct Heard {
+    pub(crate) segment: Segment,
+    /// It has something that was not heard before. A segment that takes no room in the sequence has nothing new.
+    pub(crate) is_new: bool,
+}
+
+impl Heard {
+    /// Nothing that a timeline must mention: a pure ACK, or a repetition.
+    fn passes(&self) -> bool {
+        self.segment.is_pure_ack() || !self.is_new && !self.segment.flags.has(RST)
+    }
+}

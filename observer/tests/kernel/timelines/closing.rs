@@ -1,0 +1,303 @@
+//! FINs of both sides in every order.
+
+use serde_json::{Value, json};
+
+use super::graceful;
+use crate::actor::{How, SocketOption};
+use crate::counters::Counters;
+use crate::lab::Lab;
+use crate::netns::State;
+use crate::peer::{ACK, FIN, PSH, Peer};
+use crate::report::{Bytes, reset_sent_in};
+
+rows![
+    simultaneous_close,
+    simultaneous_close_after_shutdown,
+    fin_overtaken_by_its_ack,
+    fin_acks_fin,
+    fin_with_data,
+    fin_before_its_data,
+    data_beyond_fin,
+    data_in_fin_wait1_after_close,
+    data_in_fin_wait1_after_shutdown,
+    data_in_fin_wait1_after_shutdown_both,
+    data_in_fin_wait2_after_shutdown,
+    data_with_fin_in_fin_wait2_after_shutdown,
+    unread_data_and_fin,
+    unread_data_in_fin_wait2,
+    urgent_data_unread_at_close,
+    data_acks_fin_after_close,
+    fin_out_of_order_after_close,
+    fin_acks_fin_with_negative_linger2,
+];
+
+/// Both FINs are under way at once. The peer's does not acknowledge ours, which its ACK does later.
+fn simultaneous_close(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.close();
+    peer.expect_fin();
+    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.expect_ack();
+    lab.await_state(&us, State::Closing);
+    peer.ack();
+    lab.close_of(&us).shows(&graceful("orderly", "simultaneous", "close"));
+    Counters::NONE
+}
+
+/// As [`simultaneous_close`], with a socket that the process still has.
+fn simultaneous_close_after_shutdown(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::accepted(lab);
+    us.shutdown(How::Write);
+    peer.expect_fin();
+    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.expect_ack();
+    lab.await_state(&us, State::Closing);
+    peer.ack();
+    lab.close_of(&us).shows(&graceful("orderly", "simultaneous", "shutdown_write"));
+    us.close();
+    Counters::NONE
+}
+
+/// The peer's FIN and its ACK of ours arrive in the wrong order. From here that looks as if the peer had waited for our
+/// FIN. Linux 5.10 does not take a FIN whose own ACK is old; so it comes once more, as it would from any peer.
+fn fin_overtaken_by_its_ack(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.shutdown(How::Write);
+    peer.expect_fin();
+    let fin = peer.segment(FIN | ACK);
+    peer.say_in_vain(peer.segment(ACK).at(fin.end()));
+    lab.await_state(&us, State::FinWait2);
+    peer.say_in_vain(fin.clone().acking(1));
+    peer.say(fin);
+    peer.expect_ack();
+    lab.close_of(&us).shows(&graceful("orderly", "local", "shutdown_write"));
+    us.close();
+    Counters::NONE
+}
+
+/// We close, and one segment of the peer's acknowledges our FIN and has its own.
+fn fin_acks_fin(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.close();
+    peer.expect_fin();
+    peer.fin();
+    peer.expect_ack();
+    lab.close_of(&us).shows(&graceful("orderly", "local", "close"));
+    Counters::NONE
+}
+
+/// The peer's last data and its FIN come in one segment.
+fn fin_with_data(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.say(peer.segment(FIN | PSH | ACK).carrying(10));
+    peer.expect_ack();
+    us.receive_to_end(10);
+    us.close();
+    peer.expect_fin();
+    peer.ack();
+    lab.close_of(&us).shows(&graceful("orderly", "remote", "close"));
+    Counters::NONE
+}
+
+/// The peer's FIN arrives before the data that it ends; it counts when the data has come.
+fn fin_before_its_data(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    let data = peer.segment(PSH | ACK).carrying(10);
+    peer.say(peer.segment(FIN | ACK).at(data.end()));
+    peer.expect_ack();
+    lab.await_state(&us, State::Established);
+    peer.say(data.clone());
+    // The FIN, too.
+    peer.expect_ack_of(data.end() + 1);
+    us.receive_to_end(10);
+    us.close();
+    peer.expect_fin();
+    peer.say(peer.segment(ACK).at(data.end() + 1));
+    lab.close_of(&us).shows(&graceful("orderly", "remote", "close"));
+    Counters::NONE
+}
+
+/// The peer goes on after its FIN: the kernel throws that away, and nothing else happens.
+fn data_beyond_fin(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.fin();
+    peer.expect_ack();
+    us.await_peer_fin();
+    peer.say_in_vain(peer.segment(PSH | ACK).carrying(10));
+    us.receive_to_end(0);
+    us.close();
+    peer.expect_fin();
+    peer.ack();
+    lab.close_of(&us).shows(&graceful("orderly", "remote", "close"));
+    Counters::NONE
+}
+
+/// We close; before the peer has acknowledged that it sends data, which nobody can read any more.
+fn data_in_fin_wait1_after_close(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.close();
+    peer.expect_fin();
+    peer.say(peer.segment(PSH | ACK).acking(1).carrying(10));
+    peer.expect_rst();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "data_after_close", "first_close": "local", "local_action": "close",
+        "bytes": Bytes::NONE, "reset": reset_sent_in("FIN_WAIT1"), "write_errors": {},
+    }));
+    Counters { resets_sent: 1, abort_on_data: 1, ..Counters::NONE }
+}
+
+/// We shut down our writing side; what the peer sends before it has acknowledged that is delivered.
+fn data_in_fin_wait1_after_shutdown(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.shutdown(How::Write);
+    peer.expect_fin();
+    peer.say(peer.segment(PSH | ACK).acking(1).carrying(10));
+    peer.expect_ack();
+    us.receive(10);
+    peer.fin();
+    peer.expect_ack();
+    lab.close_of(&us).shows(&graceful("orderly", "local", "shutdown_write"));
+    us.close();
+    Counters::NONE
+}
+
+/// As [`data_in_fin_wait1_after_close`], where both sides are shut down and the process still has the socket.
+fn data_in_fin_wait1_after_shutdown_both(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.shutdown(How::Both);
+    peer.expect_fin();
+    peer.say(peer.segment(PSH | ACK).acking(1).carrying(10));
+    peer.expect_rst();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "data_after_close", "first_close": "local",
+        "local_action": "shutdown_both",
+        "bytes": Bytes::NONE, "reset": reset_sent_in("FIN_WAIT1"), "write_errors": {},
+    }));
+    us.close();
+    Counters { resets_sent: 1, abort_on_data: 1, ..Counters::NONE }
+}
+
+/// As [`data_in_fin_wait1_after_shutdown`], after the ACK of our FIN.
+fn data_in_fin_wait2_after_shutdown(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.shutdown(How::Write);
+    peer.expect_fin();
+    peer.ack();
+    lab.await_state(&us, State::FinWait2);
+    peer.data(10);
+    peer.expect_ack();
+    us.receive(10);
+    peer.fin();
+    peer.expect_ack();
+    lab.close_of(&us).shows(&graceful("orderly", "local", "shutdown_write"));
+    us.close();
+    Counters::NONE
+}
+
+/// As [`data_in_fin_wait2_after_shutdown`], with the peer's FIN in the same segment: the data can be read although the
+/// connection has ended.
+fn data_with_fin_in_fin_wait2_after_shutdown(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.shutdown(How::Write);
+    peer.expect_fin();
+    peer.ack();
+    lab.await_state(&us, State::FinWait2);
+    peer.say(peer.segment(FIN | PSH | ACK).carrying(10));
+    peer.expect_ack();
+    us.receive_to_end(10);
+    lab.close_of(&us).shows(&graceful("orderly", "local", "shutdown_write"));
+    us.close();
+    Counters::NONE
+}
+
+/// The last of the peer's bytes is urgent. Urgent or not, none was read, and so all are lost.
+fn urgent_data_unread_at_close(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.say(peer.segment(PSH | ACK).carrying(10).urgent_to(10));
+    peer.expect_ack();
+    us.close();
+    peer.expect_rst();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "unread_data", "first_close": "local", "local_action": "close",
+        "bytes": Bytes { unread: 10, ..Bytes::NONE }, "reset": reset_sent_in("ESTABLISHED"), "write_errors": {},
+    }));
+    Counters { resets_sent: 1, abort_on_close: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// The peer has sent and closed, and we close without having read. The FIN is no unread byte.
+fn unread_data_and_fin(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.say(peer.segment(FIN | PSH | ACK).carrying(10));
+    peer.expect_ack();
+    us.await_peer_fin();
+    us.close();
+    peer.expect_rst();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "unread_data", "first_close": "remote", "local_action": "close",
+        "bytes": Bytes { unread: 10, ..Bytes::NONE }, "reset": reset_sent_in("CLOSE_WAIT"), "write_errors": {},
+    }));
+    Counters { resets_sent: 1, abort_on_close: 1, established_reset: 1, ..Counters::NONE }
+}
+
+/// We have shut down, the peer sends, and we close without having read.
+fn unread_data_in_fin_wait2(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.shutdown(How::Write);
+    peer.expect_fin();
+    peer.ack();
+    lab.await_state(&us, State::FinWait2);
+    peer.data(10);
+    peer.expect_ack();
+    us.close();
+    peer.expect_rst();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "unread_data", "first_close": "local", "local_action": "shutdown_write",
+        "bytes": Bytes { unread: 10, ..Bytes::NONE }, "reset": reset_sent_in("FIN_WAIT2"), "write_errors": {},
+    }));
+    Counters { resets_sent: 1, abort_on_close: 1, ..Counters::NONE }
+}
+
+/// We close, and one segment of the peer's acknowledges our FIN and has data that nobody can read.
+fn data_acks_fin_after_close(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.close();
+    peer.expect_fin();
+    peer.data(10);
+    peer.expect_rst();
+    lab.close_of(&us).shows(&data_after_close_in_fin_wait2());
+    Counters { resets_sent: 1, abort_on_data: 1, ..Counters::NONE }
+}
+
+/// We close, and the peer's FIN arrives without the data before it: whatever that was, nobody can read it.
+fn fin_out_of_order_after_close(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.close();
+    peer.expect_fin();
+    let data = peer.segment(PSH | ACK).carrying(10);
+    peer.say(peer.segment(FIN | ACK).at(data.end()));
+    peer.expect_rst();
+    lab.close_of(&us).shows(&data_after_close_in_fin_wait2());
+    Counters { resets_sent: 1, abort_on_data: 1, ..Counters::NONE }
+}
+
+fn data_after_close_in_fin_wait2() -> Value {
+    json!({
+        "outcome": "reset_sent", "cause": "data_after_close", "first_close": "local", "local_action": "close",
+        "bytes": Bytes::NONE, "reset": reset_sent_in("FIN_WAIT2"), "write_errors": {},
+    })
+}
+
+/// With a negative TCP_LINGER2 the kernel does not wait for the peer's FIN, also when that comes with the ACK.
+fn fin_acks_fin_with_negative_linger2(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.set(SocketOption::Linger2(-1));
+    us.close();
+    peer.expect_fin();
+    peer.fin();
+    peer.expect_rst();
+    lab.close_of(&us).shows(&json!({
+        "outcome": "reset_sent", "cause": "linger2_negative", "first_close": "local", "local_action": "close",
+        "bytes": Bytes::NONE, "reset": reset_sent_in("FIN_WAIT2"), "write_errors": {},
+    }));
+    Counters { resets_sent: 1, abort_on_data: 1, ..Counters::NONE }
+}

@@ -1,0 +1,125 @@
+//! Attempts to connect that our own side gives up, or never makes.
+
+use nix::errno::Errno;
+use nix::libc;
+use serde_json::json;
+
+use super::aborted;
+use super::connecting::closes_in_order;
+use crate::actor::{Act, How};
+use crate::counters::Counters;
+use crate::destroy::destroy;
+use crate::end::End;
+use crate::lab::Lab;
+use crate::peer::Peer;
+
+rows![
+    shutdown_read_in_syn_sent,
+    shutdown_write_in_syn_sent,
+    shutdown_both_in_syn_sent,
+    disconnect_in_syn_sent,
+    destroyed_in_syn_sent,
+    syn_ack_after_close,
+    exit_in_syn_sent,
+    connect_without_port,
+    fast_open_write_while_connecting,
+];
+
+/// shutdown() ends an attempt to connect whichever side it names; a write afterwards gets our own error, of which the
+/// peer knows nothing.
+fn shutdown_read_in_syn_sent(lab: &Lab) -> Counters {
+    shutdown_in_syn_sent(lab, How::Read, "shutdown_read")
+}
+
+fn shutdown_write_in_syn_sent(lab: &Lab) -> Counters {
+    shutdown_in_syn_sent(lab, How::Write, "shutdown_write")
+}
+
+fn shutdown_both_in_syn_sent(lab: &Lab) -> Counters {
+    shutdown_in_syn_sent(lab, How::Both, "shutdown_both")
+}
+
+fn shutdown_in_syn_sent(lab: &Lab, how: How, local_action: &str) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.connecting();
+    us.shutdown(how);
+    let verdict = lab.close_of(&us);
+    verdict.shows(&aborted("connect_abandoned", "none", local_action));
+    us.send_fails(Errno::ECONNRESET);
+    let error = lab.write_error_of(&us);
+    error.shows(&json!({"close_id": verdict.value("/id"), "errno": "ECONNRESET", "sigpipe": false}));
+    assert_ne!(error.value("/cause"), "peer_reset", "no packet of the peer's has come");
+    us.close();
+    Counters::NONE
+}
+
+/// connect(AF_UNSPEC) ends an attempt to connect, in silence.
+fn disconnect_in_syn_sent(lab: &Lab) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.connecting();
+    us.call(Act::Disconnect).expect("disconnecting");
+    lab.close_of(&us).shows(&aborted("connect_abandoned", "none", "disconnect"));
+    us.close();
+    Counters::NONE
+}
+
+/// `ss -K` ends an attempt to connect, in silence.
+fn destroyed_in_syn_sent(lab: &Lab) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.begin_connect();
+    lab.netns.run(|| destroy(us.local, us.remote)).expect("destroying a socket");
+    assert_eq!(us.actor.answer(), Err(Errno::ECONNABORTED), "connecting");
+    lab.close_of(&us).shows(&aborted("socket_destroyed", "none", "none"));
+    us.close();
+    Counters { attempts_failed: 1, ..Counters::NONE }
+}
+
+/// We close while connecting, and the peer's answer comes too late: nobody has the port any more.
+fn syn_ack_after_close(lab: &Lab) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.connecting();
+    us.close();
+    peer.syn_ack();
+    peer.expect_rst();
+    lab.close_of(&us).shows(&aborted("connect_abandoned", "none", "close"));
+    lab.reset_of(&us).shows(&json!({"cause": "closed_port"}));
+    Counters { resets_sent: 1, ..Counters::NONE }
+}
+
+/// The process exits while it connects.
+fn exit_in_syn_sent(lab: &Lab) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.connecting();
+    assert!(us.actor.exit().success(), "exit status");
+    lab.close_of(&us).shows(&aborted("connect_abandoned", "none", "process_exit"));
+    Counters::NONE
+}
+
+/// No local port is free: no SYN is sent, so there was no connection, and no verdict.
+fn connect_without_port(lab: &Lab) -> Counters {
+    // Two ports, of which one is taken out: of a range of one the kernel says on the console that it should be longer.
+    lab.netns.set("ipv4/ip_local_port_range", "40000 40001");
+    lab.netns.set("ipv4/ip_local_reserved_ports", "40001");
+    let (mut peer, us) = Peer::connected(lab);
+    let second = End { name: "second".to_owned(), ..peer.client() };
+    for _ in 0..3 {
+        assert_eq!(second.call(Act::Connect(peer.address())), Err(Errno::EADDRNOTAVAIL), "connecting");
+        second.close();
+    }
+    closes_in_order(lab, &mut peer, &us);
+    Counters::NONE
+}
+
+/// A write that would connect, while the socket connects already: EALREADY, whose name the observer knows.
+fn fast_open_write_while_connecting(lab: &Lab) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.connecting();
+    let write = Act::Send { bytes: 10, flags: libc::MSG_FASTOPEN };
+    assert_eq!(us.call(write), Err(Errno::EALREADY), "writing while connecting");
+    lab.write_error_of(&us).shows(&json!({"errno": "EALREADY", "sigpipe": false}));
+    us.close();
+    let mut expected = aborted("connect_abandoned", "none", "close");
+    expected["write_errors"] = json!({"EALREADY": 1});
+    lab.close_of(&us).shows(&expected);
+    Counters::NONE
+}

@@ -1,0 +1,164 @@
+//! ICMP errors: they end an attempt to connect, and nothing else.
+
+use nix::errno::Errno;
+use serde_json::json;
+
+use super::graceful;
+use crate::actor::SocketOption;
+use crate::counters::Counters;
+use crate::end::End;
+use crate::lab::{Family, Lab};
+use crate::peer::{Icmp, Peer, SYN, Segment};
+use crate::report::{Bytes, Report};
+
+rows![
+    icmp_host_unreachable,
+    icmp_port_unreachable,
+    icmp_prohibited,
+    icmp_host_unreachable_later,
+    icmp_about_another_syn,
+    icmp_in_a_connection,
+    icmp_told_by_recverr,
+    icmp_ends_a_request,
+    icmp_port_unreachable_later,
+    icmp_prohibited_later,
+];
+
+/// A router says that there is no way to the host.
+fn icmp_host_unreachable(lab: &Lab) -> Counters {
+    icmp_answers_syn(lab, Icmp::HostUnreachable)
+}
+
+/// The host says that there is nothing, as `iptables -j REJECT` does.
+fn icmp_port_unreachable(lab: &Lab) -> Counters {
+    icmp_answers_syn(lab, Icmp::PortUnreachable)
+}
+
+/// A firewall says that it does not let the SYN pass.
+fn icmp_prohibited(lab: &Lab) -> Counters {
+    icmp_answers_syn(lab, Icmp::Prohibited)
+}
+
+fn icmp_answers_syn(lab: &Lab, icmp: Icmp) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.begin_connect();
+    peer.icmp(icmp);
+    refused_by(lab, &us, icmp);
+    Counters { attempts_failed: 1, ..Counters::NONE }
+}
+
+/// Nothing answers the first SYN, and an ICMP message the second.
+fn icmp_host_unreachable_later(lab: &Lab) -> Counters {
+    icmp_answers_later_syn(lab, Icmp::HostUnreachable)
+}
+
+fn icmp_port_unreachable_later(lab: &Lab) -> Counters {
+    icmp_answers_later_syn(lab, Icmp::PortUnreachable)
+}
+
+fn icmp_prohibited_later(lab: &Lab) -> Counters {
+    icmp_answers_later_syn(lab, Icmp::Prohibited)
+}
+
+fn icmp_answers_later_syn(lab: &Lab, icmp: Icmp) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.begin_connect();
+    peer.expect_syn_again();
+    peer.icmp(icmp);
+    refused_by(lab, &us, icmp);
+    Counters { attempts_failed: 1, ..Counters::NONE }
+}
+
+/// No RST came, and nothing timed out.
+fn refused_by(lab: &Lab, us: &End<'_>, icmp: Icmp) {
+    let errno = icmp.errno(lab.family);
+    assert_eq!(us.actor.answer(), Err(errno), "connecting");
+    by_icmp(&lab.close_of(us), errno);
+    us.close();
+}
+
+fn by_icmp(verdict: &Report, errno: Errno) {
+    verdict.shows(&json!({
+        "outcome": "refused", "cause": "icmp_error", "error": format!("{errno:?}"),
+        "first_close": "none", "local_action": "none",
+        "half_closed": {"local_ms": null, "remote_ms": null},
+        "bytes": Bytes::NONE, "reset": null, "write_errors": {},
+    }));
+}
+
+/// An ICMP message that quotes what was never sent is not believed.
+fn icmp_about_another_syn(lab: &Lab) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.begin_connect();
+    peer.icmp_about(Icmp::PortUnreachable, &Segment::new(SYN, 70_000, 0));
+    peer.syn_ack();
+    us.actor.answer().expect("connecting");
+    peer.expect_ack();
+    us.close();
+    peer.expect_fin();
+    peer.ack();
+    lab.close_of(&us).shows(&graceful("closed_first", "local", "close"));
+    Counters::NONE
+}
+
+/// In a connection an ICMP message is only remembered: what it was about arrives by the next try.
+fn icmp_in_a_connection(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.send(100);
+    peer.expect_data(100);
+    peer.icmp(Icmp::HostUnreachable);
+    peer.ack();
+    us.await_acked();
+    us.close();
+    peer.expect_fin();
+    peer.fin();
+    peer.expect_ack();
+    lab.close_of(&us).shows(&graceful("orderly", "local", "close"));
+    Counters::NONE
+}
+
+/// With IP_RECVERR one write fails because of an ICMP message; the next succeeds, and the connection ends in order.
+fn icmp_told_by_recverr(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::accepted(lab);
+    us.set(SocketOption::ReceiveErrors { ipv6: matches!(lab.family, Family::Ipv6) });
+    us.send(100);
+    peer.expect_data(100);
+    peer.icmp(Icmp::PortUnreachable);
+    us.await_error();
+    us.send_fails(Errno::ECONNREFUSED);
+    lab.write_error_of(&us).shows(&json!({
+        "errno": "ECONNREFUSED", "sigpipe": false, "cause": "icmp_error",
+        "since_peer_fin_ms": null, "since_reset_ms": null,
+    }));
+    // It had arrived after all.
+    peer.ack();
+    us.send(100);
+    peer.expect_data(100);
+    peer.ack();
+    us.await_acked();
+    us.close();
+    peer.expect_fin();
+    peer.fin();
+    peer.expect_ack();
+    let mut expected = graceful("orderly", "local", "close");
+    expected["write_errors"] = json!({"ECONNREFUSED": 1});
+    lab.close_of(&us).shows(&expected);
+    Counters::NONE
+}
+
+/// The listener's SYN with ACK cannot be delivered: the request is dropped, and the ACK that comes all the same is of no
+/// connection. Which messages do that differs: over IPv4 those of routers, over IPv6 those that are final.
+fn icmp_ends_a_request(lab: &Lab) -> Counters {
+    let mut peer = Peer::new(lab);
+    let us = peer.listener();
+    peer.syn();
+    peer.expect_syn_ack();
+    peer.icmp(match lab.family {
+        Family::Ipv4 => Icmp::HostUnreachable,
+        Family::Ipv6 => Icmp::PortUnreachable,
+    });
+    peer.ack();
+    peer.expect_rst();
+    lab.reset_of_unconnected(&us).shows(&json!({"cause": "other"}));
+    Counters { resets_sent: 1, ..Counters::NONE }
+}

@@ -1,0 +1,178 @@
+//! Resets that the peer sends, in every state.
+
+use nix::errno::Errno;
+use serde_json::json;
+
+use super::reset_by_peer;
+use crate::actor::How;
+use crate::counters::Counters;
+use crate::lab::Lab;
+use crate::netns::State;
+use crate::peer::{ACK, FIN, Peer, RST};
+use crate::report::Bytes;
+
+rows![
+    rst_with_data,
+    unacked_then_rst,
+    rst_after_fin,
+    rst_answers_data_after_fin,
+    rst_answers_fin,
+    rst_in_fin_wait2,
+    rst_in_closing,
+    rst_in_last_ack,
+    rst_answers_data_in_last_ack,
+    rst_with_unread_data,
+];
+
+/// A RST may carry data, for people to read. It is a RST all the same.
+fn rst_with_data(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.say(peer.segment(RST | ACK).carrying(10));
+    us.await_gone();
+    lab.close_of(&us).shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none")).shows(&json!({
+        "linger": null, "half_closed": {"local_ms": null, "remote_ms": null}, "bytes": Bytes::NONE,
+    }));
+    us.close();
+    Counters { established_reset: 1, ..Counters::NONE }
+}
+
+/// The peer acknowledges a part of what we sent, and resets: the rest is lost, to the byte.
+fn unacked_then_rst(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.send(100);
+    peer.expect_data(100);
+    peer.ack_up_to(41);
+    peer.rst();
+    us.await_gone();
+    let verdict = lab.close_of(&us);
+    verdict
+        .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))
+        .shows(&json!({"bytes": Bytes { unacked: 60, ..Bytes::NONE }}));
+    us.send_fails(Errno::ECONNRESET);
+    lab.write_error_of(&us).shows(&json!({
+        "close_id": verdict.value("/id"), "errno": "ECONNRESET", "cause": "peer_reset",
+    }));
+    us.close();
+    Counters { established_reset: 1, ..Counters::NONE }
+}
+
+/// The peer closes and then resets, and we had written nothing in between.
+fn rst_after_fin(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.fin();
+    peer.expect_ack();
+    us.await_peer_fin();
+    peer.rst();
+    us.await_gone();
+    lab.close_of(&us)
+        .shows(&reset_by_peer("reset_after_peer_fin", "CLOSE_WAIT", "remote", "none"))
+        .shows(&json!({"bytes": Bytes::NONE}));
+    us.close();
+    Counters { established_reset: 1, ..Counters::NONE }
+}
+
+/// The peer closes, we write, and the peer answers with a RST, as one does whose process is gone.
+fn rst_answers_data_after_fin(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::accepted(lab);
+    peer.fin();
+    peer.expect_ack();
+    us.await_peer_fin();
+    us.send(100);
+    peer.expect_data(100);
+    // RFC 9293, 3.10.7.1: what answers a segment with ACK has its number and acknowledges nothing.
+    peer.say(peer.segment(RST));
+    us.await_gone();
+    lab.close_of(&us)
+        .shows(&reset_by_peer("write_after_peer_fin", "CLOSE_WAIT", "remote", "none"))
+        .shows(&json!({"bytes": Bytes { unacked: 100, after_peer_fin: 100, ..Bytes::NONE }}));
+    us.close();
+    Counters { established_reset: 1, ..Counters::NONE }
+}
+
+/// We close, and the peer answers our FIN with a RST.
+fn rst_answers_fin(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.close();
+    peer.expect_fin();
+    peer.say(peer.segment(RST));
+    lab.close_of(&us)
+        .shows(&reset_by_peer("peer_reset", "FIN_WAIT1", "local", "close"))
+        .shows(&json!({"bytes": Bytes::NONE}));
+    Counters::NONE
+}
+
+/// We shut down our side, the peer acknowledges it, and resets.
+fn rst_in_fin_wait2(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.shutdown(How::Write);
+    peer.expect_fin();
+    peer.ack();
+    lab.await_state(&us, State::FinWait2);
+    peer.rst();
+    us.await_gone();
+    lab.close_of(&us)
+        .shows(&reset_by_peer("peer_reset", "FIN_WAIT2", "local", "shutdown_write"))
+        .shows(&json!({"bytes": Bytes::NONE}));
+    us.close();
+    Counters::NONE
+}
+
+/// Both have closed at the same time, and the peer resets instead of acknowledging our FIN.
+fn rst_in_closing(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    us.shutdown(How::Write);
+    peer.expect_fin();
+    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.expect_ack();
+    peer.say(peer.segment(RST));
+    us.await_gone();
+    lab.close_of(&us)
+        .shows(&reset_by_peer("reset_after_peer_fin", "CLOSING", "simultaneous", "shutdown_write"))
+        .shows(&json!({"bytes": Bytes::NONE}));
+    us.close();
+    Counters::NONE
+}
+
+/// The peer closes, then we do, and the peer resets instead of acknowledging our FIN.
+fn rst_in_last_ack(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.fin();
+    peer.expect_ack();
+    us.await_peer_fin();
+    us.close();
+    peer.expect_fin();
+    peer.say(peer.segment(RST));
+    lab.close_of(&us)
+        .shows(&reset_by_peer("reset_after_peer_fin", "LAST_ACK", "remote", "close"))
+        .shows(&json!({"bytes": Bytes::NONE}));
+    Counters::NONE
+}
+
+/// The peer closes, we write and close too, and the peer answers all that with a RST.
+fn rst_answers_data_in_last_ack(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.fin();
+    peer.expect_ack();
+    us.await_peer_fin();
+    us.send(100);
+    us.close();
+    peer.expect_data_and_fin(100);
+    peer.say(peer.segment(RST));
+    lab.close_of(&us)
+        .shows(&reset_by_peer("write_after_peer_fin", "LAST_ACK", "remote", "close"))
+        .shows(&json!({"bytes": Bytes { unacked: 100, after_peer_fin: 100, ..Bytes::NONE }}));
+    Counters::NONE
+}
+
+/// The peer sends and resets, and the process closes without having read.
+fn rst_with_unread_data(lab: &Lab) -> Counters {
+    let (mut peer, us) = Peer::connected(lab);
+    peer.data(10);
+    peer.expect_ack();
+    peer.rst();
+    us.close();
+    lab.close_of(&us)
+        .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))
+        .shows(&json!({"bytes": Bytes { unread: 10, ..Bytes::NONE }}));
+    Counters { established_reset: 1, ..Counters::NONE }
+}
