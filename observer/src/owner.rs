@@ -6,6 +6,7 @@
 //! connections end.
 
 mod cgroup;
+pub mod listener;
 mod scan;
 
 use std::collections::HashMap;

@@ -86,7 +86,7 @@ enum SideArg {
 
 pub(crate) fn run(args: &HalfClosedArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
-    let Snapshot { ns, mut sockets, unseen } = snapshot(&args.fins())?;
+    let Snapshot { ns, mut sockets, unseen } = snapshot(&args.fins(), |_orphans| Fins::new())?;
     tell(unseen);
     let filter = args.filter();
     let mut cgroups = Cgroups::new();
@@ -148,15 +148,15 @@ fn tell(unseen: Unseen) {
 }
 
 impl HalfClosedArgs {
-    /// When a daemon saw FINs; none where none answers.
+    /// FINs that a daemon saw; none where none answers.
     fn fins(&self) -> Fins {
         let answer = || -> anyhow::Result<Fins> {
             let line = self.daemon.ask(&Ask::Fins)?.next().context("the daemon's answer is empty")??;
             let line: FinsLine = serde_json::from_str(&line).context("reading the daemon's answer")?;
-            Ok(line.fins.into_iter().map(|(ends, side, ns)| (ends, (side, ns))).collect())
+            Ok(line.fins.into_iter().map(|row| (row.endpoints, row.fin)).collect())
         };
         answer().unwrap_or_else(|error| {
-            log::debug!("ages are what can be proved: {error:#}");
+            log::debug!("no daemon answers, so that ages are lower bounds: {error:#}");
             Fins::new()
         })
     }

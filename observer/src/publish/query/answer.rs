@@ -1,7 +1,7 @@
 //! Questions → answers, from the history. No I/O.
 
 use super::{
-    Ask, EndLine, FinsLine, List, TopLine, TopRow,
+    Ask, EndLine, FinRow, FinsLine, List, TopLine, TopRow,
     server::State,
     status::{StatusLine, own_cost},
 };
@@ -94,8 +94,18 @@ fn status(state: &State) -> StatusLine {
 }
 
 fn fins(state: &State) -> FinsLine {
-    let fins = state.fins.iter().map(|(endpoints, (side, ns))| (*endpoints, *side, *ns));
-    FinsLine { schema: SCHEMA, kind: "fins".to_owned(), fins: fins.collect() }
+    let mut fins = state.history.fins(fins_since(monotonic_ns()), |_| true);
+    // A story is of now, a verdict of a connection that may have had a successor.
+    fins.extend(state.fins.iter().map(|(endpoints, fin)| (*endpoints, *fin)));
+    let rows = fins.into_iter().map(|(endpoints, fin)| FinRow { endpoints, fin });
+    FinsLine { schema: SCHEMA, kind: "fins".to_owned(), fins: rows.collect() }
+}
+
+/// The beginning of the time in which a verdict's connection may have left a minisocket that waits for the peer's FIN
+/// (`CLOCK_MONOTONIC`, ns): `tcp_time_wait()` gives it 60 s, or 3.5 retransmission timeouts, which have 120 s at most.
+pub(super) const fn fins_since(now_ns: u64) -> u64 {
+    const LIFE_NS: u64 = 420_000_000_000;
+    now_ns.saturating_sub(LIFE_NS)
 }
 
 /// A record as the line that it is everywhere, newline included; None for one that cannot be unpacked.

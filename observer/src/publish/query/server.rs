@@ -4,6 +4,7 @@
 //! answers. Bounded in connections, in the size of a question, and in time.
 
 use std::{
+    collections::HashSet,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
@@ -26,6 +27,7 @@ use super::{
     status::{Losses, Pulse},
 };
 use crate::{
+    event::Endpoints,
     half_closed::Fins,
     history::{
         History, Limits, Wanted,
@@ -84,6 +86,22 @@ pub struct Feeder {
     /// Not yet handed over.
     limits: Option<Limits>,
     gone: bool,
+    remembered: Remembered,
+}
+
+/// A way to the history, for threads that may wait while a question is answered.
+#[derive(Clone)]
+pub struct Remembered {
+    state: Arc<Mutex<State>>,
+}
+
+impl Remembered {
+    /// FINs of these connections, whose verdicts have been given.
+    #[must_use]
+    pub fn fins(&self, wanted: &HashSet<Endpoints>) -> Fins {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.history.fins(answer::fins_since(monotonic_ns()), |endpoints| wanted.contains(endpoints))
+    }
 }
 
 impl Feeder {
@@ -127,6 +145,12 @@ impl Feeder {
         }
     }
 
+    /// A way to the history, never to be used by the draining thread itself.
+    #[must_use]
+    pub fn remembered(&self) -> Remembered {
+        self.remembered.clone()
+    }
+
     /// Tells which connections are half-closed; that it was not told once does not matter.
     pub fn fins(&mut self, fins: Arc<Fins>) {
         if let Ok(place) = self.notes.try_reserve() {
@@ -147,13 +171,24 @@ impl Feeder {
 pub fn serve_in_thread(socket: Socket, limits: Limits) -> anyhow::Result<(Feeder, JoinHandle<()>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (notes, taken) = mpsc::channel(QUEUE);
+    let state = State {
+        history: History::new(limits, Cgroups::new()),
+        // Until the first comes.
+        pulse: Pulse { ns: monotonic_ns(), started_ns: monotonic_ns(), ..Pulse::default() },
+        losses: Losses::default(),
+        fins: Arc::default(),
+        clock: ClockOffset::now(),
+    };
+    let state = Arc::new(Mutex::new(state));
+    let remembered = Remembered { state: Arc::clone(&state) };
     let thread = std::thread::Builder::new().name("queries".to_owned()).spawn(move || {
-        if let Err(error) = runtime.block_on(serve(&socket, limits, taken)) {
+        if let Err(error) = runtime.block_on(serve(&socket, state, taken)) {
             log::error!("queries cannot be answered: {error:#}");
         }
     });
     let thread = thread.context("starting the thread that answers queries")?;
-    Ok((Feeder { notes, backlog: Vec::new(), not_taken: 0, limits: None, gone: false }, thread))
+    let feeder = Feeder { notes, backlog: Vec::new(), not_taken: 0, limits: None, gone: false, remembered };
+    Ok((feeder, thread))
 }
 
 /// What questions are answered from.
@@ -165,7 +200,8 @@ pub(super) struct State {
     pub(super) clock: ClockOffset,
 }
 
-/// All of it happens on one thread, and no lock is held across an await: nobody ever waits for it.
+/// Nearly all of it happens on one thread, and no lock is held across an await. The only other thread is the one that
+/// looks at half-closed sockets: it holds the lock for one pass through the newest closes, every ten seconds.
 #[derive(Clone)]
 struct Shared {
     state: Arc<Mutex<State>>,
@@ -202,18 +238,14 @@ impl Shared {
     }
 }
 
-async fn serve(socket: &Socket, limits: Limits, mut notes: mpsc::Receiver<Note>) -> anyhow::Result<()> {
+async fn serve(
+    socket: &Socket,
+    state: Arc<Mutex<State>>,
+    mut notes: mpsc::Receiver<Note>,
+) -> anyhow::Result<()> {
     let listener = socket.listener.try_clone().and_then(UnixListener::from_std)?;
-    let state = State {
-        history: History::new(limits, Cgroups::new()),
-        // Until the first comes.
-        pulse: Pulse { ns: monotonic_ns(), started_ns: monotonic_ns(), ..Pulse::default() },
-        losses: Losses::default(),
-        fins: Arc::default(),
-        clock: ClockOffset::now(),
-    };
     let (news, _) = broadcast::channel(FOLLOWER_LAG);
-    let shared = Shared { state: Arc::new(Mutex::new(state)), news, gid: socket.gid };
+    let shared = Shared { state, news, gid: socket.gid };
     let mut open = JoinSet::new();
     loop {
         let accepted = tokio::select! {
