@@ -442,10 +442,7 @@ fn tables_fit_the_terminal() {
         ..leaked()
     };
     let lines = table::lines(&[long, leaked()], Some(80));
-    assert_eq!(
-        lines[1],
-        "> 99 h 59 min  CLOSE_WAIT  a-process-name-[4194304]+1  255.255.255.255:65535"
-    );
+    assert_eq!(lines[1], "> 99 h 59 min  CLOSE_WAIT  a-process-name-[4194304]+1  255.255.255.255:65535");
     let narrow = table::lines(&sockets, Some(40));
     assert!(narrow[1..].iter().all(|line| line.chars().count() == 40 && line.ends_with('…')), "{narrow:?}");
     assert_eq!(
