@@ -211,8 +211,8 @@ fn who_holds_a_socket_comes_before_who_closed_it() {
     // It shut down writing only: somebody must have the descriptor.
     assert_eq!(described(&held, &[fin], &[], &[]).owner, Owner::Unknown);
     // A close() that lingers.
-    let closed = Fin { closed: true, ..fin };
-    assert_eq!(described(&held, &[closed], &[], &[]).owner, Owner::Closer(closer));
+    let lingering = Fin { closed: true, ..fin };
+    assert_eq!(described(&held, &[lingering], &[], &[]).owner, Owner::Closer(closer));
 }
 
 #[test]

@@ -297,7 +297,7 @@ fn what_closed_first_is_known_by_its_newest_fin() {
             .collect::<Vec<_>>()
     };
     let new = (2, 395, Some("new".to_owned()));
-    assert_eq!(found(0, Some(2)), [new.clone()]);
+    assert_eq!(found(0, Some(2)), std::slice::from_ref(&new));
     assert_eq!(found(0, Some(3)), []);
     // Told in another order than they ended, as happens; the first that is too old ends the look.
     assert_eq!(found(25_000_000_000, None), [new, (4, 295, Some("other".to_owned()))]);
