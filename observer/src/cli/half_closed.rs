@@ -36,9 +36,9 @@ use crate::{
 /// than the observer are shown too. Needs neither a daemon nor BPF. Without root, only this network namespace is
 /// looked at, and only your own processes are named; what is missing is said on stderr.
 ///
-/// The kernel does not keep when a FIN came. A running daemon knows when it saw the FIN, and is asked if you may ask it;
-/// its list of open connections is ten seconds old at most. Without it an age with ">" before it (in JSON "at_least") is
-/// a lower bound, proved by the last ACK; "?" means that there is no proof of any age.
+/// The kernel does not keep when a FIN came. A running daemon knows when it saw the FIN, and is asked if you may ask it.
+/// Without it an age with ">" before it (in JSON "at_least") is a lower bound, proved by the last ACK; "?" means that
+/// nothing is known.
 ///
 /// Exit status: 0 something is listed, 1 nothing is, 2 an error.
 #[derive(Debug, Args)]

@@ -192,8 +192,7 @@ impl Daemon {
     fn half_closed(&mut self, pipeline: &Pipeline) {
         let queries = &mut self.queries;
         let look = || {
-            let seen: Fins = pipeline.half_closed().filter_map(Fin::of_story).collect();
-            let seen = Arc::new(seen);
+            let seen = fins(pipeline);
             queries.fins(Arc::clone(&seen));
             let remembered = queries.remembered();
             move || {
@@ -226,6 +225,11 @@ impl Daemon {
     }
 }
 
+/// FINs of the connections that are half-closed now, as far as they are still open.
+fn fins(pipeline: &Pipeline) -> Arc<Fins> {
+    Arc::new(pipeline.half_closed().filter_map(Fin::of_story).collect())
+}
+
 impl Watcher for Daemon {
     fn event(&mut self, event: &Event) -> anyhow::Result<()> {
         self.metrics.event(event);
@@ -248,6 +252,9 @@ impl Watcher for Daemon {
         self.queries.flush();
         if self.looked.elapsed() >= LOOK_INTERVAL {
             self.look(session);
+        }
+        if self.queries.wants_fins() {
+            self.queries.fins(fins(&session.pipeline));
         }
         self.half_closed(&session.pipeline);
         self.event_log.flush();

@@ -6,6 +6,7 @@
 
 mod answer;
 pub mod client;
+mod fins;
 mod server;
 pub mod socket;
 pub mod status;
@@ -14,7 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-pub use self::server::{Feeder, Note, Remembered, serve_in_thread};
+pub use self::{
+    fins::Remembered,
+    server::{Feeder, Note, serve_in_thread},
+};
 use super::json::SCHEMA;
 use crate::{
     event::Endpoints,

@@ -13,7 +13,7 @@ use crate::again::once_more;
 use crate::daemon::Daemon;
 use crate::netns::{Netns, State};
 use crate::report::Report;
-use crate::wait::{eventually, let_pass};
+use crate::wait::{eventually, let_pass, slower};
 use crate::watch::observer;
 
 /// Process name of the one that closes; no other test has it.
@@ -32,6 +32,9 @@ const WAIT_MS: f64 = 300.0;
 
 /// Less than this the kernel's clock can have cut off, ms.
 const TICKS_MS: f64 = 20.0;
+
+/// A question is answered as of now, not as of the daemon's last look.
+const BEFORE_NEXT_LOOK: Duration = Duration::from_secs(5);
 
 /// The daemon looks every 10 s, and where a look takes long less often.
 const NEXT_LOOK: Duration = Duration::from_secs(90);
@@ -170,12 +173,13 @@ fn orphans() -> Result<(), Failed> {
         await_state(&netns, local, remote, state);
         orphans.push((local, state, peer.name() != "peer-reads-not"));
     }
+    let at_once = BEFORE_NEXT_LOOK.mul_f64(slower());
     for (local, state, fin_sent) in orphans {
         let unknown = half_closed(&netns, local, NO_DAEMON.as_ref(), &[]).expect("a line");
         unknown.shows(&json!({
             "side": "local", "process": null, "process_role": null, "age": "unknown", "fin_sent": fin_sent,
         }));
-        let known = eventually(NEXT_LOOK, || half_closed(&netns, local, &daemon.socket, &["--comm", CLOSER]));
+        let known = eventually(at_once, || half_closed(&netns, local, &daemon.socket, &["--comm", CLOSER]));
         let known = known.ok_or_else(|| format!("who closed {local} ({state:?}) is not known"))?;
         known.shows(&json!({
             "side": "local", "process": {"pid": closer.pid(), "comm": CLOSER, "uid": 0},

@@ -1,7 +1,7 @@
 //! Questions → answers, from the history. No I/O.
 
 use super::{
-    Ask, EndLine, FinRow, FinsLine, List, TopLine, TopRow,
+    Ask, EndLine, FinRow, FinsLine, List, TopLine, TopRow, fins,
     server::State,
     status::{StatusLine, own_cost},
 };
@@ -42,7 +42,7 @@ pub(super) fn answer(state: &mut State, ask: Ask) -> Answer {
                 .map(|found| text(&ladder::explain(&found, state.clock, &mut state.history.cgroups))),
         ),
         Ask::Status => Answer::One(Some(text(&status(state)))),
-        Ask::Fins => Answer::One(Some(text(&fins(state)))),
+        Ask::Fins => Answer::One(Some(text(&fins_line(state)))),
     }
 }
 
@@ -93,19 +93,12 @@ fn status(state: &State) -> StatusLine {
     }
 }
 
-fn fins(state: &State) -> FinsLine {
-    let mut fins = state.history.fins(fins_since(monotonic_ns()), |_| true);
+fn fins_line(state: &State) -> FinsLine {
+    let mut fins = state.history.fins(fins::since(monotonic_ns()), |_| true);
     // A story is of now, a verdict of a connection that may have had a successor.
     fins.extend(state.fins.iter().map(|(endpoints, fin)| (*endpoints, *fin)));
     let rows = fins.into_iter().map(|(endpoints, fin)| FinRow { endpoints, fin });
     FinsLine { schema: SCHEMA, kind: "fins".to_owned(), fins: rows.collect() }
-}
-
-/// The beginning of the time in which a verdict's connection may have left a minisocket that waits for the peer's FIN
-/// (`CLOCK_MONOTONIC`, ns): `tcp_time_wait()` gives it 60 s, or 3.5 retransmission timeouts, which have 120 s at most.
-pub(super) const fn fins_since(now_ns: u64) -> u64 {
-    const LIFE_NS: u64 = 420_000_000_000;
-    now_ns.saturating_sub(LIFE_NS)
 }
 
 /// A record as the line that it is everywhere, newline included; None for one that cannot be unpacked.

@@ -4,11 +4,10 @@
 //! answers. Bounded in connections, in the size of a question, and in time.
 
 use std::{
-    collections::HashSet,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -23,11 +22,11 @@ use tokio::{
 use super::{
     Ask,
     answer::{self, Answer},
+    fins::{Remembered, Wish},
     socket::Socket,
     status::{Losses, Pulse},
 };
 use crate::{
-    event::Endpoints,
     half_closed::Fins,
     history::{
         History, Limits, Wanted,
@@ -62,6 +61,9 @@ const QUEUE: usize = 8;
 /// Reports that wait for room in the queue, while the thread is busy: some 20 MB, a second of a storm.
 const BACKLOG: usize = 65_536;
 
+/// Between two gatherings of FINs for those who ask.
+const FINS_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Pause when a connection cannot be accepted, as for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -87,21 +89,9 @@ pub struct Feeder {
     limits: Option<Limits>,
     gone: bool,
     remembered: Remembered,
-}
-
-/// A way to the history, for threads that may wait while a question is answered.
-#[derive(Clone)]
-pub struct Remembered {
-    state: Arc<Mutex<State>>,
-}
-
-impl Remembered {
-    /// FINs of these connections, whose verdicts have been given.
-    #[must_use]
-    pub fn fins(&self, wanted: &HashSet<Endpoints>) -> Fins {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.history.fins(answer::fins_since(monotonic_ns()), |endpoints| wanted.contains(endpoints))
-    }
+    wish: Arc<Wish>,
+    /// When FINs were told last.
+    fins_told: Option<Instant>,
 }
 
 impl Feeder {
@@ -151,8 +141,15 @@ impl Feeder {
         self.remembered.clone()
     }
 
+    /// Whether somebody asks which connections are half-closed. Gathering them takes a pass through all stories, and
+    /// questions may come one after the other.
+    pub fn wants_fins(&mut self) -> bool {
+        self.fins_told.is_none_or(|at| at.elapsed() >= FINS_INTERVAL) && self.wish.take()
+    }
+
     /// Tells which connections are half-closed; that it was not told once does not matter.
     pub fn fins(&mut self, fins: Arc<Fins>) {
+        self.fins_told = Some(Instant::now());
         if let Ok(place) = self.notes.try_reserve() {
             place.send(Note::Fins(fins));
         }
@@ -181,13 +178,24 @@ pub fn serve_in_thread(socket: Socket, limits: Limits) -> anyhow::Result<(Feeder
     };
     let state = Arc::new(Mutex::new(state));
     let remembered = Remembered { state: Arc::clone(&state) };
+    let wish = Arc::new(Wish::default());
+    let granted = Arc::clone(&wish);
     let thread = std::thread::Builder::new().name("queries".to_owned()).spawn(move || {
-        if let Err(error) = runtime.block_on(serve(&socket, state, taken)) {
+        if let Err(error) = runtime.block_on(serve(&socket, state, taken, granted)) {
             log::error!("queries cannot be answered: {error:#}");
         }
     });
     let thread = thread.context("starting the thread that answers queries")?;
-    let feeder = Feeder { notes, backlog: Vec::new(), not_taken: 0, limits: None, gone: false, remembered };
+    let feeder = Feeder {
+        notes,
+        backlog: Vec::new(),
+        not_taken: 0,
+        limits: None,
+        gone: false,
+        remembered,
+        wish,
+        fins_told: None,
+    };
     Ok((feeder, thread))
 }
 
@@ -206,6 +214,7 @@ pub(super) struct State {
 struct Shared {
     state: Arc<Mutex<State>>,
     news: broadcast::Sender<Record>,
+    wish: Arc<Wish>,
     gid: u32,
 }
 
@@ -233,7 +242,10 @@ impl Shared {
                 state.pulse = *pulse;
             }
             Note::Limits(limits) => state.history.set_limits(limits),
-            Note::Fins(fins) => state.fins = fins,
+            Note::Fins(fins) => {
+                state.fins = fins;
+                self.wish.grant();
+            }
         }
     }
 }
@@ -242,10 +254,11 @@ async fn serve(
     socket: &Socket,
     state: Arc<Mutex<State>>,
     mut notes: mpsc::Receiver<Note>,
+    wish: Arc<Wish>,
 ) -> anyhow::Result<()> {
     let listener = socket.listener.try_clone().and_then(UnixListener::from_std)?;
     let (news, _) = broadcast::channel(FOLLOWER_LAG);
-    let shared = Shared { state, news, gid: socket.gid };
+    let shared = Shared { state, news, wish, gid: socket.gid };
     let mut open = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -302,6 +315,9 @@ async fn connection(mut stream: UnixStream, shared: &Shared) -> io::Result<()> {
         Ok(ask) => ask,
         Err(error) => return write(&mut stream, &answer::error(&error.to_string())).await,
     };
+    if ask == Ask::Fins {
+        shared.wish.make().await;
+    }
     // Before the answer, so that nothing is missed between the two.
     let news = shared.news.subscribe();
     let found = answer::answer(&mut shared.state(), ask);
