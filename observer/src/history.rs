@@ -287,7 +287,7 @@ impl History {
     }
 
     /// FINs of `wanted` connections that closed first since then (`CLOCK_MONOTONIC`, ns): the kernel may still wait for
-    /// the peer's FIN. Of several closes between the same ends the newest counts. Bounded by [`FINS`].
+    /// the peer's FIN. Of several closes between the same ends the newest counts. Bounded in number.
     #[must_use]
     pub fn fins(&self, since_ns: u64, mut wanted: impl FnMut(&Endpoints) -> bool) -> Fins {
         let mut fins = Fins::new();
