@@ -37,10 +37,7 @@ pub use self::{
 };
 use crate::{
     event::{Endpoints, Side, State},
-    owner::{
-        Holder, Scanner,
-        listener::{self, Listeners},
-    },
+    owner::{Holder, Listeners, Scanner, listener},
     source::{
         clock::{monotonic_ns, tick_ns},
         namespace,

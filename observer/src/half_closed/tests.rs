@@ -13,7 +13,7 @@ use super::{
 use crate::{
     event::{Comm, Endpoints, Side, State, Task},
     filter::AddressFilter,
-    owner::{Cgroups, Holder, listener::Listeners},
+    owner::{Cgroups, Holder, Listeners},
     source::sock_diag,
 };
 

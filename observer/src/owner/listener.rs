@@ -15,9 +15,12 @@ use std::{
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetResponse, StateFlags, nlas::Nla};
 
 use super::scan::{Holder, Scanner};
-use crate::source::{
-    namespace,
-    sock_diag::{address, list},
+use crate::{
+    event::Task,
+    source::{
+        namespace,
+        sock_diag::{address, list},
+    },
 };
 
 /// A socket that listens.
@@ -75,6 +78,12 @@ impl Listeners {
         holders.sort_by_key(|holder| holder.task.pid);
         holders.dedup_by_key(|holder| holder.task.pid);
         holders
+    }
+
+    /// The process to name for this local address: the first of [`Self::find`].
+    #[must_use]
+    pub fn process(&self, netns: u32, local: SocketAddr) -> Option<Task> {
+        self.find(netns, local).first().map(|holder| holder.task)
     }
 
     /// Those sockets, whose holders are still to be found.
@@ -153,7 +162,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::event::{Comm, Task};
+    use crate::event::Comm;
 
     fn listening(local: &str, inode: u64) -> Listening {
         Listening { netns: 7, local: local.parse().unwrap(), takes_ipv4: false, inode, waiting: 0 }
@@ -208,7 +217,7 @@ mod tests {
         let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let netns = std::fs::metadata("/proc/thread-self/ns/net")
             .map(|netns| u32::try_from(std::os::unix::fs::MetadataExt::ino(&netns)).unwrap());
-        let found = Listeners::look().unwrap().find(netns.unwrap(), socket.local_addr().unwrap());
-        assert!(found.iter().any(|holder| holder.task.pid == std::process::id()), "{found:?}");
+        let found = Listeners::look().unwrap().process(netns.unwrap(), socket.local_addr().unwrap());
+        assert_eq!(found.map(|task| task.pid), Some(std::process::id()));
     }
 }
