@@ -40,20 +40,23 @@ const BEFORE_NEXT_LOOK: Duration = Duration::from_secs(5);
 const NEXT_LOOK: Duration = Duration::from_secs(90);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 5] = [
-        ("half_closed_unaccepted", unaccepted),
-        ("half_closed_among_listeners", among_listeners),
-        ("half_closed_fin_waits", fin_waits),
-        ("half_closed_orphans", orphans),
-        ("half_closed_lingering", lingering),
-    ];
-    let run = |name, test: fn() -> Result<(), Failed>| {
-        if std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1") {
-            return Ok(());
-        }
-        once_more(name, test)
-    };
-    tests.map(|(name, test)| Trial::test(name, move || run(name, test))).into()
+    let trial = |name, test: Test| Trial::test(name, move || run(name, test));
+    vec![
+        trial("half_closed_unaccepted", unaccepted),
+        trial("half_closed_among_listeners", among_listeners),
+        trial("half_closed_fin_waits", fin_waits),
+        trial("half_closed_orphans", orphans),
+        trial("half_closed_lingering", lingering),
+    ]
+}
+
+type Test = fn() -> Result<(), Failed>;
+
+fn run(name: &str, test: Test) -> Result<(), Failed> {
+    if std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1") {
+        return Ok(());
+    }
+    once_more(name, test)
 }
 
 /// A listener of every kind owns what waits in its accept queue, until that is accepted.
@@ -114,9 +117,9 @@ fn among_listeners() -> Result<(), Failed> {
         let pid = actor.pid().to_string();
         half_closed(&netns, group, NO_DAEMON.as_ref(), &["--pid", &pid]).is_some()
     };
-    let named = [&one, &two].map(by_pid);
-    assert!(named == [true, false] || named == [false, true], "of both or none: {named:?}");
-    let right = if named[0] { &one } else { &two };
+    let owns = [&one, &two].map(by_pid);
+    assert!(owns == [true, false] || owns == [false, true], "of both or none: {owns:?}");
+    let right = if owns[0] { &one } else { &two };
     // Of the other one the answer would not come.
     right.call("accepted", Act::Accept { listener: "listener".to_owned() })?;
     assert!(by_pid(right));
