@@ -3,30 +3,45 @@
 //! Comes in: the kernel's own table of TCP sockets (sock_diag), in every network namespace that has a process, and
 //! /proc for who holds which. Goes out: a [`Snapshot`], for [`table`], [`json`] and the daemon's [`gauges`].
 //!
+//! A connection that nobody has accepted yet belongs to the process that listens.
+//!
 //! Needs neither BPF nor a daemon, and finds sockets that are older than both. But the kernel keeps no time of a
-//! FIN: unless the caller knows better, an age is a lower bound. Nothing is ever written to the kernel.
+//! FIN, and not who closed: unless the caller knows better ([`Fins`]), an age is a lower bound, and an orphan has no
+//! process. Nothing is ever written to the kernel.
 
 mod age;
 mod diag;
 pub mod filter;
+mod fin;
 pub mod gauges;
 pub mod json;
 pub mod lookout;
-mod namespace;
+mod owner;
 mod summary;
 pub mod table;
 
-use std::{cmp::Reverse, collections::HashMap, io};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    io,
+};
 
 use procfs::ProcError;
 use thiserror::Error;
 
-pub use self::age::Age;
 use self::diag::Listed;
+pub use self::{
+    age::Age,
+    fin::{Fin, Fins},
+    owner::Owner,
+};
 use crate::{
     event::{Endpoints, Side, State},
-    owner::{Holder, Scanner},
-    source::clock::{monotonic_ns, tick_ns},
+    owner::{Holder, Listeners, Scanner, listener},
+    source::{
+        clock::{monotonic_ns, tick_ns},
+        namespace,
+    },
 };
 
 /// A half-closed connection.
@@ -40,14 +55,26 @@ pub struct HalfClosed {
     pub state: State,
     /// Inode of the socket's file; 0 when there is none: closed, or never accepted.
     pub inode: u64,
-    /// One descriptor of each process that holds the socket, by process id; empty when none was found.
-    pub holders: Vec<Holder>,
+    /// Whose it is.
+    pub owner: Owner,
     /// For how long.
     pub age: Age,
     /// What waits, either way.
     pub queued: Queued,
     /// The application has read up to the peer's FIN; None while there is no FIN to be read.
     pub end_read: Option<bool>,
+    /// Our FIN has left this host, rather than waiting behind data in the send queue; None where we sent none, or it is
+    /// not known.
+    pub fin_sent: Option<bool>,
+    /// The wait for a process to accept the connection; None once it was accepted.
+    pub accept_queue: Option<AcceptQueue>,
+}
+
+/// A connection waits in an accept queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AcceptQueue {
+    /// Time since its handshake, ns; None where the kernel does not tell.
+    pub waited_ns: Option<u64>,
 }
 
 /// Bytes in the queues of a socket. Neither SYN nor FIN counts.
@@ -119,23 +146,35 @@ pub enum Error {
     Ask(#[source] io::Error),
 }
 
-/// FINs that somebody saw: which side of a connection sent it, and when (`CLOCK_MONOTONIC`, ns).
-pub type Fins = HashMap<Endpoints, (Side, u64)>;
-
-/// Looks at the host once. The age of a connection whose FIN was seen is exact.
+/// Looks at the host once. `seen` are FINs that somebody saw: their age is exact, and an orphan has a process. What is
+/// to be known of other orphans, `remembered` is asked once for all of them.
 ///
 /// Costs a walk through the kernel's hash table of connections for each network namespace and address family, and
 /// a pass through /proc: not something to do many times a second.
-pub fn snapshot(seen: &Fins) -> Result<Snapshot, Error> {
+pub fn snapshot(
+    seen: &Fins,
+    remembered: impl FnOnce(&HashSet<Endpoints>) -> Fins,
+) -> Result<Snapshot, Error> {
     let namespaces = namespace::all().map_err(Error::Proc)?;
-    let tables = namespace::visit(&namespaces.visible, diag::dump).map_err(Error::Thread)?;
+    let tables = namespace::visit(&namespaces.visible, |netns| {
+        let listed = diag::dump(netns)?;
+        let unaccepted = listed.iter().any(Listed::is_unaccepted);
+        // Afterwards: a connection that was found waiting has its listener still, or was accepted meanwhile.
+        let listening = if unaccepted { listener::dump(netns)? } else { Vec::new() };
+        Ok((listed, listening))
+    });
+    let tables = tables.map_err(Error::Thread)?;
     let ns = monotonic_ns();
 
     let mut listed = Vec::new();
+    let mut listening = Vec::new();
     let mut unseen = Unseen { elsewhere: namespaces.hidden, ..Unseen::default() };
     for (at, table) in tables.into_iter().enumerate() {
         match table {
-            Ok(mut table) => listed.append(&mut table),
+            Ok((mut connections, mut listeners)) => {
+                listed.append(&mut connections);
+                listening.append(&mut listeners);
+            }
             // The first is our own, to which nobody has to let us in.
             Err(error) if at == 0 && error.raw_os_error() == Some(libc::ENOENT) => {
                 return Err(Error::Unsupported);
@@ -148,51 +187,107 @@ pub fn snapshot(seen: &Fins) -> Result<Snapshot, Error> {
         }
     }
 
-    let mut holders: HashMap<u64, Vec<Holder>> =
-        listed.iter().filter(|socket| socket.inode != 0).map(|socket| (socket.inode, Vec::new())).collect();
-    if !holders.is_empty() {
-        unseen.processes = find_holders(&mut holders);
-    }
-    let tick = tick_ns();
-    let described = listed.into_iter().map(|socket| describe(&socket, &mut holders, seen, ns, tick));
-    let mut sockets: Vec<_> = described.collect();
+    let mut owners = Owners::of(&listed, Listeners::of(listening));
+    unseen.processes = owners.find(&listed);
+    let known = Known { seen, remembered: &ask_for_orphans(&listed, seen, remembered), ns, tick: tick_ns() };
+    let mut sockets: Vec<_> =
+        listed.into_iter().map(|socket| describe(&socket, &mut owners, &known)).collect();
     sort(&mut sockets);
     Ok(Snapshot { ns, sockets, unseen })
 }
 
-/// Returns how many processes may have been holders, but are not ours to look at.
-fn find_holders(holders: &mut HashMap<u64, Vec<Holder>>) -> usize {
-    let mut found = Vec::new();
-    let forbidden = Scanner::default()
-        .scan(|inode| holders.contains_key(&inode), |inode, holder| found.push((inode, holder)));
-    for (inode, holder) in found {
-        let holders = holders.entry(inode).or_default();
-        // A process comes with all its descriptors, one after the other.
-        if holders.last().is_none_or(|last| last.task.pid != holder.task.pid) {
-            holders.push(holder);
-        }
-    }
-    if holders.values().any(Vec::is_empty) { forbidden } else { 0 }
+/// What `remembered` has of sockets that no process holds, and whose FIN is not among the `seen` ones.
+fn ask_for_orphans(
+    listed: &[Listed],
+    seen: &Fins,
+    remembered: impl FnOnce(&HashSet<Endpoints>) -> Fins,
+) -> Fins {
+    let orphans = listed.iter().filter(|socket| socket.inode == 0 && !socket.is_unaccepted());
+    let unknown = orphans.map(|socket| socket.endpoints).filter(|endpoints| !seen.contains_key(endpoints));
+    let unknown: HashSet<_> = unknown.collect();
+    if unknown.is_empty() { Fins::new() } else { remembered(&unknown) }
 }
 
-fn describe(
-    socket: &Listed,
-    holders: &mut HashMap<u64, Vec<Holder>>,
-    seen: &Fins,
-    now_ns: u64,
-    tick_ns: u64,
-) -> HalfClosed {
+/// Processes by what they hold.
+struct Owners {
+    /// By inode of a connection's socket; with each process that holds it.
+    holders: HashMap<u64, Vec<Holder>>,
+    listeners: Listeners,
+}
+
+impl Owners {
+    /// Those of these connections, still to be found.
+    fn of(listed: &[Listed], listeners: Listeners) -> Self {
+        let held = listed.iter().filter(|socket| socket.inode != 0);
+        Self { holders: held.map(|socket| (socket.inode, Vec::new())).collect(), listeners }
+    }
+
+    /// Returns how many processes may have been owners, but are not ours to look at.
+    fn find(&mut self, listed: &[Listed]) -> usize {
+        let Self { holders, listeners } = self;
+        let unaccepted: Vec<_> = listed.iter().filter(|socket| socket.is_unaccepted()).collect();
+        if holders.is_empty() && unaccepted.is_empty() {
+            return 0;
+        }
+        let mut found = Vec::new();
+        let forbidden = Scanner::default().scan(
+            |inode| holders.contains_key(&inode) || listeners.wants(inode),
+            |inode, holder| found.push((inode, holder)),
+        );
+        for (inode, holder) in found {
+            match holders.get_mut(&inode) {
+                // A process comes with all its descriptors, one after the other.
+                Some(holders) if holders.last().is_none_or(|last| last.task.pid != holder.task.pid) => {
+                    holders.push(holder);
+                }
+                Some(_) => {}
+                None => listeners.add(inode, holder),
+            }
+        }
+        let listens =
+            |socket: &&Listed| !listeners.find(socket.endpoints.netns, socket.endpoints.local).is_empty();
+        let all_found = holders.values().all(|holders| !holders.is_empty()) && unaccepted.iter().all(listens);
+        if all_found { 0 } else { forbidden }
+    }
+
+    /// The owner of a connection, whose FIN somebody may have seen.
+    fn take(&mut self, socket: &Listed, fin: Option<Fin>) -> Owner {
+        let some = |holders: Vec<Holder>| (!holders.is_empty()).then_some(holders);
+        if socket.is_unaccepted() {
+            let Endpoints { netns, local, .. } = socket.endpoints;
+            return some(self.listeners.find(netns, local)).map_or(Owner::Unknown, Owner::Listeners);
+        }
+        if let Some(holders) = self.holders.remove(&socket.inode).and_then(some) {
+            return Owner::Holders(holders);
+        }
+        // A lingering close() has the socket, and no descriptor any more.
+        let closed = fin.filter(|fin| socket.inode == 0 || fin.closed);
+        closed.and_then(|fin| fin.process).map_or(Owner::Unknown, Owner::Closer)
+    }
+}
+
+/// What is needed to tell ages.
+struct Known<'a> {
+    seen: &'a Fins,
+    remembered: &'a Fins,
+    ns: u64,
+    tick: u64,
+}
+
+fn describe(socket: &Listed, owners: &mut Owners, known: &Known<'_>) -> HalfClosed {
     let side = if socket.state == State::CloseWait { Side::Remote } else { Side::Local };
-    let since_ns = seen.get(&socket.endpoints).filter(|(closed, _)| *closed == side).map(|(_, ns)| *ns);
+    let fin = Fin::newest(&[known.seen, known.remembered], &socket.endpoints, side);
     HalfClosed {
         endpoints: socket.endpoints,
         side,
         state: socket.state,
         inode: socket.inode,
-        holders: holders.remove(&socket.inode).unwrap_or_default(),
-        age: Age::of(socket, since_ns, now_ns, tick_ns),
+        owner: owners.take(socket, fin),
+        age: Age::of(socket, fin.map(|fin| fin.ns), known.ns, known.tick),
         queued: socket.queued(),
         end_read: socket.end_read(),
+        fin_sent: socket.fin_sent(),
+        accept_queue: socket.accept_queue(),
     }
 }
 

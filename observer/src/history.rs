@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use self::pack::{Head, Kind, Record};
 use crate::{
-    classify::verdict::Verdict,
+    classify::{Cause, verdict::Verdict},
     event::Endpoints,
     filter::{AddressFilter, Filter},
+    half_closed::{Fin, Fins},
     owner::Cgroups,
     report::{Report, WriteFailure},
 };
@@ -168,6 +169,9 @@ const STORY_ERRORS: usize = 8;
 /// later than that as a rule.
 const PEER_WINDOW_NS: u64 = 60_000_000_000;
 
+/// FINs of one answer, with a few hundred bytes each: the newest.
+const FINS: usize = 10_000;
+
 /// The last closes and failing writes.
 pub struct History {
     limits: Limits,
@@ -280,6 +284,30 @@ impl History {
             }
             peer => Some(Found { story: self.told(verdict), peer: peer.map(|peer| self.told(peer)) }),
         }
+    }
+
+    /// FINs of `wanted` connections that closed first since then (`CLOCK_MONOTONIC`, ns): the kernel may still wait for
+    /// the peer's FIN. Of several closes between the same ends the newest counts. Bounded in number.
+    #[must_use]
+    pub fn fins(&self, since_ns: u64, mut wanted: impl FnMut(&Endpoints) -> bool) -> Fins {
+        let mut fins = Fins::new();
+        // In the order in which they were told, which is that of their ends but for the fraction of a second that some
+        // wait.
+        let newest_first = self.closes.records.iter().rev().take_while(|record| record.ns >= since_ns);
+        for record in newest_first {
+            let meant = record.head().is_some_and(|head| {
+                head.cause == Cause::ClosedFirst
+                    && wanted(&head.endpoints)
+                    && !fins.contains_key(&head.endpoints)
+            });
+            if meant {
+                fins.extend(record.verdict().and_then(|verdict| Fin::of_verdict(&verdict)));
+            }
+            if fins.len() >= FINS {
+                break;
+            }
+        }
+        fins
     }
 
     fn last_close(&self, mut meant: impl FnMut(&Head<'_>) -> bool) -> Option<Verdict> {

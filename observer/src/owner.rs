@@ -6,6 +6,7 @@
 //! connections end.
 
 mod cgroup;
+pub(crate) mod listener;
 mod scan;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 pub(crate) use self::scan::Scanner;
 pub use self::{
     cgroup::{Cgroup, Cgroups},
+    listener::Listeners,
     scan::Holder,
 };
 use crate::{event::Task, source::clock::monotonic_ns};

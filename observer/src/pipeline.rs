@@ -1,9 +1,12 @@
 //! event → story → verdict, joined: events in, [`Report`]s out. Used by every command, live or replayed.
 
 use crate::{
-    event::{Body, Endpoints, Event, Side},
+    event::{Body, Event},
     report::Report,
-    story::table::{Limits, Lost, StoryTable, Told, Unowned},
+    story::{
+        Story,
+        table::{Limits, Lost, StoryTable, Told, Unowned},
+    },
 };
 
 /// The understanding half of the observer.
@@ -53,8 +56,8 @@ impl Pipeline {
         self.table.unowned(until_ns)
     }
 
-    /// Connections that are half-closed now: which side has sent its FIN, and when (`CLOCK_MONOTONIC`, ns).
-    pub fn half_closed(&self) -> impl Iterator<Item = (Endpoints, Side, u64)> {
+    /// Connections that are half-closed now.
+    pub fn half_closed(&self) -> impl Iterator<Item = &Story> {
         self.table.half_closed()
     }
 

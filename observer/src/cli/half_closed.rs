@@ -25,15 +25,20 @@ use crate::{
 ///
 /// A connection whose peer has closed (CLOSE_WAIT, side remote) waits for a process of this host to close too: when
 /// such connections pile up, it has forgotten their descriptors. One that this host has closed (FIN_WAIT1 and
-/// FIN_WAIT2, side local) waits for the peer.
+/// FIN_WAIT2, side local) waits for the peer. If its FIN still waits behind data in the send queue, the peer does not
+/// know yet; JSON says so ("fin_sent": false).
+///
+/// The column FD says how the process owns the connection. A number is its file descriptor. "queue": no process has
+/// accepted the connection; the process listens, and the connection waits in its accept queue. "closed": the process
+/// closed the socket, and no process holds it any more. Only a daemon knows who closed.
 ///
 /// Asks the kernel for its table of sockets, in every network namespace that has a process, so connections older
 /// than the observer are shown too. Needs neither a daemon nor BPF. Without root, only this network namespace is
 /// looked at, and only your own processes are named; what is missing is said on stderr.
 ///
-/// The kernel does not keep when a FIN came. A daemon that runs knows when it saw it, and is asked if you may ask it; it
-/// looks every ten seconds. Else an age with ">" before it (in JSON "at_least") is what can be proved from the last ACK;
-/// "?" means that nothing can.
+/// The kernel does not keep when a FIN came. A running daemon knows when it saw the FIN, and is asked if you may ask it.
+/// Without it an age with ">" before it (in JSON "at_least") is a lower bound, proved by the last ACK; "?" means that
+/// nothing is known.
 ///
 /// Exit status: 0 something is listed, 1 nothing is, 2 an error.
 #[derive(Debug, Args)]
@@ -45,16 +50,16 @@ pub(crate) struct HalfClosedArgs {
     /// Only those that this side has closed, and the other has not
     #[arg(long, value_enum, value_name = "SIDE")]
     side: Option<SideArg>,
-    /// Only those that the process with this id holds
+    /// Only those of the process with this id
     #[arg(long)]
     pid: Option<u32>,
-    /// Only those that processes of this name hold
+    /// Only those of processes of this name
     #[arg(long, value_name = "NAME")]
     comm: Option<String>,
-    /// Only those that processes of this systemd unit hold, such as nginx.service
+    /// Only those of processes of this systemd unit, such as nginx.service
     #[arg(long)]
     unit: Option<String>,
-    /// Only those that processes of the container hold whose id begins so, or which has this name
+    /// Only those of processes of the container whose id begins so, or which has this name
     #[arg(long, value_name = "ID")]
     container: Option<String>,
     /// Only those with this address or port at our end
@@ -86,7 +91,7 @@ enum SideArg {
 
 pub(crate) fn run(args: &HalfClosedArgs) -> anyhow::Result<ExitCode> {
     super::log::to_stderr();
-    let Snapshot { ns, mut sockets, unseen } = snapshot(&args.fins())?;
+    let Snapshot { ns, mut sockets, unseen } = snapshot(&args.fins(), |_orphans| Fins::new())?;
     tell(unseen);
     let filter = args.filter();
     let mut cgroups = Cgroups::new();
@@ -148,15 +153,15 @@ fn tell(unseen: Unseen) {
 }
 
 impl HalfClosedArgs {
-    /// When a daemon saw FINs; none where none answers.
+    /// FINs that a daemon saw; none where none answers.
     fn fins(&self) -> Fins {
         let answer = || -> anyhow::Result<Fins> {
             let line = self.daemon.ask(&Ask::Fins)?.next().context("the daemon's answer is empty")??;
             let line: FinsLine = serde_json::from_str(&line).context("reading the daemon's answer")?;
-            Ok(line.fins.into_iter().map(|(ends, side, ns)| (ends, (side, ns))).collect())
+            Ok(line.fins.into_iter().map(|row| (row.endpoints, row.fin)).collect())
         };
         answer().unwrap_or_else(|error| {
-            log::debug!("ages are what can be proved: {error:#}");
+            log::debug!("no daemon answers, so that ages are lower bounds: {error:#}");
             Fins::new()
         })
     }

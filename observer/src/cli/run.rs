@@ -26,7 +26,7 @@ use crate::{
     attach::stats,
     event::Event,
     half_closed::{
-        Fins, Unseen,
+        Fin, Fins, Unseen,
         gauges::{Gauges, gauges},
         lookout::Lookout,
         snapshot,
@@ -187,16 +187,16 @@ impl Daemon {
         self.looked = Instant::now();
     }
 
-    /// Half-closed connections: as the kernel's table has them, for how long as the stories know.
+    /// Half-closed connections: as the kernel's table has them. For how long, and who closed, the stories know; of
+    /// connections whose verdict has been given, the history knows.
     fn half_closed(&mut self, pipeline: &Pipeline) {
         let queries = &mut self.queries;
         let look = || {
-            let seen: Fins =
-                pipeline.half_closed().map(|(ends, side, since_ns)| (ends, (side, since_ns))).collect();
-            let seen = Arc::new(seen);
+            let seen = fins(pipeline);
             queries.fins(Arc::clone(&seen));
+            let remembered = queries.remembered();
             move || {
-                let snapshot = snapshot(&seen)?;
+                let snapshot = snapshot(&seen, |orphans| remembered.fins(orphans))?;
                 Ok((gauges(&snapshot.sockets), snapshot.unseen))
             }
         };
@@ -225,6 +225,11 @@ impl Daemon {
     }
 }
 
+/// FINs of the connections that are half-closed now, as far as they are still open.
+fn fins(pipeline: &Pipeline) -> Arc<Fins> {
+    Arc::new(pipeline.half_closed().filter_map(Fin::of_story).collect())
+}
+
 impl Watcher for Daemon {
     fn event(&mut self, event: &Event) -> anyhow::Result<()> {
         self.metrics.event(event);
@@ -247,6 +252,9 @@ impl Watcher for Daemon {
         self.queries.flush();
         if self.looked.elapsed() >= LOOK_INTERVAL {
             self.look(session);
+        }
+        if self.queries.wants_fins() {
+            self.queries.fins(fins(&session.pipeline));
         }
         self.half_closed(&session.pipeline);
         self.event_log.flush();

@@ -1,26 +1,14 @@
-//! The kernel's table of half-closed TCP sockets in the network namespace of the calling thread, by sock_diag(7).
+//! The kernel's table of half-closed TCP sockets in the network namespace of the calling thread.
 
-use std::{
-    io,
-    mem::offset_of,
-    net::{IpAddr, SocketAddr as Address},
+use std::{io, mem::offset_of};
+
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetResponse, StateFlags, nlas::Nla};
+
+use super::{AcceptQueue, Queued};
+use crate::{
+    event::{Endpoints, State},
+    source::sock_diag::{address, list},
 };
-
-use netlink_packet_core::{
-    DecodeError, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
-use netlink_packet_sock_diag::{
-    SockDiagMessage,
-    constants::{AF_INET, AF_INET6, IPPROTO_TCP},
-    inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, nlas::Nla},
-};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
-
-use super::Queued;
-use crate::event::{Endpoints, State};
-
-/// More than the kernel ever puts into one answer (32 KiB, `netlink_dump()`).
-const BUFFER_BYTES: usize = 64 << 10;
 
 /// Offset of `tcpi_notsent_bytes` in `struct tcp_info` (include/uapi/linux/tcp.h, 4.6 and later), which ends before
 /// it in libc.
@@ -46,89 +34,25 @@ pub(super) struct Listed {
 pub(super) struct Info {
     /// Time since the last acceptable ACK.
     pub(super) last_ack_ms: u32,
+    /// Time since data was last sent; where none was, since the handshake was complete.
+    pub(super) last_data_sent_ms: u32,
     /// The part of the send queue that was never sent, the FIN included.
     pub(super) not_sent: u32,
 }
 
 /// Asks for both address families. `netns` is the thread's own namespace, by number.
 pub(super) fn dump(netns: u32) -> io::Result<Vec<Listed>> {
-    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
+    // A minisocket goes by what it stands for: FIN_WAIT2 asks for those in FIN_WAIT2, and not for TIME_WAIT.
+    let states = StateFlags::FIN_WAIT1 | StateFlags::FIN_WAIT2 | StateFlags::CLOSE_WAIT;
     let mut listed = Vec::new();
-    for (family, id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
-        ask(&socket, family, id)?;
-        match receive(&socket, netns, &mut listed) {
-            // A kernel without IPv6 has no such sockets.
-            Err(error) if family == AF_INET6 && error.raw_os_error() == Some(libc::ENOENT) => {}
-            other => other?,
-        }
-    }
+    list(&states, &ExtensionFlags::INFO, |response| listed.extend(Listed::read(response, netns)))?;
     Ok(listed)
 }
 
-fn ask(socket: &Socket, family: u8, socket_id: SocketId) -> io::Result<()> {
-    let request = InetRequest {
-        family,
-        protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::INFO,
-        // A minisocket goes by what it stands for: FIN_WAIT2 asks for those in FIN_WAIT2, and not for TIME_WAIT.
-        states: StateFlags::FIN_WAIT1 | StateFlags::FIN_WAIT2 | StateFlags::CLOSE_WAIT,
-        socket_id,
-    };
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    socket.send(&bytes, 0).map(drop)
-}
-
-fn receive(socket: &Socket, netns: u32, listed: &mut Vec<Listed>) -> io::Result<()> {
-    let mut buffer = Vec::with_capacity(BUFFER_BYTES);
-    loop {
-        buffer.clear();
-        socket.recv(&mut buffer, 0)?;
-        if read(&buffer, netns, listed)? {
-            return Ok(());
-        }
-    }
-}
-
-/// Takes one answer apart. True when it was the last.
-pub(super) fn read(mut bytes: &[u8], netns: u32, listed: &mut Vec<Listed>) -> io::Result<bool> {
-    while !bytes.is_empty() {
-        let message = NetlinkMessage::<SockDiagMessage>::deserialize(bytes).map_err(nonsense)?;
-        match message.payload {
-            NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                listed.extend(Listed::read(&response, netns));
-            }
-            NetlinkPayload::Done(done) if done.code < 0 => {
-                return Err(io::Error::from_raw_os_error(-done.code));
-            }
-            NetlinkPayload::Done(_) => return Ok(true),
-            NetlinkPayload::Error(error) => return Err(error.to_io()),
-            _ => {}
-        }
-        // Messages begin at multiples of four (NLMSG_ALIGN).
-        let length =
-            usize::try_from(message.header.length).map_or(usize::MAX, |length| length.next_multiple_of(4));
-        bytes = bytes.get(length..).unwrap_or_default();
-    }
-    Ok(false)
-}
-
-fn nonsense(error: DecodeError) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
 impl Listed {
-    fn read(response: &InetResponse, netns: u32) -> Option<Self> {
+    pub(super) fn read(response: &InetResponse, netns: u32) -> Option<Self> {
         let header = &response.header;
         let id = &header.socket_id;
-        // An IPv6 socket may carry IPv4.
-        let address = |ip: IpAddr, port| Address::new(ip.to_canonical(), port);
         Some(Self {
             endpoints: Endpoints {
                 local: address(id.source_address, id.source_port),
@@ -163,6 +87,27 @@ impl Listed {
     pub(super) fn end_read(&self) -> Option<bool> {
         (self.state == State::CloseWait).then_some(self.receive_queue == 0)
     }
+
+    /// Our FIN has left this host. It is the last in the send queue, so that it waits where anything waits.
+    pub(super) fn fin_sent(&self) -> Option<bool> {
+        match self.state {
+            State::FinWait1 => self.info.map(|info| info.not_sent == 0),
+            State::FinWait2 => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Whether no process has accepted the connection yet. One that was accepted has a file, and leaves CLOSE_WAIT
+    /// when that is closed.
+    pub(super) fn is_unaccepted(&self) -> bool {
+        self.state == State::CloseWait && self.inode == 0
+    }
+
+    /// A socket that nobody has accepted has sent no data: `tcp_create_openreq_child()` has set the time of the last.
+    pub(super) fn accept_queue(&self) -> Option<AcceptQueue> {
+        let waited = self.info.map(|info| u64::from(info.last_data_sent_ms) * 1_000_000);
+        self.is_unaccepted().then_some(AcceptQueue { waited_ns: waited })
+    }
 }
 
 impl Info {
@@ -174,6 +119,7 @@ impl Info {
         };
         Some(Self {
             last_ack_ms: at(offset_of!(libc::tcp_info, tcpi_last_ack_recv))?,
+            last_data_sent_ms: at(offset_of!(libc::tcp_info, tcpi_last_data_sent))?,
             not_sent: at(NOTSENT_BYTES)?,
         })
     }

@@ -12,11 +12,11 @@ use crate::{
 pub struct Filter {
     /// Who has sent a FIN.
     pub side: Option<Side>,
-    /// Process id of a holder.
+    /// Process id of an owner.
     pub pid: Option<u32>,
-    /// Process name of a holder; of the same holder, when both are given.
+    /// Process name of an owner; of the same owner, when both are given.
     pub comm: Option<Comm>,
-    /// systemd unit of a holder; of the same again.
+    /// systemd unit of an owner; of the same again.
     pub unit: Option<String>,
     /// Its container's id or name, or the beginning of one.
     pub container: Option<String>,
@@ -29,7 +29,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether to keep it. A holder that was asked for becomes the first, so that it is the one that is shown.
+    /// Whether to keep it. An owner that was asked for becomes the first, so that it is the one that is shown.
     pub fn keep(&self, socket: &mut HalfClosed, cgroups: &mut Cgroups) -> bool {
         let fits = |filter: Option<AddressFilter>, end| filter.is_none_or(|filter| filter.fits(end));
         let Endpoints { local, remote, .. } = socket.endpoints;
@@ -37,22 +37,18 @@ impl Filter {
             && fits(self.local, local)
             && fits(self.remote, remote)
             && self.port.is_none_or(|port| port == local.port() || port == remote.port())
-            && self.keep_holder(socket, cgroups)
+            && self.keep_owner(socket, cgroups)
     }
 
-    fn keep_holder(&self, socket: &mut HalfClosed, cgroups: &mut Cgroups) -> bool {
+    fn keep_owner(&self, socket: &mut HalfClosed, cgroups: &mut Cgroups) -> bool {
         let Self { pid, comm, unit, container, .. } = self;
         if pid.is_none() && comm.is_none() && unit.is_none() && container.is_none() {
             return true;
         }
-        let asked = socket.holders.iter().position(|holder| {
-            pid.is_none_or(|pid| pid == holder.task.pid)
-                && comm.is_none_or(|comm| comm == holder.task.comm)
-                && is_in_cgroup(&holder.task, unit.as_deref(), container.as_deref(), cgroups)
-        });
-        if let Some(asked) = asked {
-            socket.holders.swap(0, asked);
-        }
-        asked.is_some()
+        socket.owner.prefer(|task| {
+            pid.is_none_or(|pid| pid == task.pid)
+                && comm.is_none_or(|comm| comm == task.comm)
+                && is_in_cgroup(task, unit.as_deref(), container.as_deref(), cgroups)
+        })
     }
 }

@@ -8,13 +8,13 @@ use crate::event::{Side, Task};
 /// What one side left open.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SideGauges {
-    /// How many each process holds, by process id; None are those that nobody was found to hold.
+    /// How many each process owns, by process id; None are those without a known owner.
     pub held: BTreeMap<Option<u32>, Held>,
     /// Age of the oldest, ns, or a lower bound of it; None without any of which something is known.
     pub oldest_ns: Option<u64>,
 }
 
-/// What one process holds.
+/// What one process owns.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Held {
     /// The process; None for nobody.
@@ -32,7 +32,7 @@ pub struct Gauges {
     pub remote: SideGauges,
 }
 
-/// Counts. A connection that several processes hold is the first one's.
+/// Counts. A connection that several processes own is the first one's.
 #[must_use]
 pub fn gauges(sockets: &[HalfClosed]) -> Gauges {
     let mut gauges = Gauges::default();
@@ -41,7 +41,7 @@ pub fn gauges(sockets: &[HalfClosed]) -> Gauges {
             Side::Local => &mut gauges.local,
             Side::Remote => &mut gauges.remote,
         };
-        let task = socket.holders.first().map(|holder| holder.task);
+        let task = socket.owner.task().copied();
         let held = side.held.entry(task.map(|task| task.pid)).or_insert(Held { task, connections: 0 });
         held.connections += 1;
         side.oldest_ns = side.oldest_ns.max(socket.age.ns());

@@ -19,8 +19,10 @@ struct Line {
     side: Side,
     state: &'static str,
     connection: Connection,
-    /// The first of the holders.
+    /// The first of the owners.
     process: Option<Process>,
+    /// What makes it the owner.
+    process_role: Option<&'static str>,
     fd: Option<u32>,
     /// Processes that hold the socket.
     holders: usize,
@@ -29,7 +31,15 @@ struct Line {
     queued: Queued,
     /// The application has read up to the peer's FIN.
     end_read: Option<bool>,
+    /// Our FIN has left this host.
+    fin_sent: Option<bool>,
+    accept_queue: Option<AcceptQueue>,
     summary: String,
+}
+
+#[derive(Serialize)]
+struct AcceptQueue {
+    waited_ms: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -50,9 +60,10 @@ pub fn line(socket: &HalfClosed, time: &str, cgroups: &mut Cgroups) -> String {
         state: socket.state.name(),
         // The kernel's table does not say who opened it.
         connection: connection(&socket.endpoints, None),
-        process: socket.holders.first().map(|holder| process(&holder.task, cgroups)),
-        fd: socket.holders.first().map(|holder| holder.fd),
-        holders: socket.holders.len(),
+        process: socket.owner.task().map(|task| process(task, cgroups)),
+        process_role: socket.owner.word(),
+        fd: socket.owner.holders().first().map(|holder| holder.fd),
+        holders: socket.owner.holders().len(),
         age_ms: socket.age.ns().map(milliseconds),
         age: socket.age.word(),
         queued: Queued {
@@ -61,6 +72,10 @@ pub fn line(socket: &HalfClosed, time: &str, cgroups: &mut Cgroups) -> String {
             unsent: socket.queued.unsent,
         },
         end_read: socket.end_read,
+        fin_sent: socket.fin_sent,
+        accept_queue: socket
+            .accept_queue
+            .map(|queue| AcceptQueue { waited_ms: queue.waited_ns.map(milliseconds) }),
         summary: summary::of(socket),
     };
     // Every key is a string and every float finite, so there is nothing that JSON could not say.

@@ -1,6 +1,6 @@
 //! Half-closed connections → a table for a terminal.
 
-use super::{Age, HalfClosed};
+use super::{Age, HalfClosed, Owner};
 use crate::{event::Side, publish::sentence::span};
 
 const COLUMNS: usize = 9;
@@ -12,8 +12,34 @@ const HEADER: [&str; COLUMNS] =
 /// Numbers stand below one another by their ends.
 const TO_THE_RIGHT: [bool; COLUMNS] = [true, false, false, false, true, true, true, false, false];
 
-/// Left out first where room is scarce: the state says it too.
+/// Columns that may be left out.
 const SIDE: usize = 1;
+const STATE: usize = 2;
+const FD: usize = 4;
+const RECEIVE_QUEUE: usize = 5;
+const SEND_QUEUE: usize = 6;
+const LOCAL: usize = 7;
+
+/// What gives way where room is scarce, in this order; age, process and peer always stay.
+const NARROWER: [Step; 7] = [
+    // The state says it too.
+    Step::Leave(SIDE),
+    Step::OnlyPort,
+    Step::Leave(SEND_QUEUE),
+    Step::Leave(FD),
+    Step::Leave(RECEIVE_QUEUE),
+    Step::Leave(LOCAL),
+    Step::Leave(STATE),
+];
+
+/// One way to make the table narrower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Leave out a column.
+    Leave(usize),
+    /// Of the local address show only the port.
+    OnlyPort,
+}
 
 const GAP: &str = "  ";
 
@@ -22,21 +48,43 @@ const GAP: &str = "  ";
 pub fn lines(sockets: &[HalfClosed], width: Option<usize>) -> Vec<String> {
     let mut rows = vec![HEADER.map(ToOwned::to_owned)];
     rows.extend(sockets.iter().map(row));
-    let widths: [usize; COLUMNS] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    let all = widths.iter().sum::<usize>() + GAP.len() * (COLUMNS - 1);
-    let without_side = width.is_some_and(|width| all > width);
-    rows.iter().map(|row| cut(line(row, &widths, without_side), width)).collect()
+    let mut shown = [true; COLUMNS];
+    for step in NARROWER {
+        if width.is_none_or(|width| total(&widths(&rows), shown) <= width) {
+            break;
+        }
+        match step {
+            Step::Leave(column) => shown[column] = false,
+            Step::OnlyPort => {
+                for (row, socket) in rows.iter_mut().skip(1).zip(sockets) {
+                    row[LOCAL] = format!(":{}", socket.endpoints.local.port());
+                }
+            }
+        }
+    }
+    let widths = widths(&rows);
+    rows.iter().map(|row| cut(line(row, &widths, shown), width)).collect()
+}
+
+fn widths(rows: &[[String; COLUMNS]]) -> [usize; COLUMNS] {
+    std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+}
+
+/// Characters of a whole line.
+fn total(widths: &[usize; COLUMNS], shown: [bool; COLUMNS]) -> usize {
+    let widths = widths.iter().zip(shown).filter(|(_, shown)| *shown).map(|(width, _)| width + GAP.len());
+    widths.sum::<usize>().saturating_sub(GAP.len())
 }
 
 fn row(socket: &HalfClosed) -> [String; COLUMNS] {
-    let first = socket.holders.first();
-    let process = first.map_or_else(
+    let process = socket.owner.task().map_or_else(
         || "-".to_owned(),
-        |holder| {
-            let others = socket.holders.len() - 1;
-            let others = if others > 0 { format!("+{others}") } else { String::new() };
-            format!("{}[{}]{others}", holder.task.comm, holder.task.pid)
+        |task| {
+            let others = match socket.owner.others() {
+                0 => String::new(),
+                others => format!("+{others}"),
+            };
+            format!("{}[{}]{others}", task.comm, task.pid)
         },
     );
     [
@@ -48,12 +96,22 @@ fn row(socket: &HalfClosed) -> [String; COLUMNS] {
         side(socket.side).to_owned(),
         socket.state.name().to_owned(),
         process,
-        first.map_or_else(|| "-".to_owned(), |holder| holder.fd.to_string()),
+        descriptor(socket),
         socket.queued.unread.to_string(),
         socket.queued.outgoing().to_string(),
         socket.endpoints.local.to_string(),
         socket.endpoints.remote.to_string(),
     ]
+}
+
+/// The descriptor, or why there is none.
+fn descriptor(socket: &HalfClosed) -> String {
+    match (socket.owner.holders().first(), &socket.owner) {
+        (Some(holder), _) => holder.fd.to_string(),
+        (None, _) if socket.accept_queue.is_some() => "queue".to_owned(),
+        (None, Owner::Closer(_)) => "closed".to_owned(),
+        (None, _) => "-".to_owned(),
+    }
 }
 
 const fn side(side: Side) -> &'static str {
@@ -63,8 +121,8 @@ const fn side(side: Side) -> &'static str {
     }
 }
 
-fn line(row: &[String; COLUMNS], widths: &[usize; COLUMNS], without_side: bool) -> String {
-    let columns = (0..COLUMNS).filter(|&column| column != SIDE || !without_side);
+fn line(row: &[String; COLUMNS], widths: &[usize; COLUMNS], shown: [bool; COLUMNS]) -> String {
+    let columns = (0..COLUMNS).filter(|&column| shown[column]);
     let cells = columns.map(|column| {
         let (text, width) = (&row[column], widths[column]);
         if TO_THE_RIGHT[column] { format!("{text:>width$}") } else { format!("{text:<width$}") }

@@ -4,8 +4,8 @@ use netlink_packet_core::Emitable as _;
 use netlink_packet_sock_diag::inet::{InetResponse, InetResponseHeader, SocketId, nlas::Nla};
 
 use super::{
-    Age, HalfClosed, Queued, Unseen,
-    diag::{self, Info, Listed},
+    AcceptQueue, Age, Fin, Fins, HalfClosed, Known, Owner, Owners, Queued, Unseen, describe,
+    diag::{Info, Listed},
     filter::Filter,
     gauges::{SideGauges, gauges},
     json, summary, table,
@@ -13,7 +13,8 @@ use super::{
 use crate::{
     event::{Comm, Endpoints, Side, State, Task},
     filter::AddressFilter,
-    owner::{Cgroups, Holder},
+    owner::{Cgroups, Holder, Listeners},
+    source::sock_diag,
 };
 
 const TICK_NS: u64 = 4_000_000;
@@ -35,10 +36,22 @@ fn leaked() -> HalfClosed {
         side: Side::Remote,
         state: State::CloseWait,
         inode: 42,
-        holders: vec![holder(12, "nginx", 9)],
+        owner: Owner::Holders(vec![holder(12, "nginx", 9)]),
         age: Age::AtLeast(90_000_000_000),
         queued: Queued { unread: 7, unacked: 0, unsent: 0 },
         end_read: Some(false),
+        fin_sent: None,
+        accept_queue: None,
+    }
+}
+
+/// In an accept queue for three seconds.
+fn unaccepted() -> HalfClosed {
+    HalfClosed {
+        inode: 0,
+        owner: Owner::Listeners(vec![holder(12, "nginx", 9)]),
+        accept_queue: Some(AcceptQueue { waited_ns: Some(3_000_000_000) }),
+        ..leaked()
     }
 }
 
@@ -48,16 +61,17 @@ fn orphan() -> HalfClosed {
         side: Side::Local,
         state: State::FinWait2,
         inode: 0,
-        holders: Vec::new(),
+        owner: Owner::Unknown,
         age: Age::Unknown,
         queued: Queued::default(),
         end_read: None,
+        fin_sent: Some(true),
         ..leaked()
     }
 }
 
 fn listed(state: State, receive_queue: u32, send_queue: u32, not_sent: u32) -> Listed {
-    let info = Some(Info { last_ack_ms: 5000, not_sent });
+    let info = Some(Info { last_ack_ms: 5000, last_data_sent_ms: 7000, not_sent });
     Listed { endpoints: leaked().endpoints, state, inode: 42, receive_queue, send_queue, info }
 }
 
@@ -95,6 +109,7 @@ fn message(source: &str, destination: &str, state: u8, info: Option<&[u8]>) -> V
 
 fn tcp_info(last_ack_ms: u32, not_sent: u32) -> Vec<u8> {
     let mut bytes = vec![0; 232];
+    bytes[44..48].copy_from_slice(&(last_ack_ms + 1).to_ne_bytes());
     bytes[56..60].copy_from_slice(&last_ack_ms.to_ne_bytes());
     bytes[144..148].copy_from_slice(&not_sent.to_ne_bytes());
     bytes
@@ -108,29 +123,15 @@ fn an_answer_of_several_messages_is_read_to_its_end() {
     bytes.extend(message("[::1]:80", "[::1]:81", 5, None));
     bytes.extend(message("[::1]:80", "[::1]:82", 5, Some(&[0; 100])));
     let mut listed = Vec::new();
-    assert!(!diag::read(&bytes, 7, &mut listed).unwrap());
+    let mut read = |response: &InetResponse| listed.extend(Listed::read(response, 7));
+    assert!(!sock_diag::read(&bytes, &mut read).unwrap());
     let [first, mapped, minisocket, short] = listed.as_slice() else { panic!("{listed:?}") };
     assert_eq!((first.endpoints, first.state), (leaked().endpoints, State::CloseWait));
     assert_eq!((first.inode, first.receive_queue, first.send_queue), (99, 8, 3));
-    assert_eq!(first.info, Some(Info { last_ack_ms: 1234, not_sent: 2 }));
+    assert_eq!(first.info, Some(Info { last_ack_ms: 1234, last_data_sent_ms: 1235, not_sent: 2 }));
     assert_eq!((mapped.endpoints.local, mapped.state), (end("10.0.0.1:80"), State::FinWait1));
     assert_eq!((minisocket.endpoints.remote, minisocket.info), (end("[::1]:81"), None));
     assert_eq!(short.info, None);
-}
-
-#[test]
-fn an_answer_may_be_an_end_or_an_error() {
-    let plain = |kind: u16, code: i32| {
-        let mut bytes = vec![20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
-        bytes.extend(code.to_ne_bytes());
-        bytes
-    };
-    let answer = |kind, code| diag::read(&plain(kind, code), 7, &mut Vec::new());
-    assert!(answer(3, 0).unwrap());
-    assert_eq!(answer(3, -libc::ENOENT).unwrap_err().raw_os_error(), Some(libc::ENOENT));
-    assert_eq!(answer(2, -libc::EPERM).unwrap_err().raw_os_error(), Some(libc::EPERM));
-    assert!(diag::read(&[1, 2, 3], 7, &mut Vec::new()).is_err());
 }
 
 #[test]
@@ -149,6 +150,69 @@ fn a_fin_is_no_data() {
         assert_eq!(socket.queued(), Queued { unread, unacked, unsent }, "{socket:?}");
         assert_eq!(socket.end_read(), end_read, "{socket:?}");
     }
+}
+
+#[test]
+fn a_fin_is_sent_when_nothing_waits_before_it() {
+    let fin_sent = |state, not_sent| listed(state, 0, 6, not_sent).fin_sent();
+    assert_eq!(fin_sent(State::FinWait1, 0), Some(true));
+    assert_eq!(fin_sent(State::FinWait1, 1), Some(false));
+    assert_eq!(fin_sent(State::FinWait2, 0), Some(true));
+    assert_eq!(fin_sent(State::CloseWait, 0), None);
+    assert_eq!(Listed { info: None, ..listed(State::FinWait1, 0, 1, 0) }.fin_sent(), None);
+}
+
+#[test]
+fn only_what_nobody_has_accepted_waits_in_a_queue() {
+    let close_wait = Listed { inode: 0, ..listed(State::CloseWait, 1, 0, 0) };
+    assert_eq!(close_wait.accept_queue(), Some(AcceptQueue { waited_ns: Some(7_000_000_000) }));
+    let without_info = Listed { info: None, ..close_wait };
+    assert_eq!(without_info.accept_queue(), Some(AcceptQueue { waited_ns: None }));
+    assert_eq!(Listed { inode: 42, ..close_wait }.accept_queue(), None);
+    assert_eq!(Listed { state: State::FinWait1, ..close_wait }.accept_queue(), None);
+}
+
+/// Descriptions of one connection, with what somebody knows of its FIN and who listens.
+fn described(socket: &Listed, seen: &[Fin], remembered: &[Fin], holds: &[u32]) -> HalfClosed {
+    let fins = |fins: &[Fin]| -> Fins { fins.iter().map(|fin| (socket.endpoints, *fin)).collect() };
+    let (seen, remembered) = (fins(seen), fins(remembered));
+    let mut owners = Owners::of(&[*socket], Listeners::default());
+    for holders in owners.holders.values_mut() {
+        holders.extend(holds.iter().map(|pid| holder(*pid, "nginx", 9)));
+    }
+    let known = Known { seen: &seen, remembered: &remembered, ns: 10_000_000_000, tick: TICK_NS };
+    describe(socket, &mut owners, &known)
+}
+
+#[test]
+fn an_orphan_belongs_to_the_process_that_closed_it() {
+    let closer = holder(5, "web", 0).task;
+    let fin = Fin { side: Side::Local, ns: 4_000_000_000, closed: true, process: Some(closer) };
+    let orphan = Listed { inode: 0, info: None, ..listed(State::FinWait2, 0, 0, 0) };
+    let known = described(&orphan, &[], &[fin], &[]);
+    assert_eq!((known.owner, known.age), (Owner::Closer(closer), Age::Exact(6_000_000_000)));
+    // Of two FINs the newer one is the connection's that is there now.
+    let newer = Fin { ns: 9_000_000_000, process: None, ..fin };
+    let known = described(&orphan, &[newer], &[fin], &[]);
+    assert_eq!((known.owner, known.age), (Owner::Unknown, Age::Exact(1_000_000_000)));
+    let unknown = described(&orphan, &[], &[], &[]);
+    assert_eq!((unknown.owner, unknown.age), (Owner::Unknown, Age::Unknown));
+    // A FIN of the other side is another connection's.
+    let theirs = Fin { side: Side::Remote, ..fin };
+    assert_eq!(described(&orphan, &[theirs], &[], &[]).age, Age::Unknown);
+}
+
+#[test]
+fn who_holds_a_socket_comes_before_who_closed_it() {
+    let closer = holder(5, "web", 0).task;
+    let fin = Fin { side: Side::Local, ns: 4_000_000_000, closed: false, process: Some(closer) };
+    let held = listed(State::FinWait1, 0, 1, 0);
+    assert_eq!(described(&held, &[fin], &[], &[7]).owner, Owner::Holders(vec![holder(7, "nginx", 9)]));
+    // It shut down writing only: somebody must have the descriptor.
+    assert_eq!(described(&held, &[fin], &[], &[]).owner, Owner::Unknown);
+    // A close() that lingers.
+    let lingering = Fin { closed: true, ..fin };
+    assert_eq!(described(&held, &[lingering], &[], &[]).owner, Owner::Closer(closer));
 }
 
 #[test]
@@ -195,12 +259,13 @@ fn addresses_to_filter_by_have_three_forms() {
 
 #[test]
 fn the_holder_that_was_asked_for_is_the_one_that_is_shown() {
-    let shared = HalfClosed { holders: vec![holder(1, "parent", 5), holder(2, "child", 6)], ..leaked() };
+    let shared = vec![holder(1, "parent", 5), holder(2, "child", 6)];
+    let shared = HalfClosed { owner: Owner::Holders(shared), ..leaked() };
     let keep = |pid, comm: Option<&str>| {
         let mut socket = shared.clone();
         let filter = Filter { pid, comm: comm.map(Comm::from), ..Filter::default() };
         let keep = filter.keep(&mut socket, &mut Cgroups::none());
-        keep.then(|| socket.holders.first().map(|holder| holder.fd)).flatten()
+        keep.then(|| socket.owner.holders().first().map(|holder| holder.fd)).flatten()
     };
     assert_eq!(keep(None, None), Some(5));
     assert_eq!(keep(Some(2), None), Some(6));
@@ -213,6 +278,15 @@ fn the_holder_that_was_asked_for_is_the_one_that_is_shown() {
     let Endpoints { local, remote, .. } = leaked().endpoints;
     let by_port = |port| keeps(Filter { port: Some(port), ..Filter::default() });
     assert_eq!([local.port(), remote.port(), 1].map(by_port), [true, true, false]);
+    // A listener or closer is asked for as a holder is.
+    let closer = HalfClosed { owner: Owner::Closer(holder(12, "nginx", 0).task), ..orphan() };
+    for mut socket in [unaccepted(), closer] {
+        let mut keeps = |pid| {
+            let filter = Filter { pid: Some(pid), ..Filter::default() };
+            filter.keep(&mut socket, &mut Cgroups::none())
+        };
+        assert_eq!((keeps(12), keeps(13)), (true, false));
+    }
     // Of a cgroup that nobody can look at.
     assert!(!keeps(Filter { unit: Some("nginx.service".to_owned()), ..Filter::default() }));
 }
@@ -220,15 +294,17 @@ fn the_holder_that_was_asked_for_is_the_one_that_is_shown() {
 #[test]
 fn gauges_count_by_side_and_process() {
     let older = HalfClosed { age: Age::Exact(100_000_000_000), ..leaked() };
-    let other = HalfClosed { holders: vec![holder(13, "redis", 4), holder(12, "nginx", 4)], ..leaked() };
-    let found = gauges(&[leaked(), older, other, orphan()]);
+    let both = vec![holder(13, "redis", 4), holder(12, "nginx", 4)];
+    let other = HalfClosed { owner: Owner::Holders(both), ..leaked() };
+    let closed = HalfClosed { owner: Owner::Closer(holder(14, "proxy", 0).task), ..orphan() };
+    let found = gauges(&[leaked(), older, other, orphan(), unaccepted(), closed]);
     let held = |side: &SideGauges| -> Vec<_> {
         let held = side.held.values();
         held.map(|held| (held.task.map(|task| task.comm.to_string()), held.connections)).collect()
     };
-    assert_eq!(held(&found.remote), [(Some("nginx".to_owned()), 2), (Some("redis".to_owned()), 1)]);
+    assert_eq!(held(&found.remote), [(Some("nginx".to_owned()), 3), (Some("redis".to_owned()), 1)]);
     assert_eq!(found.remote.oldest_ns, Some(100_000_000_000));
-    assert_eq!(held(&found.local), [(None, 1)]);
+    assert_eq!(held(&found.local), [(None, 1), (Some("proxy".to_owned()), 1)]);
     assert_eq!(found.local.oldest_ns, None);
 }
 
@@ -236,7 +312,21 @@ fn gauges_count_by_side_and_process() {
 fn sentences_say_who_has_to_act() {
     let ended = HalfClosed { end_read: Some(true), queued: Queued::default(), ..leaked() };
     let unheard = Queued { unacked: 1, ..Queued::default() };
-    let shared = vec![holder(1, "a", 3), holder(2, "b", 3)];
+    let shared = Owner::Holders(vec![holder(1, "a", 3), holder(2, "b", 3)]);
+    let closer = Owner::Closer(holder(12, "nginx", 0).task);
+    let unheard_of = HalfClosed {
+        state: State::FinWait1,
+        side: Side::Local,
+        queued: unheard,
+        age: Age::Exact(2_000_000_000),
+        fin_sent: Some(true),
+        ..leaked()
+    };
+    let unsent = HalfClosed {
+        queued: Queued { unread: 0, unacked: 1, unsent: 2 },
+        fin_sent: Some(false),
+        ..unheard_of.clone()
+    };
     let cases = [
         (leaked(), "the peer closed at least 1 min 30 s ago; nginx[12] has not, and left 7 bytes unread"),
         (
@@ -244,26 +334,48 @@ fn sentences_say_who_has_to_act() {
             "the peer closed at least 1 min 30 s ago; nginx[12] has read to the end and not closed",
         ),
         (
-            HalfClosed { end_read: Some(false), age: Age::Exact(2_000_000), holders: shared, ..ended },
+            HalfClosed { end_read: Some(false), age: Age::Exact(2_000_000), owner: shared, ..ended },
             "the peer closed 2 ms ago; a[1] (and 1 more) has neither read the end nor closed",
         ),
         (
-            HalfClosed { holders: Vec::new(), inode: 0, age: Age::Unknown, ..leaked() },
-            "the peer closed; nobody has accepted the connection",
-        ),
-        (
-            orphan(),
-            "this host closed, and no process has the socket any more; the peer acknowledged that and has not closed",
+            unaccepted(),
+            "in the accept queue of nginx[12] for 3.0 s; the peer closed at least 1 min 30 s ago; 7 bytes unread",
         ),
         (
             HalfClosed {
-                state: State::FinWait1,
-                side: Side::Local,
-                queued: unheard,
+                owner: Owner::Unknown,
+                queued: Queued::default(),
+                accept_queue: Some(AcceptQueue { waited_ns: None }),
                 age: Age::Unknown,
-                ..leaked()
+                ..unaccepted()
             },
-            "nginx[12] shut down its writing side; the peer has not acknowledged that; 1 byte of ours not acknowledged",
+            "in the accept queue; the process that listens was not found; the peer closed",
+        ),
+        (
+            orphan(),
+            "this host closed, and no process has the socket any more; the peer acknowledged the FIN and has not closed",
+        ),
+        (
+            HalfClosed { owner: closer.clone(), age: Age::Exact(2_000_000_000), ..orphan() },
+            "nginx[12] closed 2.0 s ago; the peer acknowledged the FIN and has not closed",
+        ),
+        (
+            unheard_of,
+            "nginx[12] shut down its writing side 2.0 s ago; the peer has not acknowledged the FIN; \
+             1 byte of ours not acknowledged",
+        ),
+        (
+            HalfClosed { owner: closer, ..unsent.clone() },
+            "nginx[12] closed 2.0 s ago; its FIN has not left: 3 bytes before it are unsent or unacknowledged",
+        ),
+        (
+            HalfClosed { queued: unheard, ..unsent.clone() },
+            "nginx[12] shut down its writing side 2.0 s ago; its FIN has not left: \
+             1 byte before it is unsent or unacknowledged",
+        ),
+        (
+            HalfClosed { queued: Queued::default(), ..unsent },
+            "nginx[12] shut down its writing side 2.0 s ago; its FIN has not left",
         ),
     ];
     for (socket, sentence) in cases {
@@ -279,13 +391,26 @@ fn json_has_the_words_of_the_schema() {
         r#""connection":{"family":"ipv4","local":{"addr":"10.0.0.1","port":443},"#,
         r#""remote":{"addr":"10.0.0.2","port":50000},"netns":7,"opened_by":"unknown"},"#,
         r#""process":{"pid":12,"comm":"nginx","uid":0,"cgroup":null,"unit":null,"container":null},"#,
-        r#""fd":9,"holders":1,"age_ms":90000.0,"age":"at_least","#,
-        r#""queued":{"unread":7,"unacked":0,"unsent":0},"end_read":false,"#,
+        r#""process_role":"holder","fd":9,"holders":1,"age_ms":90000.0,"age":"at_least","#,
+        r#""queued":{"unread":7,"unacked":0,"unsent":0},"end_read":false,"fin_sent":null,"accept_queue":null,"#,
         r#""summary":"the peer closed at least 1 min 30 s ago; nginx[12] has not, and left 7 bytes unread"}"#,
     );
     assert_eq!(line, expected);
-    let line = json::line(&orphan(), "2026-01-01T00:00:00Z", &mut Cgroups::none());
-    assert!(line.contains(r#""process":null,"fd":null,"holders":0,"age_ms":null,"age":"unknown""#), "{line}");
+    let says = |socket: &HalfClosed, parts: &[&str]| {
+        let line = json::line(socket, "2026-01-01T00:00:00Z", &mut Cgroups::none());
+        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+    };
+    says(
+        &orphan(),
+        &[
+            r#""process":null,"process_role":null,"fd":null,"holders":0,"age_ms":null,"age":"unknown""#,
+            r#""fin_sent":true"#,
+        ],
+    );
+    let queue = r#""accept_queue":{"waited_ms":3000.0}"#;
+    says(&unaccepted(), &[r#""process_role":"listener","fd":null,"holders":0"#, queue]);
+    let closed = HalfClosed { owner: Owner::Closer(holder(12, "nginx", 0).task), ..orphan() };
+    says(&closed, &[r#""comm":"nginx""#, r#""process_role":"closer","fd":null,"holders":0"#]);
 }
 
 #[test]
@@ -300,13 +425,26 @@ fn tables_fit_the_terminal() {
             "           ?  local   FIN_WAIT2   -           -       0       0  10.0.0.1:443  10.0.0.2:50000",
         ]
     );
-    let narrower = table::lines(&sockets, Some(86));
-    assert!(
-        narrower[1].starts_with("> 1 min 30 s  CLOSE_WAIT") && narrower[1].ends_with(":50000"),
-        "{narrower:?}"
+    let closed = HalfClosed { owner: Owner::Closer(holder(12, "nginx", 0).task), ..orphan() };
+    assert_eq!(
+        table::lines(&[unaccepted(), closed], Some(86)),
+        [
+            "         AGE  STATE       PROCESS        FD  RECV-Q  SEND-Q  LOCAL  REMOTE",
+            "> 1 min 30 s  CLOSE_WAIT  nginx[12]   queue       7       0  :443   10.0.0.2:50000",
+            "           ?  FIN_WAIT2   nginx[12]  closed       0       0  :443   10.0.0.2:50000",
+        ]
     );
-    let narrow = table::lines(&sockets, Some(40));
-    assert!(narrow[1..].iter().all(|line| line.chars().count() == 40 && line.ends_with('…')), "{narrow:?}");
+    // At 80 columns age, process and peer are there, however long they are.
+    let long = HalfClosed {
+        age: Age::AtLeast(359_940_000_000_000),
+        owner: Owner::Holders(vec![holder(4_194_304, "a-process-name-", 9), holder(4_194_305, "b", 9)]),
+        endpoints: Endpoints { remote: end("255.255.255.255:65535"), ..leaked().endpoints },
+        ..leaked()
+    };
+    let lines = table::lines(&[long, leaked()], Some(80));
+    assert_eq!(lines[1], "> 99 h 59 min  CLOSE_WAIT  a-process-name-[4194304]+1  255.255.255.255:65535");
+    let narrow = table::lines(&sockets, Some(30));
+    assert!(narrow[1..].iter().all(|line| line.chars().count() == 30 && line.ends_with('…')), "{narrow:?}");
     assert_eq!(
         table::totals(&sockets, 1),
         "2 half-closed: 1 remote (oldest at least 1 min 30 s), 1 local; 7 bytes unread, 0 not acknowledged; \

@@ -261,3 +261,44 @@ fn measure() {
         usize::from(history.story(&Which::Id("0-0001".to_owned())).is_some())
     });
 }
+
+/// That closed first, at that second, half a second after its FIN.
+fn closed_first(number: u16, second: u64, comm: &str) -> Report {
+    let Report::Close(mut verdict) = close(number, comm) else { panic!("a close") };
+    verdict.ns = second * 1_000_000_000;
+    verdict.cause = Cause::ClosedFirst;
+    verdict.half_closed.local_ns = Some(500_000_000);
+    Report::Close(verdict)
+}
+
+#[test]
+fn what_closed_first_is_known_by_its_newest_fin() {
+    let reports = [
+        closed_first(1, 10, "early"),
+        closed_first(2, 20, "old"),
+        close(3, "orderly"),
+        closed_first(4, 30, "other"),
+        closed_first(2, 40, "new"),
+    ];
+    let mut history = history(Limits::default(), &[]);
+    for report in &reports {
+        history.note(record(report));
+    }
+    let ends = |number: u16| Endpoints { local: ([10, 0, 0, 1], number).into(), ..verdict().endpoints };
+    let found = |since_ns, number: Option<u16>| {
+        let fins = history.fins(since_ns, |found| number.is_none_or(|number| *found == ends(number)));
+        let mut fins: Vec<_> = fins.into_iter().collect();
+        fins.sort_by_key(|(endpoints, _)| endpoints.local.port());
+        fins.into_iter()
+            .map(|(endpoints, fin)| {
+                assert_eq!((fin.side, fin.closed), (Side::Local, true));
+                (endpoints.local.port(), fin.ns / 100_000_000, fin.process.map(|task| task.comm.to_string()))
+            })
+            .collect::<Vec<_>>()
+    };
+    let new = (2, 395, Some("new".to_owned()));
+    assert_eq!(found(0, Some(2)), std::slice::from_ref(&new));
+    assert_eq!(found(0, Some(3)), []);
+    // Told in another order than they ended, as happens; the first that is too old ends the look.
+    assert_eq!(found(25_000_000_000, None), [new, (4, 295, Some("other".to_owned()))]);
+}

@@ -6,6 +6,7 @@
 
 mod answer;
 pub mod client;
+mod fins;
 mod server;
 pub mod socket;
 pub mod status;
@@ -14,11 +15,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-pub use self::server::{Feeder, Note, serve_in_thread};
+pub use self::{
+    fins::Remembered,
+    server::{Feeder, Note, serve_in_thread},
+};
 use super::json::SCHEMA;
 use crate::{
-    event::{Endpoints, Side},
+    event::Endpoints,
     filter::Filter,
+    half_closed::Fin,
     history::{
         Which,
         top::{By, Row},
@@ -56,7 +61,7 @@ pub enum Ask {
     },
     /// How the daemon is.
     Status,
-    /// When the FINs of what is half-closed now were seen.
+    /// When the FINs of what is half-closed now were seen, and who closed.
     Fins,
 }
 
@@ -150,8 +155,19 @@ pub struct FinsLine {
     pub schema: u32,
     /// `fins`.
     pub kind: String,
-    /// Each of them: the connection, the side that sent it, and when (`CLOCK_MONOTONIC`, ns).
-    pub fins: Vec<(Endpoints, Side, u64)>,
+    /// Each of them.
+    pub fins: Vec<FinRow>,
+}
+
+/// A FIN that the daemon saw.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FinRow {
+    /// The connection.
+    #[serde(flatten)]
+    pub endpoints: Endpoints,
+    /// Its FIN.
+    #[serde(flatten)]
+    pub fin: Fin,
 }
 
 /// The line that ends an answer.

@@ -14,7 +14,7 @@ use super::{
     Change, Opening, Story,
     chain::{self, Step, TWICE_NS},
 };
-use crate::event::{Body, Endpoints, Event, Side, SockId, Socket, State};
+use crate::event::{Body, Event, SockId, Socket, State};
 
 /// How long an ended connection that nobody holds waits for its last signs: a reset that late data provokes is
 /// traced after the socket's end, and records of two CPUs may overtake each other.
@@ -168,12 +168,9 @@ impl StoryTable {
         self.stories.is_empty()
     }
 
-    /// Connections that are half-closed now: which side has sent its FIN, and when.
-    pub fn half_closed(&self) -> impl Iterator<Item = (Endpoints, Side, u64)> {
-        self.stories.values().filter_map(|entry| {
-            let (side, since_ns) = entry.story.half_closed()?;
-            Some((entry.story.endpoints?, side, since_ns))
-        })
+    /// Connections that are half-closed now.
+    pub fn half_closed(&self) -> impl Iterator<Item = &Story> {
+        self.stories.values().map(|entry| &entry.story).filter(|story| story.half_closed().is_some())
     }
 
     /// What did not fit or was missed so far.

@@ -40,6 +40,8 @@ pub(crate) enum Act {
     },
     /// A listener on a port of the kernel's choice: the port.
     Listen(IpAddr),
+    /// A listener on this address that shares it with others (SO_REUSEPORT): the port.
+    ListenTogether(SocketAddr),
     /// The next connection of the listener of this name.
     Accept {
         listener: String,

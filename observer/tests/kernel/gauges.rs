@@ -59,10 +59,12 @@ fn run() -> Result<(), Failed> {
     Ok(())
 }
 
-/// What `observer half-closed` makes of the age, if it lists such a process.
+/// What `observer half-closed` makes of the age, if it lists such a process as one that does not close.
 fn age_of(daemon: &Daemon, comm: &str) -> Option<String> {
     let mut command = Command::new(observer());
-    command.args(["half-closed", "--comm", comm, "--output", "json", "--socket"]).arg(&daemon.socket);
+    command
+        .args(["half-closed", "--side", "remote", "--comm", comm, "--output", "json", "--socket"])
+        .arg(&daemon.socket);
     let output = command.output().expect("running the observer");
     let line: serde_json::Value = serde_json::from_slice(&output.stdout).ok()?;
     line["age"].as_str().map(str::to_owned)

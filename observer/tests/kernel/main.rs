@@ -38,6 +38,7 @@ mod end;
 mod event_log;
 mod full;
 mod gauges;
+mod half_closed;
 mod lab;
 mod loaded;
 mod lossy;
@@ -163,6 +164,7 @@ fn main() -> ExitCode {
             queries::trial(),
             prometheus::trial(),
         ])
+        .chain(half_closed::trials())
         .chain(service::trials())
         .chain(lossy::trials())
         .collect();

@@ -25,7 +25,8 @@ impl HalfClosed {
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let connections = Opts::new(
             "observer_tcp_half_closed_connections",
-            "Connections that one side (the label) has closed and the other has not, as of the last look.",
+            "Connections that one side (the label) has closed and the other has not, as of the last look. The owner holds \
+             the socket, listens for a connection that nobody has accepted, or has closed it.",
         );
         let oldest = Opts::new(
             "observer_tcp_half_closed_oldest_seconds",

@@ -1,7 +1,7 @@
 //! Questions → answers, from the history. No I/O.
 
 use super::{
-    Ask, EndLine, FinsLine, List, TopLine, TopRow,
+    Ask, EndLine, FinRow, FinsLine, List, TopLine, TopRow, fins,
     server::State,
     status::{StatusLine, own_cost},
 };
@@ -42,7 +42,7 @@ pub(super) fn answer(state: &mut State, ask: Ask) -> Answer {
                 .map(|found| text(&ladder::explain(&found, state.clock, &mut state.history.cgroups))),
         ),
         Ask::Status => Answer::One(Some(text(&status(state)))),
-        Ask::Fins => Answer::One(Some(text(&fins(state)))),
+        Ask::Fins => Answer::One(Some(text(&fins_line(state)))),
     }
 }
 
@@ -93,9 +93,12 @@ fn status(state: &State) -> StatusLine {
     }
 }
 
-fn fins(state: &State) -> FinsLine {
-    let fins = state.fins.iter().map(|(endpoints, (side, ns))| (*endpoints, *side, *ns));
-    FinsLine { schema: SCHEMA, kind: "fins".to_owned(), fins: fins.collect() }
+fn fins_line(state: &State) -> FinsLine {
+    let mut fins = state.history.fins(fins::since(monotonic_ns()), |_| true);
+    // A story is of now, a verdict of a connection that may have had a successor.
+    fins.extend(state.fins.iter().map(|(endpoints, fin)| (*endpoints, *fin)));
+    let rows = fins.into_iter().map(|(endpoints, fin)| FinRow { endpoints, fin });
+    FinsLine { schema: SCHEMA, kind: "fins".to_owned(), fins: rows.collect() }
 }
 
 /// A record as the line that it is everywhere, newline included; None for one that cannot be unpacked.

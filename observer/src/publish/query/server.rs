@@ -7,7 +7,7 @@ use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     Ask,
     answer::{self, Answer},
+    fins::{Remembered, Wish},
     socket::Socket,
     status::{Losses, Pulse},
 };
@@ -60,6 +61,9 @@ const QUEUE: usize = 8;
 /// Reports that wait for room in the queue, while the thread is busy: some 20 MB, a second of a storm.
 const BACKLOG: usize = 65_536;
 
+/// Between two gatherings of FINs for those who ask.
+const FINS_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Pause when a connection cannot be accepted, as for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -84,6 +88,10 @@ pub struct Feeder {
     /// Not yet handed over.
     limits: Option<Limits>,
     gone: bool,
+    remembered: Remembered,
+    wish: Arc<Wish>,
+    /// When FINs were told last.
+    fins_told: Option<Instant>,
 }
 
 impl Feeder {
@@ -127,8 +135,21 @@ impl Feeder {
         }
     }
 
+    /// A way to the history, never to be used by the draining thread itself.
+    #[must_use]
+    pub fn remembered(&self) -> Remembered {
+        self.remembered.clone()
+    }
+
+    /// Whether somebody asks which connections are half-closed. Gathering them takes a pass through all stories, and
+    /// questions may come one after the other.
+    pub fn wants_fins(&mut self) -> bool {
+        self.fins_told.is_none_or(|at| at.elapsed() >= FINS_INTERVAL) && self.wish.take()
+    }
+
     /// Tells which connections are half-closed; that it was not told once does not matter.
     pub fn fins(&mut self, fins: Arc<Fins>) {
+        self.fins_told = Some(Instant::now());
         if let Ok(place) = self.notes.try_reserve() {
             place.send(Note::Fins(fins));
         }
@@ -147,13 +168,35 @@ impl Feeder {
 pub fn serve_in_thread(socket: Socket, limits: Limits) -> anyhow::Result<(Feeder, JoinHandle<()>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (notes, taken) = mpsc::channel(QUEUE);
+    let state = State {
+        history: History::new(limits, Cgroups::new()),
+        // Until the first comes.
+        pulse: Pulse { ns: monotonic_ns(), started_ns: monotonic_ns(), ..Pulse::default() },
+        losses: Losses::default(),
+        fins: Arc::default(),
+        clock: ClockOffset::now(),
+    };
+    let state = Arc::new(Mutex::new(state));
+    let remembered = Remembered { state: Arc::clone(&state) };
+    let wish = Arc::new(Wish::default());
+    let granted = Arc::clone(&wish);
     let thread = std::thread::Builder::new().name("queries".to_owned()).spawn(move || {
-        if let Err(error) = runtime.block_on(serve(&socket, limits, taken)) {
+        if let Err(error) = runtime.block_on(serve(&socket, state, taken, granted)) {
             log::error!("queries cannot be answered: {error:#}");
         }
     });
     let thread = thread.context("starting the thread that answers queries")?;
-    Ok((Feeder { notes, backlog: Vec::new(), not_taken: 0, limits: None, gone: false }, thread))
+    let feeder = Feeder {
+        notes,
+        backlog: Vec::new(),
+        not_taken: 0,
+        limits: None,
+        gone: false,
+        remembered,
+        wish,
+        fins_told: None,
+    };
+    Ok((feeder, thread))
 }
 
 /// What questions are answered from.
@@ -165,11 +208,13 @@ pub(super) struct State {
     pub(super) clock: ClockOffset,
 }
 
-/// All of it happens on one thread, and no lock is held across an await: nobody ever waits for it.
+/// Nearly all of it happens on one thread, and no lock is held across an await. The only other thread is the one that
+/// looks at half-closed sockets: it holds the lock for one pass through the newest closes, every ten seconds.
 #[derive(Clone)]
 struct Shared {
     state: Arc<Mutex<State>>,
     news: broadcast::Sender<Record>,
+    wish: Arc<Wish>,
     gid: u32,
 }
 
@@ -197,23 +242,23 @@ impl Shared {
                 state.pulse = *pulse;
             }
             Note::Limits(limits) => state.history.set_limits(limits),
-            Note::Fins(fins) => state.fins = fins,
+            Note::Fins(fins) => {
+                state.fins = fins;
+                self.wish.grant();
+            }
         }
     }
 }
 
-async fn serve(socket: &Socket, limits: Limits, mut notes: mpsc::Receiver<Note>) -> anyhow::Result<()> {
+async fn serve(
+    socket: &Socket,
+    state: Arc<Mutex<State>>,
+    mut notes: mpsc::Receiver<Note>,
+    wish: Arc<Wish>,
+) -> anyhow::Result<()> {
     let listener = socket.listener.try_clone().and_then(UnixListener::from_std)?;
-    let state = State {
-        history: History::new(limits, Cgroups::new()),
-        // Until the first comes.
-        pulse: Pulse { ns: monotonic_ns(), started_ns: monotonic_ns(), ..Pulse::default() },
-        losses: Losses::default(),
-        fins: Arc::default(),
-        clock: ClockOffset::now(),
-    };
     let (news, _) = broadcast::channel(FOLLOWER_LAG);
-    let shared = Shared { state: Arc::new(Mutex::new(state)), news, gid: socket.gid };
+    let shared = Shared { state, news, wish, gid: socket.gid };
     let mut open = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -270,6 +315,9 @@ async fn connection(mut stream: UnixStream, shared: &Shared) -> io::Result<()> {
         Ok(ask) => ask,
         Err(error) => return write(&mut stream, &answer::error(&error.to_string())).await,
     };
+    if ask == Ask::Fins {
+        shared.wish.make().await;
+    }
     // Before the answer, so that nothing is missed between the two.
     let news = shared.news.subscribe();
     let found = answer::answer(&mut shared.state(), ask);

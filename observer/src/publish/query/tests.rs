@@ -1,6 +1,10 @@
 //! The protocol: what is asked arrives as it was asked, and what is no question is said so.
 
 use super::*;
+use crate::{
+    event::{Comm, Side, Task},
+    half_closed::Fin,
+};
 
 #[test]
 fn what_is_asked_arrives() {
@@ -49,4 +53,21 @@ fn what_is_no_question_is_said_so() {
     says(r#"{"schema":1,"request":"closes","limit":5,"filter":{"colour":1}}"#, "unknown field `colour`");
     says(r#"{"schema":1,"request":"closes","limit":5,"until":1}"#, "unknown field `until`");
     says(r#"{"schema":1,"request":"closes","limit":5,"filter":{"local":"x"}}"#, "ADDR");
+}
+
+#[test]
+fn a_fin_arrives_with_its_process() {
+    let comm = Comm::from("nginx");
+    let task = Task { pid: 7, tid: 8, uid: 1, comm, cgroup: 5, exiting: true, kthread: false, signal: 9 };
+    let endpoints =
+        Endpoints { local: "[::1]:80".parse().unwrap(), remote: "[::1]:81".parse().unwrap(), netns: 3 };
+    let fins = [
+        Fin { side: Side::Local, ns: 5, closed: true, process: Some(task) },
+        Fin { side: Side::Remote, ns: 6, closed: false, process: None },
+    ];
+    let rows = fins.map(|fin| FinRow { endpoints, fin }).to_vec();
+    let line = FinsLine { schema: SCHEMA, kind: "fins".to_owned(), fins: rows };
+    let line: FinsLine = serde_json::from_str(&serde_json::to_string(&line).unwrap()).unwrap();
+    let arrived: Vec<_> = line.fins.iter().map(|row| (row.endpoints, row.fin)).collect();
+    assert_eq!(arrived, fins.map(|fin| (endpoints, fin)));
 }

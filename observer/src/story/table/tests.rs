@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     classify::{Cause, classify},
+    event::Side,
     story::tests::{MS, SOCK, Script},
 };
 
@@ -254,7 +255,7 @@ fn a_connection_is_half_closed_from_one_fin_to_the_other() {
     let half_closed = |script: &Script| -> Vec<_> {
         let mut run = Run::new(Limits::default());
         run.apply(&script.events);
-        run.table.half_closed().map(|(_, side, since_ns)| (side, since_ns)).collect()
+        run.table.half_closed().filter_map(Story::half_closed).collect()
     };
     let last = |script: &Script| script.events.last().unwrap().ns;
     assert_eq!(half_closed(&Script::opened()), []);

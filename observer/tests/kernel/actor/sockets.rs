@@ -49,6 +49,13 @@ impl Sockets {
                 listener.listen(128)?;
                 port(listener)
             }
+            Act::ListenTogether(address) => {
+                let listener = self.open(name, address)?;
+                listener.set_reuse_port(true)?;
+                listener.bind(&address.into())?;
+                listener.listen(128)?;
+                port(listener)
+            }
             Act::Accept { listener } => {
                 let (socket, _) = self.get(&listener).accept()?;
                 self.named.insert(name, socket);

@@ -14,7 +14,7 @@ use std::{
 use procfs::{ProcResult, process::all_processes};
 
 /// One namespace.
-pub(super) struct Namespace {
+pub(crate) struct Namespace {
     /// The number by which the kernel names it.
     inode: u32,
     /// None for our own, in which we are already.
@@ -22,15 +22,15 @@ pub(super) struct Namespace {
 }
 
 /// What can be known of all namespaces.
-pub(super) struct Namespaces {
+pub(crate) struct Namespaces {
     /// Our own is the first.
-    pub(super) visible: Vec<Namespace>,
+    pub(crate) visible: Vec<Namespace>,
     /// Processes that do not let us know where they are.
-    pub(super) hidden: usize,
+    pub(crate) hidden: usize,
 }
 
 /// Finds the namespaces of all processes.
-pub(super) fn all() -> ProcResult<Namespaces> {
+pub(crate) fn all() -> ProcResult<Namespaces> {
     let own = inode(fs::metadata("/proc/thread-self/ns/net")?.ino());
     let mut seen = HashSet::from([own]);
     let mut visible = vec![Namespace { inode: own, door: None }];
@@ -60,7 +60,7 @@ fn inode(number: u64) -> u32 {
 
 /// Looks into one after the other, and returns what was seen in each. In a thread of its own, which ends with it:
 /// one that has left its namespace is of no use to anybody else.
-pub(super) fn visit<T: Send>(
+pub(crate) fn visit<T: Send>(
     namespaces: &[Namespace],
     look: impl Fn(u32) -> io::Result<T> + Send,
 ) -> io::Result<Vec<io::Result<T>>> {
