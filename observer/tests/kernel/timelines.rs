@@ -23,6 +23,7 @@ mod connecting;
 mod fast_open;
 mod given_up;
 mod icmp;
+mod late_data;
 mod local;
 mod loss;
 mod misfits;
@@ -40,6 +41,7 @@ const FILES: &[&[Row]] = &[
     fast_open::ROWS,
     given_up::ROWS,
     icmp::ROWS,
+    late_data::ROWS,
     local::ROWS,
     loss::ROWS,
     misfits::ROWS,
