@@ -8,7 +8,7 @@ use crate::{
     hooks::close,
     read::{bytes, cast, read, read_at},
     settings::{
-        DEV_NET, FILE_COUNT, FILE_REF, ICSK_FASTOPEN_MAX, ICSK_RETRANSMITS, ICSK_SYN_RETRIES,
+        DEV_NET, FILE_COUNT, FILE_REF, NET_FASTOPEN, ICSK_RETRANSMITS, ICSK_SYN_RETRIES,
         ICSK_USER_TIMEOUT, INET_SPORT, Known, NET_INUM, NET_SYN_RETRIES, SK_DADDR, SK_DPORT, SK_ERR,
         SK_ERR_SOFT, SK_ERROR_QUEUE_LEN, SK_ERROR_QUEUE_NEXT, SK_FAMILY, SK_FLAGS, SK_LINGERTIME, SK_NET,
         SK_NUM, SK_OWNED, SK_PROTOCOL, SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET, SK_STATE, SK_V6_DADDR,
@@ -277,10 +277,11 @@ impl Sock {
         read_at(error + get(SKB_CB) + get(SKB_ERROR_ERRNO))
     }
 
-    /// Whether a listener takes data with the SYN. Its child, whose state has just been set, is a copy of it still.
+    /// Whether listeners in this namespace may take data with the SYN (`net.ipv4.tcp_fastopen`, TFO_SERVER_ENABLE).
     #[inline(always)]
-    pub(crate) fn takes_fastopen(self) -> bool {
-        has(ICSK_FASTOPEN_MAX) && self.get::<u32>(ICSK_FASTOPEN_MAX) != 0
+    pub(crate) fn may_take_fastopen(self) -> bool {
+        // An int before 5.19 and a byte since; the bit is in the byte that comes first on little-endian machines.
+        has(NET_FASTOPEN) && read::<u8>(self.get(SK_NET), NET_FASTOPEN) & 2 != 0
     }
 
     /// Inode of the socket's file; 0 without one.

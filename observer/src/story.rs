@@ -236,7 +236,7 @@ impl Story {
                         // The connection was over: there was nothing left to linger for.
                         linger_ms: None,
                         unread: *unread,
-                        data_segs_in: self.end.map_or(0, |end| end.socket.data_segs_in),
+                        data_segs_in: self.end.and_then(|end| end.socket.data_segs_in),
                     });
                 } else {
                     self.unread_at_destruction = Some(*unread);

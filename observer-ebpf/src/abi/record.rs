@@ -171,8 +171,8 @@ pub mod flag {
     pub const HAS_SOCKET: u32 = 1 << 18;
 }
 
-/// A connection begins: `connect()` (`CLOSE → SYN_SENT`), a completed handshake (`SYN_RECV → ESTABLISHED`), or the SYN
-/// of a TCP Fast Open listener's child (`LISTEN → SYN_RECV`).
+/// A connection begins: `connect()` (`CLOSE → SYN_SENT`), a completed handshake (`SYN_RECV → ESTABLISHED`), or a new
+/// child of a listener (`LISTEN → SYN_RECV`) where TCP Fast Open is enabled for servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Opened {

@@ -87,7 +87,7 @@ macro_rules! for_each_field {
             TP_DATA_SEGS_IN: "tcp_sock" "data_segs_in" optional;
             TP_SEGS_IN: "tcp_sock" "segs_in" optional;
             TP_FASTOPEN_RSK: "tcp_sock" "fastopen_rsk" optional;
-            ICSK_FASTOPEN_MAX: "inet_connection_sock" "icsk_accept_queue.fastopenq.max_qlen" optional;
+            NET_FASTOPEN: "net" "ipv4.sysctl_tcp_fastopen" optional;
             ICSK_RETRANSMITS: "inet_connection_sock" "icsk_retransmits" optional;
             ICSK_SYN_RETRIES: "inet_connection_sock" "icsk_syn_retries" optional;
             ICSK_USER_TIMEOUT: "inet_connection_sock" "icsk_user_timeout" optional;

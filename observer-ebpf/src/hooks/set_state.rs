@@ -51,7 +51,7 @@ fn on_set_state(address: u64, old: u32, new: u32) {
         // that has a file here was reported before: by connect() (RFC 9293, simultaneous open), or by Fast Open's SYN.
         (SYN_RECV, ESTABLISHED) if sk.is_tcp() && !sk.has_socket() => opened(sk, Opening::ByPeer),
         // A Fast Open child can be accepted, used and closed before its handshake is complete.
-        (LISTEN, SYN_RECV) if sk.is_tcp() && sk.takes_fastopen() => opened(sk, Opening::ByPeerEarly),
+        (LISTEN, SYN_RECV) if sk.is_tcp() && sk.may_take_fastopen() => opened(sk, Opening::ByPeerEarly),
         // close() of a listener goes on to reset what it had not accepted.
         (LISTEN, CLOSE) => note(&LISTENER_CLOSERS, bpf_get_current_pid_tgid(), listener(sk)),
         // Not an end: the rest of a handshake, and a listener's own life.
@@ -175,7 +175,8 @@ fn opened(sk: Sock, opening: Opening) {
     let (inode, (pid, uid, comm)) = if by_us { (sk.inode(), task::opener()) } else { (0, (0, 0, [0; 16])) };
     emit(Opened {
         header: sk.header(kind::OPENED, by_us),
-        endpoints: sk.endpoints(sk.local_port()),
+        // inet_sport may be that of an earlier connection: connect() chooses a new one after this.
+        endpoints: sk.endpoints(if by_us { sk.num() } else { sk.local_port() }),
         by_us: u16::from(by_us),
         early: u16::from(opening == Opening::ByPeerEarly),
         inode,

@@ -229,7 +229,7 @@ fn socket(s: &record::Socket, names: &KernelNames) -> Result<Socket, DecodeError
         write_seq: s.write_seq,
         snd_nxt: s.snd_nxt,
         snd_una: s.snd_una,
-        data_segs_in: s.data_segs_in,
+        data_segs_in: Some(s.data_segs_in),
     })
 }
 

@@ -221,9 +221,9 @@ pub struct Socket {
     pub snd_nxt: u32,
     /// First sequence number the peer has not acknowledged.
     pub snd_una: u32,
-    /// Segments with data that came so far; 0 where the kernel, or a recording of 0.1.0, does not say.
-    #[serde(default)]
-    pub data_segs_in: u32,
+    /// Segments with data that came so far; None in recordings of 0.1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_segs_in: Option<u32>,
 }
 
 impl Socket {
@@ -305,7 +305,7 @@ pub(crate) mod tests {
             write_seq: 900,
             snd_nxt: 900,
             snd_una: 900,
-            data_segs_in: 0,
+            data_segs_in: Some(0),
         }
     }
 

@@ -127,9 +127,9 @@ pub(super) fn is_same_socket(story: &Story, socket: &Socket) -> bool {
     }
     let ends = story.endpoints.is_none_or(|then| {
         let now = socket.endpoints;
-        // tcp_disconnect() clears the remote port.
-        let remote = now.remote.port() == 0 || then.remote.port() == 0 || now.remote == then.remote;
-        now.local == then.local && now.netns == then.netns && remote
+        // tcp_disconnect() clears the remote port, and the local address if it was not bound.
+        let disconnected = now.remote.port() == 0 || then.remote.port() == 0;
+        now.netns == then.netns && (disconnected || now.remote == then.remote && now.local == then.local)
     });
     ends && story.fin_sent.is_none_or(|fin| fits_our_fin(&fin, socket))
         && story.peer_fin.is_none_or(|fin| fits_peer_fin(&fin, socket))

@@ -81,7 +81,7 @@ pub struct CloseCall {
     /// What the application had not read.
     pub unread: u32,
     /// Segments with data that had come by then.
-    pub data_segs_in: u32,
+    pub data_segs_in: Option<u32>,
 }
 
 /// A reset of ours.
