@@ -17,7 +17,10 @@ pub use self::{
     listener::Listeners,
     scan::Holder,
 };
-use crate::{event::Task, source::clock::monotonic_ns};
+use crate::{
+    event::{Endpoints, Task},
+    source::clock::monotonic_ns,
+};
 
 /// Processes by the inode of a socket they hold.
 #[derive(Default)]
@@ -26,9 +29,24 @@ pub struct Owners {
     /// When the last scan began; `CLOCK_MONOTONIC`.
     scanned_ns: u64,
     by_inode: HashMap<u64, Task>,
+    /// When the last look at listeners began; `CLOCK_MONOTONIC`.
+    listeners_ns: u64,
+    listeners: Listeners,
 }
 
 impl Owners {
+    /// The process that listens on the local address of a connection that ended then, in its accept queue.
+    pub fn listener(&mut self, endpoints: &Endpoints, ended_ns: u64) -> Option<Task> {
+        if self.listeners_ns <= ended_ns {
+            self.listeners_ns = monotonic_ns();
+            self.listeners = Listeners::look().unwrap_or_else(|error| {
+                log::debug!("cannot list the sockets that listen: {error}");
+                Listeners::default()
+            });
+        }
+        self.listeners.process(endpoints.netns, endpoints.local)
+    }
+
     /// A process that has the socket with this inode, of a connection that ended then (`CLOCK_MONOTONIC`).
     pub fn find(&mut self, inode: u64, ended_ns: u64) -> Option<Task> {
         if self.scanned_ns <= ended_ns {

@@ -174,6 +174,16 @@ impl Story {
         (aborted && self.reset_received.is_none()) || by_data
     }
 
+    /// The local address of a connection that ended in the accept queue, with nobody seen: the process that listens there
+    /// is the one to name.
+    #[must_use]
+    pub fn awaits_listener(&self) -> Option<Endpoints> {
+        let end = self.end.filter(|end| !end.socket.flags.has_socket && !end.socket.flags.dead)?;
+        let by_peer = self.opening.is_none_or(|opening| opening.by == Side::Remote);
+        let unseen = self.holder.is_none() && end.task.is_none() && self.close_call.is_none();
+        self.endpoints.filter(|_| by_peer && unseen && self.inode == 0)
+    }
+
     /// Whether a process has the socket, and none was seen with it.
     #[must_use]
     pub const fn awaits_holder(&self) -> bool {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     event::State,
-    story::{End, LocalAction, Story},
+    story::{CloseCall, End, LocalAction, Story},
 };
 
 /// What is missing, beside what the rules found missing themselves.
@@ -69,10 +69,13 @@ fn reset_unseen(story: &Story, end: &End) -> bool {
 }
 
 /// Data that comes after close() is answered with RST, and ends the connection (`tcp_rcv_state_process()`). Without the
-/// record of that RST the end looks like another one. A segment that came again counts too, so this only casts doubt.
+/// record of that RST the end looks like another one. A segment that came again counts too, so this only casts doubt; so
+/// does a recording that does not have the number.
 fn late_data_unanswered(story: &Story, end: &End) -> bool {
-    let came =
-        story.close_call.is_some_and(|call| call.ns < end.ns && call.data_segs_in != end.socket.data_segs_in);
+    let none_came = |call: CloseCall| {
+        call.data_segs_in.zip(end.socket.data_segs_in).is_some_and(|(then, now)| then == now)
+    };
+    let came = story.close_call.filter(|call| call.ns < end.ns).is_some_and(|call| !none_came(call));
     came && story.reset_sent.is_none()
         && matches!(end.old, State::FinWait1 | State::FinWait2 | State::Closing)
 }

@@ -185,7 +185,7 @@ fn reset_for_late_data(story: &Story, end: &End) -> Option<Ruling> {
         return Some(Ruling::exact(Outcome::ResetSent, Cause::Linger2Negative));
     }
     Some(match (named, closed_before) {
-        (Some(true), _) | (None, true) => Ruling::exact(Outcome::ResetSent, Cause::DataAfterClose),
+        (Some(true) | None, true) => Ruling::exact(Outcome::ResetSent, Cause::DataAfterClose),
         _ => Ruling::exact(Outcome::ResetSent, Cause::InvalidSegment),
     })
 }

@@ -22,7 +22,7 @@ use crate::{
     pipeline::Pipeline,
     report::Report,
     source::{clock::monotonic_ns, ring},
-    story::table::Unowned,
+    story::table::{Unowned, Wanted},
 };
 
 /// Records taken before timers and signals get their turn.
@@ -271,8 +271,11 @@ fn find_owners(
     watcher: &mut impl Watcher,
 ) -> anyhow::Result<()> {
     let unowned: Vec<_> = pipeline.unowned(until_ns).collect();
-    for Unowned { sock, ns, inode, ended_ns } in unowned {
-        let task = owners.find(inode, ended_ns);
+    for Unowned { sock, ns, wanted, ended_ns } in unowned {
+        let task = match wanted {
+            Wanted::Holder(inode) => owners.find(inode, ended_ns),
+            Wanted::Listener(endpoints) => owners.listener(&endpoints, ended_ns),
+        };
         let body = if task.is_some() { Body::Owner } else { Body::NoOwner { looked_ns: monotonic_ns() } };
         let event = Event { ns, sock, task, body };
         watcher.owner(&event)?;

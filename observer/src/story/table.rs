@@ -14,7 +14,7 @@ use super::{
     Change, Opening, Story,
     chain::{self, Step, TWICE_NS},
 };
-use crate::event::{Body, Event, SockId, Socket, State};
+use crate::event::{Body, Endpoints, Event, SockId, Socket, State};
 
 /// How long an ended connection that nobody holds waits for its last signs: a reset that late data provokes is
 /// traced after the socket's end, and records of two CPUs may overtake each other.
@@ -79,10 +79,19 @@ pub struct Unowned {
     pub sock: SockId,
     /// The time that the answer must have.
     pub ns: u64,
-    /// Inode of the socket's file.
-    pub inode: u64,
+    /// Whose process to find.
+    pub wanted: Wanted,
     /// When the connection ended.
     pub ended_ns: u64,
+}
+
+/// The process to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The one that has the socket with this inode.
+    Holder(u64),
+    /// The one that listens on the local address: nobody had accepted the connection.
+    Listener(Endpoints),
 }
 
 struct Entry {
@@ -276,11 +285,14 @@ impl StoryTable {
         let due = self.waiting.iter().take_while(move |due| due.at_ns <= until_ns);
         due.filter_map(|due| {
             let entry = self.stories.get(&due.sock).filter(|entry| entry.story.first_ns == due.first_ns)?;
-            let wanted = !entry.told && entry.looked_ns.is_none() && entry.story.awaits_holder();
+            let story = &entry.story;
+            let holder = story.awaits_holder().then_some(Wanted::Holder(story.inode));
+            let wanted = holder.or_else(|| story.awaits_listener().map(Wanted::Listener));
+            let wanted = wanted.filter(|_| !entry.told && entry.looked_ns.is_none());
             // Before the story is told, in a recording too.
             let ns = due.at_ns.saturating_sub(1);
             let ended_ns = entry.story.end.map_or(due.at_ns, |end| end.ns);
-            wanted.then_some(Unowned { sock: due.sock, ns, inode: entry.story.inode, ended_ns })
+            wanted.map(|wanted| Unowned { sock: due.sock, ns, wanted, ended_ns })
         })
     }
 

@@ -235,6 +235,17 @@ impl Lab {
         report
     }
 
+    /// The verdict on this end, whose evidence is not complete.
+    #[track_caller]
+    pub(crate) fn doubtful_close_of(&self, end: &End<'_>) -> Report {
+        let report = self.line("close", end);
+        report.shows(&json!({
+            "process": {"pid": end.actor.pid(), "comm": end.actor.name(), "uid": 0},
+            "connection": {"opened_by": end.opened_by},
+        }));
+        report
+    }
+
     /// The verdict on this end, which is older than the observer.
     #[track_caller]
     pub(crate) fn close_of_older(&self, end: &End<'_>) -> Report {

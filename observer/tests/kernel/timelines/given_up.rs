@@ -74,7 +74,7 @@ fn destroyed_in_syn_sent(lab: &Lab) -> Counters {
     Counters { attempts_failed: 1, ..Counters::NONE }
 }
 
-/// We close while connecting, and the peer's answer comes too late: nobody has the port any more.
+/// We close while connecting, and the peer's answer comes too late: no such connection is known any more.
 fn syn_ack_after_close(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.connecting();
@@ -82,7 +82,7 @@ fn syn_ack_after_close(lab: &Lab) -> Counters {
     peer.syn_ack();
     peer.expect_rst();
     lab.close_of(&us).shows(&aborted("connect_abandoned", "none", "close"));
-    lab.reset_of(&us).shows(&json!({"cause": "closed_port"}));
+    lab.reset_of(&us).shows(&json!({"cause": "other"}));
     Counters { resets_sent: 1, ..Counters::NONE }
 }
 

@@ -202,7 +202,7 @@ fn ack_after_destroyed_in_last_ack(lab: &Lab) -> Counters {
     lab.close_of(&us).shows(&aborted("socket_destroyed", "remote", "shutdown_write"));
     peer.ack();
     peer.expect_rst();
-    lab.reset_of(&us).shows(&json!({"cause": "closed_port"}));
+    lab.reset_of(&us).shows(&json!({"cause": "other"}));
     us.close();
     Counters { resets_sent: 1, ..Counters::NONE }
 }
