@@ -34,6 +34,8 @@ mod settings;
 #[cfg(target_arch = "bpf")]
 mod sock;
 #[cfg(target_arch = "bpf")]
+mod splice;
+#[cfg(target_arch = "bpf")]
 mod task;
 
 // The helpers that the tracing handlers call are for GPL-compatible programs only.

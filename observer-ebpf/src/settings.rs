@@ -33,6 +33,7 @@ macro_rules! fields {
 
 for_each_field!(fields);
 values!(TYPE_TCP_SOCK TYPE_SOCKET_ALLOC TYPE_SK_BUFF TYPE_TASK TYPED TASK_BTF RESET_REASON_ARG ACTIVE_REASON_ARG SOCK_KEY COUNT_FULL);
+values!(TASK_REGS REGS_SIZE SIGACTION_SIZE PAGE_SIZE SENDFILE_CALL SPLICE_CALL);
 
 /// What user space put in.
 #[inline(always)]

@@ -238,6 +238,15 @@ impl Sock {
         self.get(SK_ERR)
     }
 
+    /// What tells an ended connection from every other that a thread may have: the inode of its socket's file, and its last
+    /// sequence number, which a new connection of the same socket does not begin with.
+    #[inline(always)]
+    pub(crate) fn dead_name(self) -> u64 {
+        let socket: u64 = self.get(SK_SOCKET);
+        let inode: u64 = if socket == 0 { 0 } else { read(cast(socket, TYPE_SOCKET_ALLOC), SOCKET_INO) };
+        inode << 32 | u64::from(self.get::<u32>(TP_WRITE_SEQ))
+    }
+
     /// `rcv_nxt` and `copied_seq`.
     #[inline(always)]
     pub(crate) fn receive_queue(self) -> (u32, u32) {

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::{
 use observer_ebpf::abi::record::{PF_EXITING, Task};
 
 use crate::{
-    read::{bytes, cast, read},
+    read::{bytes, cast, read_at},
     settings::{
         CGROUP_KN, CRED_UID, CSS_SET_DFL_CGRP, KERNFS_ID, Known, TASK_BTF, TASK_CGROUPS, TASK_COMM,
         TASK_CRED, TASK_EXIT_CODE, TASK_FLAGS, TASK_GROUP_LEADER, TYPE_TASK, TYPED, get, has,
@@ -21,18 +21,7 @@ use crate::{
 pub(crate) fn current() -> Task {
     let id = bpf_get_current_pid_tgid();
     let (pid, tid) = ((id >> 32) as u32, id as u32);
-    // The helper's own type is one that the verifier trusts. At each pointer that is followed from there it looks through
-    // all of the kernel's types, by name, for whether to trust that too: a third of the observer's start.
-    // SAFETY: the helpers take no argument; the second is called only where the kernel has it.
-    let task = unsafe {
-        if get(TYPED) == 1 {
-            cast(bpf_get_current_task(), TYPE_TASK)
-        } else if get(TASK_BTF) == 1 {
-            bpf_get_current_task_btf() as u64
-        } else {
-            bpf_get_current_task()
-        }
-    };
+    let task = running();
     let leader = if pid == tid { task } else { member(task, TASK_GROUP_LEADER) };
     let flags: u32 = member(task, TASK_FLAGS);
     let cred: u64 = member(task, TASK_CRED);
@@ -45,6 +34,23 @@ pub(crate) fn current() -> Task {
         pad: 0,
         cgroup: cgroup(task),
         comm: bytes(member(leader, TASK_COMM)),
+    }
+}
+
+/// The `struct task_struct` of the running task, for [`member`].
+#[inline(always)]
+pub(crate) fn running() -> u64 {
+    // The helper's own type is one that the verifier trusts. At each pointer that is followed from there it looks through
+    // all of the kernel's types, by name, for whether to trust that too: a third of the observer's start.
+    // SAFETY: the helpers take no argument; the second is called only where the kernel has it.
+    unsafe {
+        if get(TYPED) == 1 {
+            cast(bpf_get_current_task(), TYPE_TASK)
+        } else if get(TASK_BTF) == 1 {
+            bpf_get_current_task_btf() as u64
+        } else {
+            bpf_get_current_task()
+        }
     }
 }
 
@@ -65,11 +71,17 @@ fn cgroup(task: u64) -> u64 {
 /// What was cast, or given by `bpf_get_current_task_btf`, may be followed without a helper call, the verifier knows its
 /// type; a bad pointer on the way reads as zero.
 #[inline(always)]
-fn member<T: Copy>(base: u64, offset: impl Known) -> T {
+pub(crate) fn member<T: Copy>(base: u64, offset: impl Known) -> T {
+    member_at(base, get(offset))
+}
+
+/// As [`member`], at a place that settings add up to.
+#[inline(always)]
+pub(crate) fn member_at<T: Copy>(base: u64, place: u64) -> T {
     if get(TYPED) == 1 || get(TASK_BTF) == 1 {
         // SAFETY: the verifier allows only what is within the struct.
-        unsafe { ((base + get(offset)) as *const T).read() }
+        unsafe { ((base + place) as *const T).read() }
     } else {
-        read(base, offset)
+        read_at(base + place)
     }
 }

@@ -116,11 +116,16 @@ impl Told {
         let Settings { ring_bytes, count_send_buffer_full: count_full } = settings;
         let task_btf =
             is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf);
+        let task_regs = is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_task_pt_regs);
         let reason = btf.tracepoint_enum_arg("tcp_send_reset", RESET_REASON);
         let active_reason = btf.function_enum_arg("tcp_send_active_reset", RESET_REASON);
         let others = [
             // A kernel that does not say reads the slower way.
             (Setting::TASK_BTF, u32::from(task_btf.unwrap_or(false))),
+            (Setting::TASK_REGS, u32::from(task_regs.unwrap_or(false))),
+            (Setting::PAGE_SIZE, page_size()),
+            (Setting::SENDFILE_CALL, call(libc::SYS_sendfile)),
+            (Setting::SPLICE_CALL, call(libc::SYS_splice)),
             (Setting::RESET_REASON_ARG, reason.unwrap_or(ABSENT)),
             (Setting::ACTIVE_REASON_ARG, active_reason.unwrap_or(ABSENT)),
             (Setting::COUNT_FULL, u32::from(count_full)),
@@ -144,6 +149,18 @@ impl Told {
         let function = casts.map(|casts| casts.function);
         patched(OBJECT, &settings, function).ok_or(LoadError::Absent("places for settings"))
     }
+}
+
+/// Bytes of a page of memory.
+fn page_size() -> u32 {
+    // SAFETY: the call takes no pointer; this number always has a value.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u32::try_from(size).unwrap_or(ABSENT)
+}
+
+/// Number of a system call, as the kernel's registers have it.
+fn call(number: libc::c_long) -> u32 {
+    u32::try_from(number).unwrap_or(ABSENT)
 }
 
 /// The kernel function that casts, and the types it casts to.
