@@ -5,6 +5,7 @@
 
 #![deny(clippy::disallowed_methods, reason = "pure: no clock, no I/O")]
 
+mod early_errors;
 pub mod step;
 pub mod table;
 

@@ -10,7 +10,7 @@ use std::{
 
 use rustc_hash::FxHashMap;
 
-use super::{Opening, Story};
+use super::{Opening, Story, early_errors::EarlyErrors};
 use crate::event::{Body, Endpoints, Event, Side, SockId, State};
 
 /// How long an ended connection that nobody holds waits for its last signs: a reset that late data provokes is
@@ -131,6 +131,7 @@ pub struct StoryTable {
     waiting: VecDeque<Due>,
     /// By deadline: sockets linger as long as each was told to.
     lingering: BinaryHeap<Reverse<(u64, SockId, u64)>>,
+    early_errors: EarlyErrors,
     lost: Lost,
 }
 
@@ -145,6 +146,7 @@ impl StoryTable {
             settling: VecDeque::new(),
             waiting: VecDeque::new(),
             lingering: BinaryHeap::new(),
+            early_errors: EarlyErrors::default(),
             lost: Lost::default(),
         }
     }
@@ -192,11 +194,12 @@ impl StoryTable {
                     return;
                 }
                 self.finish(event.sock, tell);
+                self.early_errors.take(event.sock);
                 self.open(event.sock, Opening { ns: event.ns, by: *by });
             }
             Body::RecordsLost { .. } => {}
             Body::StrayReset { .. } => tell(Told::StrayReset(event)),
-            Body::WriteError { .. } => {
+            Body::WriteError { errno, .. } => {
                 // A failing write is a sign of an end only where the end has begun. Who writes to a socket that nobody
                 // has any more writes to another one, in the same place, that never had a connection.
                 let entry = self.stories.get_mut(&event.sock);
@@ -206,6 +209,9 @@ impl StoryTable {
                     entry.story.note(event);
                     &entry.story
                 });
+                if story.is_none() {
+                    self.early_errors.note(event.sock, *errno);
+                }
                 tell(Told::WriteError { story, event });
             }
             Body::Destroyed { .. }
@@ -213,6 +219,9 @@ impl StoryTable {
             | Body::LingerOver { .. }
             | Body::FinQueued { .. }
             | Body::Owner => {
+                if matches!(event.body, Body::Destroyed { .. }) {
+                    self.early_errors.take(event.sock);
+                }
                 // None begins a story: a socket that never connected is destroyed too.
                 if let Some(entry) = self.stories.get_mut(&event.sock) {
                     entry.story.note(event);
@@ -310,7 +319,8 @@ impl StoryTable {
                 self.lost.stories += 1;
                 return;
             }
-            let story = Story::new(event.sock, event.ns, opening);
+            let mut story = Story::new(event.sock, event.ns, opening);
+            story.write_errors = self.early_errors.take(event.sock);
             let entry = Entry { story, told: false, looked_ns: None, patient: false };
             self.stories.insert(event.sock, Box::new(entry));
         }
