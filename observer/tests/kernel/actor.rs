@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) mod child;
 mod descriptor;
+mod files;
 pub(crate) mod handle;
 pub(crate) mod sockets;
 mod uring;
@@ -53,6 +54,18 @@ pub(crate) enum Act {
         bytes: usize,
         flags: i32,
     },
+    /// One sendfile(2) from this place in a file, given as its argument or as the file's own position: the bytes it took.
+    Sendfile {
+        from: u64,
+        bytes: usize,
+        by_position: bool,
+    },
+    /// One splice(2) from a pipe: the bytes it took.
+    Splice {
+        bytes: usize,
+    },
+    /// One send(2) with an invalid address of the data.
+    SendFromNowhere,
     /// Sends until no more fits and nothing is in flight: the bytes taken.
     Fill,
     /// Bytes written and not yet acknowledged (SIOCOUTQ).
@@ -100,6 +113,8 @@ pub(crate) enum Act {
     },
     /// Ends the process, with every socket still open.
     Exit(i32),
+    /// SIGPIPE, which actors ignore, is handled from now on, or kills.
+    Sigpipe(Disposition),
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -107,6 +122,12 @@ pub(crate) enum How {
     Read,
     Write,
     Both,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Disposition {
+    Handled,
+    Kills,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -136,4 +157,10 @@ pub(crate) enum SocketOption {
     Linger2(i32),
     /// TCP_REPAIR on.
     Repair,
+    /// IP_RECVERR, or IPV6_RECVERR: ICMP errors are passed on at once.
+    PassIcmpErrors,
+    /// SO_SNDBUF.
+    SendBuffer(usize),
+    /// TCP_CORK on: no segment leaves before it is full.
+    Cork,
 }

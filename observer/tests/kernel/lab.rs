@@ -227,6 +227,12 @@ impl Lab {
         report
     }
 
+    /// The line that this end's connection is over, of which the test is about something else.
+    #[track_caller]
+    pub(crate) fn some_close_of(&self, end: &End<'_>) -> Report {
+        self.line("close", end)
+    }
+
     /// The verdict on this end, which is older than the observer.
     #[track_caller]
     pub(crate) fn close_of_older(&self, end: &End<'_>) -> Report {

@@ -9,3 +9,4 @@ pub(crate) mod c;
 pub(crate) mod d;
 pub(crate) mod e;
 pub(crate) mod f;
+pub(crate) mod write_errors;

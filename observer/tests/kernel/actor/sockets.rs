@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::libc;
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, TcpKeepalive, Type};
 
-use crate::actor::{Act, Condition, How, SocketOption, descriptor, uring};
+use crate::actor::{Act, Condition, How, SocketOption, descriptor, files, uring};
 use crate::wait::{DEADLINE, eventually};
 
 nix::ioctl_read_bad!(readable, libc::FIONREAD, libc::c_int);
@@ -97,6 +97,9 @@ impl Sockets {
 pub(crate) fn on_socket(socket: &Socket, act: Act) -> io::Result<u64> {
     match act {
         Act::Send { bytes, flags } => socket.send_with_flags(&vec![b'x'; bytes], flags).map(count),
+        Act::Sendfile { from, bytes, by_position } => files::sendfile(socket, from, bytes, by_position),
+        Act::Splice { bytes } => files::splice(socket, bytes),
+        Act::SendFromNowhere => files::send_from_nowhere(socket),
         Act::UringSend { in_worker } => uring::send(socket, in_worker),
         Act::PassDescriptor => descriptor::pass(socket).map(|()| 0),
         Act::Fill => fill(socket),
@@ -141,15 +144,33 @@ fn configure(socket: &Socket, act: &Act) -> io::Result<()> {
         }
         Act::Set(SocketOption::Linger2(seconds)) => set_tcp_option(socket, libc::TCP_LINGER2, seconds),
         Act::Set(SocketOption::Repair) => set_tcp_option(socket, libc::TCP_REPAIR, 1),
+        Act::Set(SocketOption::Cork) => set_tcp_option(socket, libc::TCP_CORK, 1),
+        Act::Set(SocketOption::SendBuffer(bytes)) => socket.set_send_buffer_size(bytes),
+        Act::Set(SocketOption::PassIcmpErrors) => {
+            if socket.domain()? == Domain::IPV6 {
+                set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)
+            } else {
+                set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)
+            }
+        }
         ref other => unreachable!("{other:?} is no change to a socket"),
     }
 }
 
 fn set_tcp_option(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_TCP, option, value)
+}
+
+fn set_option(
+    socket: &Socket,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: the value is an int that outlives the call, and the length is that of an int.
     let set = unsafe {
         let (pointer, length) = ((&raw const value).cast(), length_of::<libc::c_int>());
-        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, option, pointer, length)
+        libc::setsockopt(socket.as_raw_fd(), level, option, pointer, length)
     };
     Errno::result(set).map(drop).map_err(io::Error::from)
 }
