@@ -160,6 +160,8 @@ pub(crate) fn w4_killed(lab: &Lab) -> Counters {
 /// since before the FIN, and nothing was written after it.
 pub(crate) fn w5_reset_after_fin(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
+    // Of a fixed size: the kernel would make it larger when the FIN comes.
+    us.set(SocketOption::SendBuffer(1 << 16));
     us.fill();
     us.begin_to(Act::Send { bytes: 10, flags: 0 }, libc::SYS_sendto);
     peer.shutdown(How::Write);
