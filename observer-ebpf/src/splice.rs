@@ -1,7 +1,7 @@
 //! What `sendfile()` or `splice()` has moved when a send inside it fails.
 //!
-//! Both send piece by piece. Once a piece is sent the call returns the number of bytes, and the error of a later piece is
-//! returned to nobody. All of this runs after a failed send only.
+//! Both send piece by piece. Once a piece is sent the call returns the number of bytes, and the error of a later piece
+//! is returned to nobody. All of this runs after a failed send only.
 
 use aya_ebpf::helpers::{
     bpf_get_current_pid_tgid, bpf_probe_read_user,
@@ -53,8 +53,8 @@ pub(crate) fn returns_error(sk: Sock) -> bool {
 fn moved() -> Moved {
     if has(TASK_SPLICE_PIPE) && has(PIPE_HEAD) && has(PIPE_TAIL) && has(PIPE_BUFS) && has(PIPE_BUFFER_OFFSET)
     {
-        // splice_direct_to_actor(), which is all of sendfile(): its pipe is the task's own and empty outside of the call,
-        // and `tail` counts from 0 the pages that the call has sent.
+        // splice_direct_to_actor(), which is all of sendfile(): its pipe is the task's own and empty outside of the
+        // call, and `tail` counts from 0 the pages that the call has sent.
         let pipe: u64 = member(running(), TASK_SPLICE_PIPE);
         if pipe != 0 {
             let (head, tail): (u32, u32) = (member(pipe, PIPE_HEAD), member(pipe, PIPE_TAIL));

@@ -61,8 +61,8 @@ fn on_delivered(signal: u32) {
     emit(LingerInterrupted { header, signal, tid: thread as u32 });
 }
 
-/// Whether SIGPIPE has no effect on the running thread, as `sig_ignored()` in `kernel/signal.c` decides it: a signal that is
-/// blocked may have one later, and a tracer sees it.
+/// Whether the running thread ignores SIGPIPE, as `sig_ignored()` in `kernel/signal.c` decides it: a blocked signal may
+/// have an effect later, and a tracer sees one that is ignored.
 #[inline(always)]
 pub(crate) fn ignores_sigpipe() -> bool {
     let task = running();

@@ -415,6 +415,8 @@ fn failing_writes_without_a_story_are_explained_by_the_socket() {
     never.endpoints.remote.set_port(0);
     assert_eq!(cause(EPIPE, never), WriteCause::NotConnected);
     assert_eq!(cause(ECONNRESET, never), WriteCause::Destroyed, "tcp_disconnect() forgets the peer");
+    assert_eq!(cause(libc::ENETUNREACH.cast_unsigned(), never), WriteCause::NotConnected);
+    assert_eq!(cause(libc::ENETUNREACH.cast_unsigned(), closed()), WriteCause::Other);
     let shut = crate::event::Socket { state: Established, send_shutdown: true, ..socket() };
     assert_eq!(cause(EPIPE, shut), WriteCause::LocalShutdown);
 }

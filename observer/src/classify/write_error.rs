@@ -86,8 +86,8 @@ fn by_call(errno: u32) -> Option<WriteCause> {
     }
 }
 
-/// What ICMP messages become: `icmp_err_convert`, and `icmpv6_err_convert` (the parameter problem of both is EPROTO). EMSGSIZE
-/// and EOPNOTSUPP are there too, but a send gives them for itself far more often.
+/// What ICMP messages become: `icmp_err_convert`, `icmpv6_err_convert`, and EPROTO for a parameter problem. EMSGSIZE and
+/// EOPNOTSUPP are there too, but a send gives them for itself far more often.
 fn is_icmp(errno: u32) -> bool {
     matches!(
         errno.cast_signed(),
@@ -121,8 +121,8 @@ fn by_end(story: &Story, end: &End, errno: u32) -> WriteCause {
         (Outcome::TimedOut, _) => WriteCause::Timeout,
         (Outcome::Refused, _) => WriteCause::Refused,
         (_, Cause::SocketDestroyed | Cause::Disconnect | Cause::ConnectAbandoned) => WriteCause::Destroyed,
-        // inet_shutdown() and connect(AF_UNSPEC) of a socket that connects: tcp_disconnect() leaves ECONNRESET, and no packet
-        // of the peer had come.
+        // inet_shutdown() and connect(AF_UNSPEC) of a socket that connects: tcp_disconnect() leaves ECONNRESET, and the
+        // peer had sent nothing.
         _ if end.old == State::SynSent && end.task.is_some() && story.reset_received.is_none() => {
             WriteCause::Destroyed
         }
@@ -149,11 +149,13 @@ fn by_socket(errno: u32, socket: &Socket) -> WriteCause {
         libc::ECONNREFUSED => WriteCause::Refused,
         libc::ECONNABORTED => WriteCause::Destroyed,
         libc::EPIPE if peerless => WriteCause::NotConnected,
-        // After the peer's FIN: as in `rules::reset_by_peer`, data that the peer has not acknowledged provoked the reset. With
-        // all acknowledged the connection may also have ended in order.
+        // After the peer's FIN: as in `rules::reset_by_peer`, data that the peer has not acknowledged provoked the reset.
+        // With all acknowledged the connection may also have ended in order.
         libc::EPIPE if socket.flags.done && socket.all_acked() => WriteCause::Other,
         libc::EPIPE if socket.flags.done => WriteCause::WriteAfterPeerFin,
         libc::EPIPE => WriteCause::PeerReset,
+        // sendto(MSG_FASTOPEN) that finds no way to the peer, or may not go it.
+        _ if peerless && is_icmp(errno) => WriteCause::NotConnected,
         _ => WriteCause::Other,
     }
 }

@@ -214,8 +214,8 @@ impl Connections {
     }
 }
 
-/// The causes of which an errno has zeros: those that a connection in trouble shows. Another pair of the two has a series once
-/// it occurs; zeros of all pairs would be some 350 series.
+/// The causes of which an errno has zeros: those that a connection in trouble shows. Any other pair gets its series when
+/// it first occurs; zeros of all pairs would be some 350 series.
 fn write_causes(errno: &str) -> &'static [WriteCause] {
     use WriteCause::{
         Destroyed, IcmpError, InvalidArgument, LocalShutdown, NotConnected, Other, PeerReset, Refused,

@@ -53,8 +53,8 @@ pub(crate) fn w1_sendfile(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, abort_on_close: 1, established_reset: 2, ..Counters::NONE }
 }
 
-/// As [`w1_sendfile`], with less than a page sent: of a file from a place inside a page, which is given as the argument or
-/// is the file's own.
+/// As [`w1_sendfile`], with less than a page sent. The file is sent from a place inside a page, which is given as the
+/// argument or is the file's own.
 pub(crate) fn w1_first_page(lab: &Lab) -> Counters {
     // How much one segment takes before the next one must wait for memory.
     let (us, peer) = narrow(lab);
@@ -156,8 +156,8 @@ pub(crate) fn w4_killed(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// An upload is refused: the peer answers, shuts down writing and closes with the upload unread. We were blocked in send()
-/// since before the FIN, and nothing was written after it.
+/// An upload is refused: the peer answers, shuts down writing and closes with the upload unread. We have been blocked in
+/// send() since before the FIN, and nothing was written after it.
 pub(crate) fn w5_reset_after_fin(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
     // Of a fixed size: the kernel would make it larger when the FIN comes.
@@ -230,8 +230,8 @@ pub(crate) fn w7_fault(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// shutdown() gives up a connection that was never made. The write that follows gets ECONNRESET, and no packet of the peer
-/// ever came.
+/// shutdown() gives up a connection that was never made. The write that follows gets ECONNRESET, though the peer has sent
+/// nothing.
 pub(crate) fn w8_given_up(lab: &Lab) -> Counters {
     let us = lab.connecting(lab.silent_listener());
     us.shutdown(How::Read);
