@@ -144,7 +144,6 @@ fn by_socket(errno: u32, socket: &Socket) -> WriteCause {
     match errno.cast_signed() {
         // tcp_disconnect() forgets the peer.
         libc::ECONNRESET if peerless => WriteCause::Destroyed,
-        libc::ECONNRESET => WriteCause::PeerReset,
         libc::ETIMEDOUT => WriteCause::Timeout,
         libc::ECONNREFUSED => WriteCause::Refused,
         libc::ECONNABORTED => WriteCause::Destroyed,
@@ -153,7 +152,7 @@ fn by_socket(errno: u32, socket: &Socket) -> WriteCause {
         // With all acknowledged the connection may also have ended in order.
         libc::EPIPE if socket.flags.done && socket.all_acked() => WriteCause::Other,
         libc::EPIPE if socket.flags.done => WriteCause::WriteAfterPeerFin,
-        libc::EPIPE => WriteCause::PeerReset,
+        libc::EPIPE | libc::ECONNRESET => WriteCause::PeerReset,
         // sendto(MSG_FASTOPEN) that finds no way to the peer, or may not go it.
         _ if peerless && is_icmp(errno) => WriteCause::NotConnected,
         _ => WriteCause::Other,

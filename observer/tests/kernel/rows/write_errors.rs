@@ -85,7 +85,7 @@ pub(crate) fn w1_first_page(lab: &Lab) -> Counters {
 }
 
 /// A connection on which a segment leaves when it is full, and nothing is acknowledged.
-fn narrow<'lab>(lab: &'lab Lab) -> (End<'lab>, End<'lab>) {
+fn narrow(lab: &Lab) -> (End<'_>, End<'_>) {
     let (us, peer) = lab.pair();
     peer.silence();
     us.set(SocketOption::SendBuffer(1));
