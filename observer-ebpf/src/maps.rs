@@ -14,10 +14,10 @@ pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::COUNT, 0);
 
-/// Thread → time (ns) at which SIGPIPE was last generated for it.
+/// Thread → time (ns) at which SIGPIPE was last generated for it and not ignored.
 ///
 /// `sk_stream_error` sends the signal just before `sock_send_length` reports the failed send of the same thread.
-/// This and the next three are LRU: a note that nobody collects must not stay.
+/// This and the next four are LRU: a note that nobody collects must not stay.
 #[map]
 pub(crate) static SIGPIPES: LruHashMap<u64, u64> = LruHashMap::with_max_entries(1024, 0);
 
@@ -32,6 +32,10 @@ pub(crate) static LISTENER_CLOSERS: LruHashMap<u64, u64> = LruHashMap::with_max_
 /// Thread → the socket without a file (as records name it) that it closes.
 #[map]
 pub(crate) static CLOSERS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(256, 0);
+
+/// Thread → the ended connection (see `Sock::dead_name`) on which a send inside its `sendfile()` or `splice()` last failed.
+#[map]
+pub(crate) static DEAD_SENDS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(256, 0);
 
 /// Makes a note about a thread; a refusal is counted.
 #[inline(always)]

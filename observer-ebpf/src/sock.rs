@@ -7,6 +7,7 @@ use observer_ebpf::abi::record::{AF_INET, AF_INET6, Endpoints, Header, Socket, f
 use crate::{
     hooks::close,
     read::{bytes, cast, read, read_at},
+    registers::shutdown_how,
     settings::{
         DEV_NET, FILE_COUNT, FILE_REF, ICSK_RETRANSMITS, ICSK_SYN_RETRIES, ICSK_USER_TIMEOUT, INET_SPORT,
         Known, NET_FASTOPEN, NET_INUM, NET_SYN_RETRIES, SK_DADDR, SK_DPORT, SK_ERR, SK_ERR_SOFT,
@@ -17,7 +18,6 @@ use crate::{
         TP_LINGER2, TP_RCV_NXT, TP_SEGS_IN, TP_SND_NXT, TP_SND_UNA, TP_SND_WND, TP_WRITE_SEQ, TYPE_SK_BUFF,
         TYPE_SOCKET_ALLOC, TYPE_TCP_SOCK, get, has,
     },
-    task,
 };
 
 /// `IPPROTO_TCP`. MPTCP's own socket is 262 and SCTP shares the state tracepoint: neither is ours.
@@ -240,7 +240,7 @@ impl Sock {
         if has(SOCKET_STATE) {
             let socket: u64 = self.get(SK_SOCKET);
             if socket != 0 && read::<u32>(cast(socket, TYPE_SOCKET_ALLOC), SOCKET_STATE) == SS_DISCONNECTING {
-                flags |= flag::SHUTDOWN_CALL | task::shutdown_how() << flag::SHUTDOWN_HOW_SHIFT;
+                flags |= flag::SHUTDOWN_CALL | shutdown_how() << flag::SHUTDOWN_HOW_SHIFT;
             }
         }
         flags
@@ -324,6 +324,15 @@ impl Sock {
     #[inline(always)]
     pub(crate) fn err(self) -> u32 {
         self.get(SK_ERR)
+    }
+
+    /// What tells an ended connection from every other that a thread may have: the inode of its socket's file, and its last
+    /// sequence number, which a new connection of the same socket does not begin with.
+    #[inline(always)]
+    pub(crate) fn dead_name(self) -> u64 {
+        let socket: u64 = self.get(SK_SOCKET);
+        let inode: u64 = if socket == 0 { 0 } else { read(cast(socket, TYPE_SOCKET_ALLOC), SOCKET_INO) };
+        inode << 32 | u64::from(self.get::<u32>(TP_WRITE_SEQ))
     }
 
     /// `rcv_nxt` and `copied_seq`.

@@ -1,20 +1,16 @@
 //! The process that runs at a hook.
 
-use aya_ebpf::{
-    bindings::pt_regs,
-    helpers::{
-        bpf_get_current_pid_tgid, bpf_probe_read_kernel,
-        generated::{bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs},
-    },
-    programs::ProbeContext,
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid,
+    generated::{bpf_get_current_task, bpf_get_current_task_btf},
 };
 use observer_ebpf::abi::record::{PF_EXITING, Task};
 
 use crate::{
-    read::{bytes, cast, read},
+    read::{bytes, cast, read_at},
     settings::{
         CGROUP_KN, CRED_UID, CSS_SET_DFL_CGRP, KERNFS_ID, Known, TASK_BTF, TASK_CGROUPS, TASK_COMM,
-        TASK_CRED, TASK_EXIT_CODE, TASK_FLAGS, TASK_GROUP_LEADER, TASK_REGS, TYPE_TASK, TYPED, get, has,
+        TASK_CRED, TASK_EXIT_CODE, TASK_FLAGS, TASK_GROUP_LEADER, TYPE_TASK, TYPED, get, has,
     },
 };
 
@@ -41,12 +37,12 @@ pub(crate) fn current() -> Task {
     }
 }
 
-/// The running task's address, with its type where the kernel can give it one.
+/// The running task's address, with its type where the kernel can give it one, for [`member`].
 ///
 /// The type that `bpf_get_current_task_btf` gives is one that the verifier trusts. At each pointer that is followed from
 /// there it searches all of the kernel's types for whether to trust that too: a third of the observer's start.
 #[inline(always)]
-fn running() -> u64 {
+pub(crate) fn running() -> u64 {
     // SAFETY: the helpers take no argument; the second is called only where the kernel has it.
     unsafe {
         if get(TYPED) == 1 {
@@ -70,23 +66,6 @@ pub(crate) fn opener() -> (u32, u32, [u8; 16]) {
     (pid, member(cred, CRED_UID), bytes(member(leader, TASK_COMM)))
 }
 
-/// The second argument of the system call that runs, plus one, where that is a `how` of shutdown(2); else 0.
-#[inline(always)]
-pub(crate) fn shutdown_how() -> u32 {
-    if get(TASK_REGS) != 1 || get(TASK_BTF) != 1 {
-        return 0;
-    }
-    // SAFETY: both helpers exist on this kernel, and the second takes what the first returns.
-    let regs = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const pt_regs;
-    // SAFETY: the helper checks the address itself.
-    let Ok(mut regs) = (unsafe { bpf_probe_read_kernel(regs) }) else { return 0 };
-    let how: Option<u64> = ProbeContext::new((&raw mut regs).cast()).arg(1);
-    match how {
-        Some(how @ 0..=2) => how as u32 + 1,
-        _ => 0,
-    }
-}
-
 /// Id of the task's cgroup v2, as `bpf_get_current_cgroup_id` gives it (`cgroup_id()`, the kernfs node's).
 #[inline(always)]
 fn cgroup(task: u64) -> u64 {
@@ -104,11 +83,17 @@ fn cgroup(task: u64) -> u64 {
 /// What was cast, or given by `bpf_get_current_task_btf`, may be followed without a helper call, the verifier knows its
 /// type; a bad pointer on the way reads as zero.
 #[inline(always)]
-fn member<T: Copy>(base: u64, offset: impl Known) -> T {
+pub(crate) fn member<T: Copy>(base: u64, offset: impl Known) -> T {
+    member_at(base, get(offset))
+}
+
+/// As [`member`], at a place that settings add up to.
+#[inline(always)]
+pub(crate) fn member_at<T: Copy>(base: u64, place: u64) -> T {
     if get(TYPED) == 1 || get(TASK_BTF) == 1 {
         // SAFETY: the verifier allows only what is within the struct.
-        unsafe { ((base + get(offset)) as *const T).read() }
+        unsafe { ((base + place) as *const T).read() }
     } else {
-        read(base, offset)
+        read_at(base + place)
     }
 }

@@ -6,6 +6,7 @@
 #![deny(clippy::disallowed_methods, reason = "pure: no clock, no I/O")]
 
 mod chain;
+mod early_errors;
 mod evidence;
 pub mod step;
 pub mod table;

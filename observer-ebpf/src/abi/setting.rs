@@ -48,6 +48,10 @@ pub const TYPES: [(Setting, &str); 4] = [
     (Setting::TYPE_TASK, "task_struct"),
 ];
 
+/// Structs whose size the program needs.
+pub const SIZES: [(Setting, &str); 2] =
+    [(Setting::REGS_SIZE, "pt_regs"), (Setting::SIGACTION_SIZE, "k_sigaction")];
+
 /// Calls `$m!` with every field: `SETTING: "struct" "path" required|optional;`.
 #[macro_export]
 macro_rules! for_each_field {
@@ -112,6 +116,30 @@ macro_rules! for_each_field {
             CSS_SET_DFL_CGRP: "css_set" "dfl_cgrp" optional;
             CGROUP_KN: "cgroup" "kn" optional;
             KERNFS_ID: "kernfs_node" "id" optional;
+            TASK_SIGHAND: "task_struct" "sighand" required;
+            TASK_SIGNAL: "task_struct" "signal" required;
+            TASK_BLOCKED: "task_struct" "blocked" required;
+            TASK_REAL_BLOCKED: "task_struct" "real_blocked" required;
+            TASK_PTRACE: "task_struct" "ptrace" required;
+            SIGHAND_ACTION: "sighand_struct" "action" required;
+            SIGACTION_HANDLER: "k_sigaction" "sa.sa_handler" required;
+            SIGNAL_FLAGS: "signal_struct" "flags" required;
+            TASK_SPLICE_PIPE: "task_struct" "splice_pipe" optional;
+            PIPE_HEAD: "pipe_inode_info" "head" optional;
+            PIPE_TAIL: "pipe_inode_info" "tail" optional;
+            PIPE_BUFS: "pipe_inode_info" "bufs" optional;
+            PIPE_BUFFER_OFFSET: "pipe_buffer" "offset" optional;
+            TASK_FILES: "task_struct" "files" optional;
+            FILES_TABLE: "files_struct" "fdt" optional;
+            TABLE_FILES: "fdtable" "fd" optional;
+            TABLE_SIZE: "fdtable" "max_fds" optional;
+            FILE_POSITION: "file" "f_pos" optional;
+            TASK_STACK: "task_struct" "stack" optional;
+            TASK_STACK_AREA: "task_struct" "stack_vm_area" optional;
+            AREA_PAGES: "vm_struct" "nr_pages" optional;
+            REGS_CALL: "pt_regs" "orig_ax" optional;
+            REGS_ARG1: "pt_regs" "si" optional;
+            REGS_ARG2: "pt_regs" "dx" optional;
         }
     };
 }
@@ -139,6 +167,18 @@ macro_rules! settings {
             TASK_BTF,
             /// 1 where `bpf_task_pt_regs` may be called (5.15 and later).
             TASK_REGS,
+            /// Size of `struct pt_regs`.
+            REGS_SIZE,
+            /// Size of `struct k_sigaction`.
+            SIGACTION_SIZE,
+            /// Size of a page of memory.
+            PAGE_SIZE,
+            /// Number of the system call `sendfile`.
+            SENDFILE_CALL,
+            /// Number of the system call `splice`.
+            SPLICE_CALL,
+            /// Number of the system call `shutdown`.
+            SHUTDOWN_CALL,
             /// Position of `reason` among the arguments of `tcp_send_reset`. The argument came with 6.10; [`ABSENT`]
             /// before.
             RESET_REASON_ARG,

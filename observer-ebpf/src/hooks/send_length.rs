@@ -18,7 +18,7 @@ pub(crate) fn rt_send_length(ctx: RawTracePointContext) -> i32 {
     if is_failure(ret) {
         let sk = Sock::new(ctx.arg(0));
         if sk.is_internet() {
-            on_write_error(sk, -ret, ret == -EPIPE && took_sigpipe());
+            on_write_error(sk, -ret, || ret == -EPIPE && took_sigpipe());
         }
     } else {
         count_full(ret, || Sock::new(ctx.arg(0)));

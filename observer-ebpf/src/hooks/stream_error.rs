@@ -14,9 +14,11 @@ use observer_ebpf::abi::{
 use crate::{
     args::Args,
     emit::{reserve, submit},
+    hooks::signal::ignores_sigpipe,
     maps::count,
     settings::{COUNT_FULL, get},
     sock::Sock,
+    splice::returns_error,
     task,
 };
 
@@ -52,7 +54,8 @@ fn on_stream_error(args: &impl Args) -> i32 {
     // What it will return: `if (err == -EPIPE) err = sock_error(sk) ? : -EPIPE;`
     let pending = if ret == -EPIPE { sk.err().cast_signed() } else { 0 };
     let errno = if pending == 0 { -ret } else { pending };
-    on_write_error(sk, errno, errno == EPIPE && args.number(1) & MSG_NOSIGNAL == 0);
+    let raises_sigpipe = errno == EPIPE && args.number(1) & MSG_NOSIGNAL == 0;
+    on_write_error(sk, errno, || raises_sigpipe && !ignores_sigpipe());
     0
 }
 
@@ -74,10 +77,11 @@ pub(crate) fn count_full(ret: i32, sk: impl FnOnce() -> Sock) {
 }
 
 #[inline(always)]
-pub(crate) fn on_write_error(sk: Sock, errno: i32, sigpipe: bool) {
-    if !sk.is_tcp() {
+pub(crate) fn on_write_error(sk: Sock, errno: i32, sigpipe: impl FnOnce() -> bool) {
+    if !sk.is_tcp() || !returns_error(sk) {
         return;
     }
+    let sigpipe = sigpipe();
     let Some(mut place) = reserve::<WriteError>() else { return };
     let record = place.as_mut_ptr();
     // SAFETY: the place is a WriteError's, and all of it is written.

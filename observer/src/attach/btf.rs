@@ -4,7 +4,7 @@ mod types;
 
 use std::path::Path;
 
-use observer_ebpf::abi::setting::{ABSENT, FIELDS, Setting, TYPES};
+use observer_ebpf::abi::setting::{ABSENT, FIELDS, SIZES, Setting, TYPES};
 use thiserror::Error;
 
 use self::types::{Id, Kind, Types};
@@ -40,6 +40,9 @@ pub enum BtfError {
         /// Member path.
         path: &'static str,
     },
+    /// A struct the observer cannot do without.
+    #[error("this kernel has no struct {0}, which the observer needs")]
+    Struct(&'static str),
 }
 
 /// How far types are followed into each other: a broken file could lead in circles.
@@ -72,6 +75,12 @@ impl KernelBtf {
         bits.is_multiple_of(8).then_some(bits / 8)
     }
 
+    /// Size of a struct, bytes.
+    #[must_use]
+    pub fn size(&self, container: &str) -> Option<u32> {
+        self.types.size(self.types.find(Kind::Struct, container)?)
+    }
+
     /// Offset in bits, and type, of a member; those of anonymous members are its own.
     fn member(&self, id: Id, name: &[u8], depth: u32) -> Option<(u32, Id)> {
         let depth = depth.checked_sub(1)?;
@@ -100,7 +109,7 @@ impl KernelBtf {
         None
     }
 
-    /// Every field's offset.
+    /// Every field's offset, and the size of each struct of [`SIZES`].
     pub fn layout(&self) -> Result<Vec<(Setting, u32)>, BtfError> {
         let mut layout = Vec::new();
         for field in FIELDS {
@@ -112,6 +121,9 @@ impl KernelBtf {
                 None => ABSENT,
             };
             layout.push((field.setting, offset));
+        }
+        for (setting, name) in SIZES {
+            layout.push((setting, self.size(name).ok_or(BtfError::Struct(name))?));
         }
         Ok(layout)
     }

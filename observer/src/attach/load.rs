@@ -123,6 +123,10 @@ impl Told {
             // A kernel that does not say reads the slower way.
             (Setting::TASK_BTF, u32::from(task_btf.unwrap_or(false))),
             (Setting::TASK_REGS, u32::from(task_regs.unwrap_or(false))),
+            (Setting::PAGE_SIZE, page_size()),
+            (Setting::SENDFILE_CALL, call(libc::SYS_sendfile)),
+            (Setting::SPLICE_CALL, call(libc::SYS_splice)),
+            (Setting::SHUTDOWN_CALL, call(libc::SYS_shutdown)),
             (Setting::RESET_REASON_ARG, reason.unwrap_or(ABSENT)),
             (Setting::ACTIVE_REASON_ARG, active_reason.unwrap_or(ABSENT)),
             (Setting::COUNT_FULL, u32::from(count_full)),
@@ -146,6 +150,18 @@ impl Told {
         let function = casts.map(|casts| casts.function);
         patched(OBJECT, &settings, function).ok_or(LoadError::Absent("places for settings"))
     }
+}
+
+/// Bytes of a page of memory.
+fn page_size() -> u32 {
+    // SAFETY: the call takes no pointer; this number always has a value.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u32::try_from(size).unwrap_or(ABSENT)
+}
+
+/// Number of a system call, as the kernel's registers have it.
+fn call(number: libc::c_long) -> u32 {
+    u32::try_from(number).unwrap_or(ABSENT)
 }
 
 /// The kernel function that casts, and the types it casts to.

@@ -67,21 +67,34 @@ pub(super) fn patched(object: &[u8], settings: &Settings, cast: Option<u32>) -> 
 
 #[cfg(test)]
 mod tests {
-    use observer_ebpf::abi::setting::{FIELDS, TYPES, mark};
+    use observer_ebpf::abi::setting::{FIELDS, SIZES, TYPES, mark};
 
     use super::*;
     use crate::attach::load::OBJECT;
 
     fn settings() -> Settings {
         use Setting::{
-            ACTIVE_REASON_ARG, COUNT_FULL, RESET_REASON_ARG, SOCK_KEY, TASK_BTF, TASK_REGS, TYPED,
+            ACTIVE_REASON_ARG, COUNT_FULL, PAGE_SIZE, RESET_REASON_ARG, SENDFILE_CALL, SHUTDOWN_CALL,
+            SOCK_KEY, SPLICE_CALL, TASK_BTF, TASK_REGS, TYPED,
         };
         let fields = FIELDS.iter().map(|field| (field.setting, 8));
         let types = TYPES.iter().map(|(setting, _)| (*setting, 9));
-        let others = [TYPED, TASK_BTF, TASK_REGS, RESET_REASON_ARG, ACTIVE_REASON_ARG, COUNT_FULL];
-        let others = others.map(|it| (it, 1));
+        let sizes = SIZES.iter().map(|(setting, _)| (*setting, 7));
+        let others = [
+            TYPED,
+            TASK_BTF,
+            TASK_REGS,
+            RESET_REASON_ARG,
+            ACTIVE_REASON_ARG,
+            COUNT_FULL,
+            PAGE_SIZE,
+            SENDFILE_CALL,
+            SPLICE_CALL,
+            SHUTDOWN_CALL,
+        ]
+        .map(|it| (it, 1));
         let key = (SOCK_KEY, 0x0102_0304_0506_0708);
-        fields.chain(types).chain(others).chain([key]).collect()
+        fields.chain(types).chain(sizes).chain(others).chain([key]).collect()
     }
 
     /// How often these bytes stand at the beginning of an instruction's immediate.

@@ -371,31 +371,83 @@ fn failing_writes_are_explained_by_their_story() {
         write_error(Some(&story), 100 * MS, errno, &socket()).cause
     };
     let reset = |script: Script, err| script.reset_received().with(failed(err)).packet_to(Close);
-    assert_eq!(cause(&reset(opened(), 104), 104), WriteCause::PeerReset);
-    assert_eq!(cause(&reset(opened(), 104), 32), WriteCause::PeerReset);
+    assert_eq!(cause(&reset(opened(), ECONNRESET), ECONNRESET), WriteCause::PeerReset);
+    assert_eq!(cause(&reset(opened(), ECONNRESET), EPIPE), WriteCause::PeerReset);
     let wrote = opened().packet_to(CloseWait).with(|socket| socket.write_seq += 5);
-    assert_eq!(cause(&reset(wrote, 32), 32), WriteCause::WriteAfterPeerFin);
-    assert_eq!(cause(&opened().call_to(FinWait1, false), 32), WriteCause::LocalShutdown);
+    assert_eq!(cause(&reset(wrote, EPIPE), EPIPE), WriteCause::WriteAfterPeerFin);
+    let wrote_nothing = opened().packet_to(CloseWait);
+    assert_eq!(cause(&reset(wrote_nothing, EPIPE), EPIPE), WriteCause::ResetAfterPeerFin);
     assert_eq!(cause(&opened().with(failed(110)).packet_to(Close), 110), WriteCause::Timeout);
     let destroyed = opened().reset_sent(true, Some("TCP_STATE"), ABORTING).with(failed(103)).packet_to(Close);
     assert_eq!(cause(&destroyed, 103), WriteCause::Destroyed);
-    assert_eq!(cause(&opened().packet_to(CloseWait), 14), WriteCause::Other, "EFAULT is about the call");
+    // The connection ended in order, on a descriptor that is still there.
+    let over = opened().call_to(FinWait1, false).packet_to(FinWait2).done().packet_to(Close);
+    assert_eq!(cause(&over, EPIPE), WriteCause::LocalShutdown);
+}
+
+#[test]
+fn what_is_about_the_call_says_nothing_about_the_connection() {
+    let over = opened().reset_received().with(failed(ECONNRESET)).packet_to(Close).story();
+    for story in [None, Some(&over)] {
+        let cause = |errno: i32| write_error(story, 100 * MS, errno.cast_unsigned(), &socket()).cause;
+        for errno in [libc::EFAULT, libc::EINVAL, libc::EMSGSIZE, libc::EDESTADDRREQ, libc::EISCONN] {
+            assert_eq!(cause(errno), WriteCause::InvalidArgument, "{errno}");
+        }
+        assert_eq!(cause(libc::EALREADY), WriteCause::NotConnected);
+        assert_eq!(cause(libc::EINTR), WriteCause::Other);
+        assert_eq!(cause(libc::ENOBUFS), WriteCause::Other);
+    }
+}
+
+#[test]
+fn icmp_errors_are_those_that_ended_nothing_or_the_handshake() {
+    let refused = libc::ECONNREFUSED.cast_unsigned();
+    let unreachable = libc::EHOSTUNREACH.cast_unsigned();
+    let cause =
+        |story: Option<&crate::story::Story>, errno| write_error(story, 100 * MS, errno, &socket()).cause;
+    let living = opened().packet_to(CloseWait).story();
+    for errno in [refused, unreachable, libc::ENOPROTOOPT.cast_unsigned(), libc::EACCES.cast_unsigned()] {
+        assert_eq!(cause(None, errno), WriteCause::IcmpError);
+        assert_eq!(cause(Some(&living), errno), WriteCause::IcmpError);
+    }
+    // It was there before the end, which left nothing like it.
+    let over = opened().call_to(FinWait1, false).packet_to(FinWait2).done().packet_to(Close).story();
+    assert_eq!(cause(Some(&over), refused), WriteCause::IcmpError);
+    // The retransmissions ran out, and the process gets what a router had said meanwhile.
+    let timed_out = opened().with(failed(unreachable)).packet_to(Close).story();
+    assert_eq!(cause(Some(&timed_out), unreachable), WriteCause::Timeout);
+    let connecting = opened().with(|socket| (socket.state, socket.err) = (SynSent, refused));
+    let rejected = connecting.reset_received().packet_to(Close).story();
+    assert_eq!(cause(Some(&rejected), refused), WriteCause::Refused);
+}
+
+#[test]
+fn a_connection_that_its_own_process_gave_up_was_not_reset_by_the_peer() {
+    let connecting = opened().with(|socket| socket.state = SynSent);
+    let given_up = connecting.call_to(Close, false).story();
+    let cause = |errno| write_error(Some(&given_up), 100 * MS, errno, &socket()).cause;
+    assert_eq!([cause(ECONNRESET), cause(EPIPE)], [WriteCause::Destroyed; 2]);
 }
 
 #[test]
 fn failing_writes_without_a_story_are_explained_by_the_socket() {
     let cause = |errno, socket| write_error(None, 100 * MS, errno, &socket).cause;
     let closed = || crate::event::Socket { state: Close, ..socket() };
-    assert_eq!(cause(104, closed()), WriteCause::PeerReset);
-    assert_eq!(cause(32, closed()), WriteCause::PeerReset);
+    assert_eq!(cause(ECONNRESET, closed()), WriteCause::PeerReset);
+    assert_eq!(cause(EPIPE, closed()), WriteCause::PeerReset);
     let mut done = closed();
     done.flags.done = true;
-    assert_eq!(cause(32, done), WriteCause::WriteAfterPeerFin);
+    assert_eq!(cause(EPIPE, done), WriteCause::Other, "it may have ended in order");
+    done.snd_una -= 5;
+    assert_eq!(cause(EPIPE, done), WriteCause::WriteAfterPeerFin);
     let mut never = closed();
     never.endpoints.remote.set_port(0);
-    assert_eq!(cause(32, never), WriteCause::NotConnected);
+    assert_eq!(cause(EPIPE, never), WriteCause::NotConnected);
+    assert_eq!(cause(ECONNRESET, never), WriteCause::Destroyed, "tcp_disconnect() forgets the peer");
+    assert_eq!(cause(libc::ENETUNREACH.cast_unsigned(), never), WriteCause::NotConnected);
+    assert_eq!(cause(libc::ENETUNREACH.cast_unsigned(), closed()), WriteCause::Other);
     let shut = crate::event::Socket { state: Established, send_shutdown: true, ..socket() };
-    assert_eq!(cause(32, shut), WriteCause::LocalShutdown);
+    assert_eq!(cause(EPIPE, shut), WriteCause::LocalShutdown);
 }
 
 #[test]
@@ -407,6 +459,9 @@ fn an_id_is_the_same_for_a_connection_and_its_write_errors() {
     other.sock = SockId(1);
     assert_ne!(other.id(), late.id());
 }
+
+const EPIPE: u32 = 32;
+const ECONNRESET: u32 = 104;
 
 fn socket() -> crate::event::Socket {
     crate::event::socket_for_tests()

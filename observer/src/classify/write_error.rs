@@ -6,7 +6,7 @@ use super::{rules::decide, verdict::Cause};
 use crate::{
     classify::verdict::{Outcome, words},
     event::{Socket, State},
-    story::Story,
+    story::{End, Story},
 };
 
 words! {
@@ -18,13 +18,13 @@ words! {
         WriteAfterPeerFin = "write_after_peer_fin",
         /// The peer had closed and then reset the connection, not in answer to a write of ours.
         ResetAfterPeerFin = "reset_after_peer_fin",
-        /// We had closed or shut down our own sending side.
+        /// We had shut down our own sending side.
         LocalShutdown = "local_shutdown",
         /// The peer had stopped answering.
         Timeout = "timeout",
-        /// An ICMP error.
+        /// An ICMP message had come: it ended the handshake, or the socket has IP_RECVERR and the connection goes on.
         IcmpError = "icmp_error",
-        /// The socket was destroyed from outside, or disconnected.
+        /// This host ended the connection: `ss -K`, `connect(AF_UNSPEC)`, or `shutdown()` while connecting.
         Destroyed = "destroyed",
         /// The socket was never connected, or not yet.
         NotConnected = "not_connected",
@@ -48,12 +48,6 @@ pub struct WriteVerdict {
     pub since_reset_ns: Option<u64>,
 }
 
-const EPIPE: u32 = 32;
-const ECONNRESET: u32 = 104;
-const ECONNABORTED: u32 = 103;
-const ETIMEDOUT: u32 = 110;
-const ECONNREFUSED: u32 = 111;
-
 /// Explains a failed send by the story of its connection, or by the socket alone where no end was seen.
 #[must_use]
 pub fn write_error(story: Option<&Story>, ns: u64, errno: u32, socket: &Socket) -> WriteVerdict {
@@ -62,48 +56,105 @@ pub fn write_error(story: Option<&Story>, ns: u64, errno: u32, socket: &Socket) 
         let received = story.reset_received.map(|received| received.ns);
         received.or_else(|| story.reset_sent.as_ref().map(|sent| sent.ns))
     });
+    let ended = story.and_then(|story| Some((story, story.end?)));
+    let cause = by_call(errno).unwrap_or_else(|| match ended {
+        Some((story, end)) => by_end(story, &end, errno),
+        None => by_socket(errno, socket),
+    });
     WriteVerdict {
-        cause: story.and_then(|story| by_story(story, errno)).unwrap_or_else(|| by_socket(errno, socket)),
+        cause,
         since_peer_fin_ns: since(story.and_then(|story| story.peer_fin).map(|fin| fin.ns)),
         since_reset_ns: since(reset_ns),
     }
 }
 
-fn by_story(story: &Story, errno: u32) -> Option<WriteCause> {
-    // tcp_sendmsg_locked: what is about the call itself (EFAULT, EMSGSIZE, EINTR) says nothing about the connection.
-    // What ended the connection says something, whatever it is: EHOSTUNREACH, after an ICMP message.
-    let ended_it = story.end.is_some_and(|end| end.socket.err == errno);
-    if !matches!(errno, EPIPE | ECONNRESET | ECONNABORTED | ETIMEDOUT | ECONNREFUSED) && !ended_it {
-        return Some(WriteCause::Other);
-    }
-    if story.end.is_none() {
-        return story.fin_sent.map(|_| WriteCause::LocalShutdown);
-    }
-    let ruling = decide(story);
-    match (ruling.outcome, ruling.cause) {
-        // A socket that was shut down fails so whether or not its connection has ended by now.
-        (Outcome::Graceful, _) => Some(WriteCause::LocalShutdown),
-        (_, Cause::PeerReset) => Some(WriteCause::PeerReset),
-        (_, Cause::WriteAfterPeerFin | Cause::ResetAfterPeerFin) => Some(WriteCause::WriteAfterPeerFin),
-        (Outcome::TimedOut, _) => Some(WriteCause::Timeout),
-        (Outcome::Refused, _) => Some(WriteCause::Refused),
-        (_, Cause::SocketDestroyed | Cause::Disconnect) => Some(WriteCause::Destroyed),
-        (_, Cause::DataAfterClose) => Some(WriteCause::LocalShutdown),
+/// What `tcp_sendmsg_locked` says of the call itself says nothing about the connection.
+fn by_call(errno: u32) -> Option<WriteCause> {
+    match errno.cast_signed() {
+        libc::EFAULT
+        | libc::EINVAL
+        | libc::EMSGSIZE
+        | libc::EDESTADDRREQ
+        | libc::EOPNOTSUPP
+        | libc::EAFNOSUPPORT
+        | libc::EISCONN => Some(WriteCause::InvalidArgument),
+        // sendto(MSG_FASTOPEN) on a socket that is connecting, or that cannot begin to.
+        libc::ENOTCONN | libc::EALREADY | libc::EADDRNOTAVAIL | libc::EADDRINUSE => {
+            Some(WriteCause::NotConnected)
+        }
         _ => None,
     }
 }
 
-/// Without a story: the connection ended before the observer came, or never was.
+/// What ICMP messages become: `icmp_err_convert`, `icmpv6_err_convert`, and EPROTO for a parameter problem. EMSGSIZE and
+/// EOPNOTSUPP are there too, but a send gives them for itself far more often.
+fn is_icmp(errno: u32) -> bool {
+    matches!(
+        errno.cast_signed(),
+        libc::ENETUNREACH
+            | libc::EHOSTUNREACH
+            | libc::EHOSTDOWN
+            | libc::ENONET
+            | libc::ENOPROTOOPT
+            | libc::ECONNREFUSED
+            | libc::EPROTO
+            | libc::EACCES
+    )
+}
+
+/// The connection is over: the send got the error that its end left (`sk_err`), or EPIPE once somebody had got that one.
+fn by_end(story: &Story, end: &End, errno: u32) -> WriteCause {
+    let left = end.socket.err == errno;
+    let ended =
+        matches!(errno.cast_signed(), libc::EPIPE | libc::ECONNRESET | libc::ECONNABORTED | libc::ETIMEDOUT);
+    if !left && !ended {
+        return if is_icmp(errno) { WriteCause::IcmpError } else { WriteCause::Other };
+    }
+    let ruling = decide(story);
+    match (ruling.outcome, ruling.cause) {
+        // A socket that was shut down fails so whether or not its connection has ended by now.
+        (Outcome::Graceful, _) | (_, Cause::DataAfterClose) => WriteCause::LocalShutdown,
+        (_, Cause::PeerReset) => WriteCause::PeerReset,
+        (_, Cause::WriteAfterPeerFin) => WriteCause::WriteAfterPeerFin,
+        (_, Cause::ResetAfterPeerFin) => WriteCause::ResetAfterPeerFin,
+        (_, Cause::IcmpError) => WriteCause::IcmpError,
+        (Outcome::TimedOut, _) => WriteCause::Timeout,
+        (Outcome::Refused, _) => WriteCause::Refused,
+        (_, Cause::SocketDestroyed | Cause::Disconnect | Cause::ConnectAbandoned) => WriteCause::Destroyed,
+        // inet_shutdown() and connect(AF_UNSPEC) of a socket that connects: tcp_disconnect() leaves ECONNRESET, and the
+        // peer had sent nothing.
+        _ if end.old == State::SynSent && end.task.is_some() && story.reset_received.is_none() => {
+            WriteCause::Destroyed
+        }
+        _ => WriteCause::Other,
+    }
+}
+
+/// No end was seen: the connection goes on, or it ended before the observer came, or it never was.
 fn by_socket(errno: u32, socket: &Socket) -> WriteCause {
-    match errno {
-        ECONNRESET => WriteCause::PeerReset,
-        ETIMEDOUT => WriteCause::Timeout,
-        ECONNREFUSED => WriteCause::Refused,
-        ECONNABORTED => WriteCause::Destroyed,
-        EPIPE if socket.endpoints.remote.port() == 0 => WriteCause::NotConnected,
-        EPIPE if socket.state == State::Close && socket.flags.done => WriteCause::WriteAfterPeerFin,
-        EPIPE if socket.state == State::Close => WriteCause::PeerReset,
-        EPIPE if socket.send_shutdown => WriteCause::LocalShutdown,
+    let peerless = socket.endpoints.remote.port() == 0;
+    if socket.state != State::Close {
+        return match errno.cast_signed() {
+            libc::EPIPE if socket.send_shutdown => WriteCause::LocalShutdown,
+            // IP_RECVERR has ICMP messages passed on at once, and the connection goes on.
+            _ if is_icmp(errno) => WriteCause::IcmpError,
+            _ => WriteCause::Other,
+        };
+    }
+    match errno.cast_signed() {
+        // tcp_disconnect() forgets the peer.
+        libc::ECONNRESET if peerless => WriteCause::Destroyed,
+        libc::ETIMEDOUT => WriteCause::Timeout,
+        libc::ECONNREFUSED => WriteCause::Refused,
+        libc::ECONNABORTED => WriteCause::Destroyed,
+        libc::EPIPE if peerless => WriteCause::NotConnected,
+        // After the peer's FIN: as in `rules::reset_by_peer`, data that the peer has not acknowledged provoked the reset.
+        // With all acknowledged the connection may also have ended in order.
+        libc::EPIPE if socket.flags.done && socket.all_acked() => WriteCause::Other,
+        libc::EPIPE if socket.flags.done => WriteCause::WriteAfterPeerFin,
+        libc::EPIPE | libc::ECONNRESET => WriteCause::PeerReset,
+        // sendto(MSG_FASTOPEN) that finds no way to the peer, or may not go it.
+        _ if peerless && is_icmp(errno) => WriteCause::NotConnected,
         _ => WriteCause::Other,
     }
 }

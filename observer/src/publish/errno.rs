@@ -1,22 +1,32 @@
-//! Errnos that a TCP send gives, as a closed set of names.
+//! Errnos that a TCP send can return, as a closed set of names.
 
-/// Every name that [`name`] gives.
-pub const NAMES: [&str; 14] = [
-    "EPIPE",
-    "ECONNRESET",
-    "ETIMEDOUT",
-    "ECONNREFUSED",
-    "ECONNABORTED",
-    "EHOSTUNREACH",
-    "ENETUNREACH",
-    "EINTR",
-    "ENOBUFS",
-    "ENOMEM",
-    "EFAULT",
-    "EINVAL",
-    "EMSGSIZE",
-    "other",
-];
+/// What every other number is called.
+pub const OTHER: &str = "other";
+
+macro_rules! errnos {
+    ($($name:ident)*) => {
+        /// Every name that [`name`] gives, [`OTHER`] last.
+        pub const NAMES: &[&str] = &[$(stringify!($name),)* OTHER];
+
+        /// The name of a positive errno; [`OTHER`] for a number that no TCP send returns.
+        #[must_use]
+        pub fn name(errno: u32) -> &'static str {
+            match errno.cast_signed() {
+                $(libc::$name => stringify!($name),)*
+                _ => OTHER,
+            }
+        }
+    };
+}
+
+// The connection is gone, or has not begun; an ICMP message came; the call or its arguments; the machine; kTLS.
+errnos! {
+    EPIPE ECONNRESET ECONNABORTED ETIMEDOUT ECONNREFUSED ENOTCONN EALREADY EISCONN
+    EHOSTUNREACH ENETUNREACH EHOSTDOWN ENETDOWN ENONET ENOPROTOOPT EPROTO EACCES EPERM
+    EFAULT EINVAL EMSGSIZE EDESTADDRREQ EOPNOTSUPP EAFNOSUPPORT EADDRNOTAVAIL EADDRINUSE
+    EINTR ENOBUFS ENOMEM ENODEV EIO
+    EBADMSG EKEYEXPIRED
+}
 
 /// The name of an errno; None for 0.
 #[must_use]
@@ -24,24 +34,18 @@ pub fn known(errno: u32) -> Option<&'static str> {
     (errno != 0).then(|| name(errno))
 }
 
-/// The name of a positive errno (`include/uapi/asm-generic/errno.h`); `other` for what no TCP send gives.
-#[must_use]
-pub fn name(errno: u32) -> &'static str {
-    match i32::try_from(errno) {
-        Ok(libc::EPIPE) => "EPIPE",
-        Ok(libc::ECONNRESET) => "ECONNRESET",
-        Ok(libc::ETIMEDOUT) => "ETIMEDOUT",
-        Ok(libc::ECONNREFUSED) => "ECONNREFUSED",
-        Ok(libc::ECONNABORTED) => "ECONNABORTED",
-        Ok(libc::EHOSTUNREACH) => "EHOSTUNREACH",
-        Ok(libc::ENETUNREACH) => "ENETUNREACH",
-        // -ERESTARTSYS (512) is what the kernel calls EINTR before the system call returns.
-        Ok(libc::EINTR | 512) => "EINTR",
-        Ok(libc::ENOBUFS) => "ENOBUFS",
-        Ok(libc::ENOMEM) => "ENOMEM",
-        Ok(libc::EFAULT) => "EFAULT",
-        Ok(libc::EINVAL) => "EINVAL",
-        Ok(libc::EMSGSIZE) => "EMSGSIZE",
-        _ => "other",
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_has_one_name_and_the_rest_is_other() {
+        let mut named: Vec<_> = (1..=4095).map(name).filter(|name| *name != OTHER).collect();
+        named.push(OTHER);
+        let mut names = NAMES.to_vec();
+        named.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(named, names);
+        assert_eq!([name(0), name(u32::MAX), name(32)], [OTHER, OTHER, "EPIPE"]);
     }
 }

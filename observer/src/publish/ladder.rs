@@ -164,7 +164,9 @@ fn step_row(step: &Step, side: Side, verdict: &Verdict) -> Row {
             let queues = Queues { unread: *unread, ..Queues::default() };
             Row { queues, ..text_row(side, call_text(*call, None)) }
         }
-        Act::Told { errno } => text_row(side, format!("its process is told {}", errno::name(*errno))),
+        Act::Told { errno } => {
+            text_row(side, format!("the kernel leaves {} for the process", errno::name(*errno)))
+        }
         Act::Waited { acked: true } => text_row(side, "close() returns: all is acknowledged"),
         Act::Waited { acked: false } => text_row(side, "close() returns before all is acknowledged"),
         Act::Signalled { signal } => text_row(side, format!("signal {signal} ends the lingering")),

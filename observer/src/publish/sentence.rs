@@ -34,7 +34,7 @@ fn write_error(f: &WriteFailure) -> String {
             format!("{told}: the peer had reset the connection{}", ago(f.verdict.since_reset_ns))
         }
         WriteCause::WriteAfterPeerFin => format!(
-            "{told}: the peer had closed{} and answered an earlier write with a reset",
+            "{told}: the peer had closed{} and answered an earlier write with RST",
             ago(f.verdict.since_peer_fin_ns)
         ),
         WriteCause::ResetAfterPeerFin => {
@@ -43,13 +43,17 @@ fn write_error(f: &WriteFailure) -> String {
                 ago(f.verdict.since_reset_ns)
             )
         }
-        WriteCause::IcmpError => format!("{told}: an ICMP error had come"),
-        WriteCause::InvalidArgument => format!("{told}: the arguments of the call were invalid"),
-        WriteCause::LocalShutdown => format!("{told}: its own side was shut down for writing"),
+        WriteCause::LocalShutdown => format!("{told}: this side had shut down writing"),
         WriteCause::Timeout => format!("{told}: the peer had stopped answering"),
-        WriteCause::Destroyed => format!("{told}: the socket was destroyed or disconnected"),
-        WriteCause::NotConnected => format!("{told}: the socket is not connected"),
-        WriteCause::Refused => format!("{told}: the connection was refused"),
+        WriteCause::IcmpError => {
+            format!("{told}: an ICMP error about {} had arrived", f.endpoints.remote)
+        }
+        WriteCause::Destroyed => format!(
+            "{told}: this host had ended the connection itself (ss -K, connect(AF_UNSPEC), or shutdown() while connecting)"
+        ),
+        WriteCause::NotConnected => format!("{told}: the socket was not connected"),
+        WriteCause::Refused => format!("{told}: {} had refused the connection", f.endpoints.remote),
+        WriteCause::InvalidArgument => format!("{told}: an argument of the call was invalid"),
         WriteCause::Other => told,
     }
 }

@@ -121,18 +121,23 @@ pub(super) fn step(story: &Story, change: Change, socket: &Socket) -> Step {
 }
 
 /// Whether both ends, the namespace, the file and the sequence numbers that stand still are those of the story.
-pub(super) fn is_same_socket(story: &Story, socket: &Socket) -> bool {
+fn is_same_socket(story: &Story, socket: &Socket) -> bool {
+    has_same_ends(story, socket)
+        && story.fin_sent.is_none_or(|fin| fits_our_fin(&fin, socket))
+        && story.peer_fin.is_none_or(|fin| fits_peer_fin(&fin, socket))
+}
+
+/// Whether both ends, the namespace and the file are those of the story.
+pub(super) fn has_same_ends(story: &Story, socket: &Socket) -> bool {
     if story.inode != 0 && socket.inode != 0 && story.inode != socket.inode {
         return false;
     }
-    let ends = story.endpoints.is_none_or(|then| {
+    story.endpoints.is_none_or(|then| {
         let now = socket.endpoints;
         // tcp_disconnect() clears the remote port, and the local address if it was not bound.
         let disconnected = now.remote.port() == 0 || then.remote.port() == 0;
         now.netns == then.netns && (disconnected || now.remote == then.remote && now.local == then.local)
-    });
-    ends && story.fin_sent.is_none_or(|fin| fits_our_fin(&fin, socket))
-        && story.peer_fin.is_none_or(|fin| fits_peer_fin(&fin, socket))
+    })
 }
 
 /// Nothing can be written after our FIN, and it takes one number itself (`tcp_send_fin()`; without memory it takes none).

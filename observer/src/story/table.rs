@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use super::{
     Change, Opening, Story,
     chain::{self, Step, TWICE_NS},
+    early_errors::EarlyErrors,
 };
 use crate::event::{Body, Endpoints, Event, SockId, Socket, State};
 
@@ -141,6 +142,7 @@ pub struct StoryTable {
     lingering: BinaryHeap<Reverse<(u64, SockId, u64)>>,
     /// Records older than this were lost; 0 when none were.
     lost_until_ns: u64,
+    early_errors: EarlyErrors,
     lost: Lost,
 }
 
@@ -156,6 +158,7 @@ impl StoryTable {
             waiting: VecDeque::new(),
             lingering: BinaryHeap::new(),
             lost_until_ns: 0,
+            early_errors: EarlyErrors::default(),
             lost: Lost::default(),
         }
     }
@@ -198,22 +201,26 @@ impl StoryTable {
                     return;
                 }
                 self.finish(event.sock, tell);
+                self.early_errors.take(event.sock);
                 self.open(event.sock, opening);
             }
             Body::RecordsLost { since_ns, until_ns, .. } => self.mark_lost(*since_ns, *until_ns),
             Body::StrayReset { .. } => tell(Told::StrayReset(event)),
-            Body::WriteError { socket, .. } => {
+            Body::WriteError { errno, socket, .. } => {
                 // A failing write is a sign of an end only where the end has begun. Who writes to a socket that nobody
                 // has any more writes to another one, in the same place, that never had a connection.
                 let entry = self.stories.get_mut(&event.sock);
                 let entry = entry.filter(|entry| {
                     entry.story.gone_ns.is_none_or(|gone_ns| event.ns <= gone_ns)
-                        && chain::is_same_socket(&entry.story, socket)
+                        && chain::has_same_ends(&entry.story, socket)
                 });
                 let story = entry.map(|entry| {
                     entry.story.note(event);
                     &entry.story
                 });
+                if story.is_none() {
+                    self.early_errors.note(event.sock, *errno);
+                }
                 tell(Told::WriteError { story, event });
             }
             Body::Destroyed { .. } => self.destroyed(event, tell),
@@ -351,6 +358,7 @@ impl StoryTable {
 
     /// A socket's last sign. Where its story has no end, the record of that was lost.
     fn destroyed(&mut self, event: &Event, tell: &mut impl FnMut(Told<'_>)) {
+        self.early_errors.take(event.sock);
         let Some(entry) = self.stories.get_mut(&event.sock) else {
             // A connection that was seen to begin ends before its socket does.
             self.lost.unseen_ends += u64::from(self.openings.remove(&event.sock).is_some());
@@ -374,6 +382,7 @@ impl StoryTable {
             }
             self.openings.remove(&event.sock);
             let mut story = Story::new(event.sock, event.ns, opening);
+            story.write_errors = self.early_errors.take(event.sock);
             // Of a connection without an opening nobody knows how old it is.
             let began_ns = opening.map_or(0, |opening| opening.ns);
             story.records_lost = self.lost_until_ns > 0 && began_ns <= self.lost_until_ns;

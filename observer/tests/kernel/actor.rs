@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) mod child;
 mod descriptor;
+mod files;
 pub(crate) mod handle;
 pub(crate) mod sockets;
 mod uring;
@@ -57,8 +58,18 @@ pub(crate) enum Act {
         bytes: usize,
         flags: i32,
     },
-    /// One send(2) of what is not the process's memory: EFAULT.
-    SendNothingOfOurs,
+    /// One sendfile(2) from this place in a file, given as its argument or as the file's own position: the bytes it took.
+    Sendfile {
+        from: u64,
+        bytes: usize,
+        by_position: bool,
+    },
+    /// One splice(2) from a pipe: the bytes it took.
+    Splice {
+        bytes: usize,
+    },
+    /// One send(2) with an invalid address of the data.
+    SendFromNowhere,
     /// Sends until no more fits and nothing is in flight: the bytes taken.
     Fill,
     /// Bytes written and not yet acknowledged (SIOCOUTQ).
@@ -106,6 +117,8 @@ pub(crate) enum Act {
     },
     /// Ends the process, with every socket still open.
     Exit(i32),
+    /// SIGPIPE, which actors ignore, is handled from now on, or kills.
+    Sigpipe(Disposition),
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -113,6 +126,12 @@ pub(crate) enum How {
     Read,
     Write,
     Both,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Disposition {
+    Handled,
+    Kills,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -146,8 +165,10 @@ pub(crate) enum SocketOption {
     Repair,
     /// TCP_FASTOPEN_CONNECT without a cookie: connect(2) sends nothing, the first write sends the SYN.
     FastOpenConnect,
-    /// IP_RECVERR or IPV6_RECVERR: ICMP errors are told to the process also while it is connected.
-    ReceiveErrors {
-        ipv6: bool,
-    },
+    /// IP_RECVERR, or IPV6_RECVERR: ICMP errors are passed on at once.
+    PassIcmpErrors,
+    /// SO_SNDBUF.
+    SendBuffer(usize),
+    /// TCP_CORK on: no segment leaves before it is full.
+    Cork,
 }

@@ -70,6 +70,20 @@ impl End<'_> {
         self.fails(Act::Send { bytes: 10, flags: libc::MSG_NOSIGNAL }, expected);
     }
 
+    /// As [`End::send_fails`], of another call that sends.
+    #[track_caller]
+    pub(crate) fn fails_to(&self, act: Act, expected: Errno) {
+        self.fails(act, expected);
+    }
+
+    /// Starts a call that sends and blocks, of this number; returns when it does.
+    #[track_caller]
+    pub(crate) fn begin_to(&self, act: Act, call: i64) {
+        self.actor.begin(&self.name, act);
+        let blocked = crate::wait::eventually(DEADLINE, || self.actor.sleeps_in(call).then_some(()));
+        assert!(blocked.is_some(), "the call does not block");
+    }
+
     /// Sends until everything is full, and returns how much that was.
     #[track_caller]
     pub(crate) fn fill(&self) -> u64 {

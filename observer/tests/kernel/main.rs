@@ -124,6 +124,16 @@ const ROWS: &[Row] = &[
     Row { name: "wire_unread_at_disconnect", run: rows::on_the_wire::unread_at_disconnect },
     Row { name: "wire_started_after_the_fin", run: rows::on_the_wire::started_after_the_fin },
     Row { name: "wire_started_late_and_wrote", run: rows::on_the_wire::started_late_and_wrote },
+    Row { name: "w1_sendfile", run: rows::write_errors::w1_sendfile },
+    Row { name: "w1_first_page", run: rows::write_errors::w1_first_page },
+    Row { name: "w2_sendfile", run: rows::write_errors::w2_sendfile },
+    Row { name: "w3_splice", run: rows::write_errors::w3_splice },
+    Row { name: "w4_killed", run: rows::write_errors::w4_killed },
+    Row { name: "w5_reset_after_fin", run: rows::write_errors::w5_reset_after_fin },
+    Row { name: "w6_icmp", run: rows::write_errors::w6_icmp },
+    Row { name: "w7_fault", run: rows::write_errors::w7_fault },
+    Row { name: "w8_given_up", run: rows::write_errors::w8_given_up },
+    Row { name: "w9_already", run: rows::write_errors::w9_already },
 ];
 
 /// The limit is the machine's, not the network namespace's.

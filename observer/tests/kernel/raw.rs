@@ -38,9 +38,21 @@ pub(crate) fn send(from: SocketAddr, to: SocketAddr, flag: Flag, sequence: u32) 
     Ok(())
 }
 
+/// What could not be reached.
+#[derive(Clone, Copy)]
+pub(crate) enum Missing {
+    Host,
+    Port,
+}
+
 /// Has `host` hear from `about`, in the calling thread's namespace, that the segment with this sequence number, sent from
-/// `host` to `about`, has found no host (ICMP, RFC 792 and RFC 4443: host, or address, unreachable).
-pub(crate) fn host_unreachable(host: SocketAddr, about: SocketAddr, sequence: u32) -> io::Result<()> {
+/// `host` to `about`, has found no such host, or port (ICMP, RFC 792 and RFC 4443: destination unreachable).
+pub(crate) fn unreachable(
+    missing: Missing,
+    host: SocketAddr,
+    about: SocketAddr,
+    sequence: u32,
+) -> io::Result<()> {
     // The beginning of what was sent: the IP header and the first eight bytes.
     let ip = match (host.ip(), about.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
@@ -55,8 +67,12 @@ pub(crate) fn host_unreachable(host: SocketAddr, about: SocketAddr, sequence: u3
         _ => panic!("{host} and {about} are of two families"),
     };
     let ports = [host.port(), about.port()].map(u16::to_be_bytes);
-    let (kind, protocol) =
-        if host.is_ipv4() { ([3, 1], Protocol::ICMPV4) } else { ([1, 3], Protocol::ICMPV6) };
+    let (kind, protocol) = match (host.is_ipv4(), missing) {
+        (true, Missing::Host) => ([3, 1], Protocol::ICMPV4),
+        (true, Missing::Port) => ([3, 3], Protocol::ICMPV4),
+        (false, Missing::Host) => ([1, 3], Protocol::ICMPV6),
+        (false, Missing::Port) => ([1, 4], Protocol::ICMPV6),
+    };
     let mut message = [&kind[..], &[0; 6], &ip, &ports[0], &ports[1], &sequence.to_be_bytes()].concat();
     // The kernel makes the other family's itself.
     if host.is_ipv4() {

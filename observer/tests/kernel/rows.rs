@@ -10,3 +10,4 @@ pub(crate) mod d;
 pub(crate) mod e;
 pub(crate) mod f;
 pub(crate) mod on_the_wire;
+pub(crate) mod write_errors;

@@ -59,7 +59,7 @@ fn thread(lab: &Lab) -> Counters {
     let verdict = lab.close_of(&us);
     verdict.shows(&json!({"outcome": "graceful", "cause": "orderly", "local_action": "shutdown_write"}));
     lab.write_error_of(&us).shows(&json!({
-        "close_id": verdict.value("/id"), "errno": "EPIPE", "sigpipe": true, "cause": "local_shutdown",
+        "close_id": verdict.value("/id"), "errno": "EPIPE", "sigpipe": false, "cause": "local_shutdown",
     }));
     lab.close_of(&peer).shows(&json!({"outcome": "graceful", "cause": "orderly"}));
     Counters::NONE
@@ -319,7 +319,7 @@ fn write_after_read_error(lab: &Lab) -> Counters {
     verdict.shows(&json!({"outcome": "reset_received", "cause": "peer_reset", "write_errors": {"EPIPE": 1}}));
     let error = lab.write_error_of(&us);
     error.shows(&json!({
-        "close_id": verdict.value("/id"), "errno": "EPIPE", "sigpipe": true, "cause": "peer_reset",
+        "close_id": verdict.value("/id"), "errno": "EPIPE", "sigpipe": false, "cause": "peer_reset",
         "since_peer_fin_ms": null,
     }));
     error.lasted("/since_reset_ms", 0.0, 5000.0);
@@ -344,7 +344,7 @@ fn write_after_read_end(lab: &Lab) -> Counters {
         "outcome": "reset_received", "cause": "write_after_peer_fin", "write_errors": {"EPIPE": 1},
     }));
     lab.write_error_of(&us).shows(&json!({
-        "close_id": verdict.value("/id"), "errno": "EPIPE", "sigpipe": true, "cause": "write_after_peer_fin",
+        "close_id": verdict.value("/id"), "errno": "EPIPE", "sigpipe": false, "cause": "write_after_peer_fin",
     }));
     lab.close_of(&peer).shows(&json!({"outcome": "graceful", "cause": "closed_first"}));
     lab.reset_of(&peer).shows(&json!({"cause": "time_wait_data"}));

@@ -57,6 +57,7 @@ fn members_are_found_through_names_and_through_anonymous_unions() {
     // A bit field has no byte of its own; an inner member needs its path.
     assert_eq!(found, [Some(0), Some(8), Some(12), None, None, None]);
     assert_eq!(btf.offset("absent", "a"), None);
+    assert_eq!([btf.size("outer"), btf.size("inner"), btf.size("absent")], [Some(16), Some(8), None]);
 }
 
 #[test]

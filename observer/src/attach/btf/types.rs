@@ -114,6 +114,11 @@ impl Types {
         number(&self.bytes, self.place(id)? + 8)
     }
 
+    /// Bytes that a struct takes.
+    pub(super) fn size(&self, id: Id) -> Option<u32> {
+        number(&self.bytes, self.place(id)? + 8)
+    }
+
     pub(super) fn name(&self, id: Id) -> Option<&[u8]> {
         self.string(number(&self.bytes, self.place(id)?)?)
     }

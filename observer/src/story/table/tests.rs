@@ -239,6 +239,36 @@ fn a_write_to_a_socket_that_came_again_is_no_matter_of_the_connection_before() {
 }
 
 #[test]
+fn writes_that_failed_before_the_end_began_are_in_its_story() {
+    let early = |script: &Script| {
+        let mut errors = Vec::new();
+        let mut table = StoryTable::new(Limits::default());
+        let mut tell = |told: Told<'_>| {
+            if let Told::Close(story) = told {
+                errors.push(story.write_errors.clone());
+            }
+        };
+        script.events.iter().for_each(|event| table.apply(event, &mut tell));
+        table.finish_all(&mut tell);
+        errors
+    };
+    let ends =
+        |script: Script| script.close_to(State::FinWait1).orphan_to(State::FinWait2).orphan_to(State::Close);
+    let failed = ends(Script::opened().write_error(14).write_error(14));
+    assert_eq!(early(&failed), [[(14, 2)].into()]);
+    let both = Script::opened().write_error(14).call_to(State::FinWait1, false).write_error(32);
+    let both = both.packet_to(State::FinWait2).done().packet_to(State::Close);
+    assert_eq!(early(&both), [[(14, 1), (32, 1)].into()]);
+    // They are of a connection, not of its socket.
+    let mut again = Script::unseen().write_error(32);
+    again.push(None, Body::Opened { by: Side::Local, endpoints: None, inode: 0, early: false });
+    assert_eq!(early(&ends(again)), [[].into()]);
+    let mut never = Script::unseen().write_error(32).destroyed(0);
+    never.events.extend(later(closed_by_us()).into_iter().skip(1));
+    assert_eq!(early(&never), [[].into()]);
+}
+
+#[test]
 fn a_lingering_close_has_its_deadline_told_once() {
     let script = Script::opened().with(|socket| socket.linger_ms = Some(1000)).close_to(State::FinWait1);
     let call = script.events.last().unwrap().ns;

@@ -16,7 +16,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use nix::unistd::{ForkResult, fork, pipe};
 
 use crate::actor::sockets::Sockets;
-use crate::actor::{Act, Answer, Command, WORD};
+use crate::actor::{Act, Answer, Command, Disposition, WORD};
 
 /// The name of a forked child, as the kernel shows it.
 pub(crate) const FORK_NAME: &str = "fork";
@@ -74,6 +74,10 @@ impl Process {
             Act::Exec => Err(exec()),
             // Not by returning: the sockets must be open until the kernel ends the process.
             Act::Exit(code) => std::process::exit(code),
+            Act::Sigpipe(disposition) => {
+                set_sigpipe(disposition);
+                Ok(0)
+            }
             act => self.sockets.obey(name, act),
         }
     }
@@ -136,12 +140,23 @@ fn set_name(name: &str) {
 
 /// SIGPIPE is ignored, so that a failing write answers; SIGUSR1 only interrupts (and is not restarted after).
 fn prepare_signals() {
-    extern "C" fn nothing(_: i32) {}
-    let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-    let interrupt = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler does nothing at all.
-    unsafe {
-        sigaction(Signal::SIGPIPE, &ignore).expect("ignoring SIGPIPE");
-        sigaction(Signal::SIGUSR1, &interrupt).expect("handling SIGUSR1");
-    }
+    set_handler(Signal::SIGPIPE, SigHandler::SigIgn);
+    set_handler(Signal::SIGUSR1, SigHandler::Handler(nothing));
+}
+
+/// What SIGPIPE does in this process from now on.
+pub(crate) fn set_sigpipe(disposition: Disposition) {
+    let handler = match disposition {
+        Disposition::Handled => SigHandler::Handler(nothing),
+        Disposition::Kills => SigHandler::SigDfl,
+    };
+    set_handler(Signal::SIGPIPE, handler);
+}
+
+extern "C" fn nothing(_: i32) {}
+
+fn set_handler(signal: Signal, handler: SigHandler) {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the one handler there is does nothing at all.
+    unsafe { sigaction(signal, &action) }.expect("setting what a signal does");
 }

@@ -91,6 +91,12 @@ impl Actor {
     #[track_caller]
     pub(crate) fn kill(&self, signal: Signal) {
         self.signal(signal);
+        self.dies_of(signal);
+    }
+
+    /// Waits until this signal, which something else sent, has ended it.
+    #[track_caller]
+    pub(crate) fn dies_of(&self, signal: Signal) {
         assert_eq!(self.wait().signal(), Some(signal as i32), "what ended {}", self.name);
     }
 

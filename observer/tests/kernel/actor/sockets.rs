@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::libc;
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, TcpKeepalive, Type};
 
-use crate::actor::{Act, Condition, How, SocketOption, descriptor, uring};
+use crate::actor::{Act, Condition, How, SocketOption, descriptor, files, uring};
 use crate::wait::{DEADLINE, eventually};
 
 nix::ioctl_read_bad!(readable, libc::FIONREAD, libc::c_int);
@@ -104,7 +104,9 @@ impl Sockets {
 pub(crate) fn on_socket(socket: &Socket, act: Act) -> io::Result<u64> {
     match act {
         Act::Send { bytes, flags } => socket.send_with_flags(&vec![b'x'; bytes], flags).map(count),
-        Act::SendNothingOfOurs => send_nothing_of_ours(socket),
+        Act::Sendfile { from, bytes, by_position } => files::sendfile(socket, from, bytes, by_position),
+        Act::Splice { bytes } => files::splice(socket, bytes),
+        Act::SendFromNowhere => files::send_from_nowhere(socket),
         Act::UringSend { in_worker } => uring::send(socket, in_worker),
         Act::ConnectOpened(address) => {
             socket.connect(&address.into())?;
@@ -157,11 +159,14 @@ fn configure(socket: &Socket, act: &Act) -> io::Result<()> {
             set_tcp_option(socket, libc::TCP_FASTOPEN_NO_COOKIE, 1)?;
             set_tcp_option(socket, libc::TCP_FASTOPEN_CONNECT, 1)
         }
-        Act::Set(SocketOption::ReceiveErrors { ipv6: false }) => {
-            set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)
-        }
-        Act::Set(SocketOption::ReceiveErrors { ipv6: true }) => {
-            set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)
+        Act::Set(SocketOption::Cork) => set_tcp_option(socket, libc::TCP_CORK, 1),
+        Act::Set(SocketOption::SendBuffer(bytes)) => socket.set_send_buffer_size(bytes),
+        Act::Set(SocketOption::PassIcmpErrors) => {
+            if socket.domain()? == Domain::IPV6 {
+                set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)
+            } else {
+                set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)
+            }
         }
         ref other => unreachable!("{other:?} is no change to a socket"),
     }
@@ -272,14 +277,6 @@ fn close_then_send(socket: OwnedFd) -> io::Result<u64> {
     close(socket)?;
     // SAFETY: one byte from a static; the kernel refuses the descriptor.
     let sent = unsafe { libc::send(number, b"x".as_ptr().cast(), 1, 0) };
-    Errno::result(sent).map(|sent| count(sent.unsigned_abs())).map_err(io::Error::from)
-}
-
-/// One byte from an address that no process has: the first page is never mapped.
-fn send_nothing_of_ours(socket: &Socket) -> io::Result<u64> {
-    let nowhere = std::ptr::without_provenance::<libc::c_void>(8);
-    // SAFETY: the kernel reads through the pointer, finds nothing, and says so.
-    let sent = unsafe { libc::send(socket.as_raw_fd(), nowhere, 1, 0) };
     Errno::result(sent).map(|sent| count(sent.unsigned_abs())).map_err(io::Error::from)
 }
 

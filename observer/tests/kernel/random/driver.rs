@@ -19,8 +19,9 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::actor::Act;
+use crate::actor::child::set_sigpipe;
 use crate::actor::sockets::on_socket;
+use crate::actor::{Act, Disposition};
 use crate::lab::CLOSED_PORT;
 use crate::random::behaviours::{ALL, Behaviour};
 use crate::random::draw::Draw;
@@ -44,6 +45,8 @@ pub(crate) struct Done {
 /// Makes so many connections, and begins so many of them in a second.
 pub(crate) fn run(seed: u64, connections: u64, rate: u64) -> ExitCode {
     prctl::set_name(&CString::new(WORD).expect("a name")).expect("setting the process name");
+    // Rust ignores it; what is handled must be reported.
+    set_sigpipe(Disposition::Handled);
     let next = &AtomicU64::new(0);
     let allowed = sched_getaffinity(Pid::from_raw(0)).expect("asking for our CPUs");
     let start = Instant::now();

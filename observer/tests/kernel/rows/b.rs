@@ -48,7 +48,7 @@ pub(crate) fn b4(lab: &Lab) -> Counters {
     let us = lab.unopened();
     us.send_fails(Errno::EPIPE);
     lab.write_error_of(&us).shows(&json!({
-        "close_id": null, "errno": "EPIPE", "sigpipe": true, "cause": "not_connected",
+        "close_id": null, "errno": "EPIPE", "sigpipe": false, "cause": "not_connected",
         "since_peer_fin_ms": null, "since_reset_ms": null,
     }));
     us.close();
@@ -138,7 +138,8 @@ pub(crate) fn b8_unreachable(lab: &Lab) -> Counters {
     peer.silence();
     us.set(SocketOption::UserTimeout(300));
     us.send(100);
-    lab.netns.run(|| raw::host_unreachable(us.local, us.remote, sequence)).expect("sending an ICMP message");
+    let message = || raw::unreachable(raw::Missing::Host, us.local, us.remote, sequence);
+    lab.netns.run(message).expect("sending an ICMP message");
     us.await_gone();
     let verdict = lab.close_of(&us);
     verdict.shows(&json!({

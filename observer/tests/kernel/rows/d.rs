@@ -66,7 +66,7 @@ pub(crate) fn d2(lab: &Lab) -> Counters {
     client.send_fails(Errno::EPIPE);
     let error = lab.write_error_of(&client);
     error.shows(&json!({
-        "close_id": verdict.value("/id"), "errno": "EPIPE", "sigpipe": true, "cause": "write_after_peer_fin",
+        "close_id": verdict.value("/id"), "errno": "EPIPE", "sigpipe": false, "cause": "write_after_peer_fin",
     }));
     error.lasted("/since_peer_fin_ms", IDLE_MS, 10_000.0).lasted("/since_reset_ms", 0.0, 10_000.0);
     client.close();

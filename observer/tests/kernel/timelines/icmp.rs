@@ -120,7 +120,7 @@ fn icmp_in_a_connection(lab: &Lab) -> Counters {
 /// With IP_RECVERR one write fails because of an ICMP message; the next succeeds, and the connection ends in order.
 fn icmp_told_by_recverr(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::accepted(lab);
-    us.set(SocketOption::ReceiveErrors { ipv6: matches!(lab.family, Family::Ipv6) });
+    us.set(SocketOption::PassIcmpErrors);
     us.send(100);
     peer.expect_data(100);
     peer.icmp(Icmp::PortUnreachable);

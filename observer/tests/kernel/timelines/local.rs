@@ -27,7 +27,7 @@ rows![
 /// A write that names no memory fails and ends nothing.
 fn write_error_in_living_connection(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    assert_eq!(us.call(Act::SendNothingOfOurs), Err(Errno::EFAULT), "writing");
+    assert_eq!(us.call(Act::SendFromNowhere), Err(Errno::EFAULT), "writing");
     lab.write_error_of(&us).shows(&json!({
         "errno": "EFAULT", "sigpipe": false, "cause": "invalid_argument",
         "since_peer_fin_ms": null, "since_reset_ms": null,

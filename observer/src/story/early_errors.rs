@@ -1,0 +1,79 @@
+//! Failed sends of connections whose end has not begun. Their stories, which begin with the end, take them over.
+//!
+//! Comes in: a failed send without a story. Goes out: how many there were of each errno.
+//! Bounded: of many sockets the latest are remembered, at least [`REMEMBERED`].
+
+use std::{collections::BTreeMap, mem};
+
+use rustc_hash::FxHashMap;
+
+use crate::event::SockId;
+
+/// Sockets that are remembered in any case; at most twice as many are.
+pub(super) const REMEMBERED: usize = 4096;
+
+type ByErrno = BTreeMap<u32, u32>;
+
+/// Two halves: when the later one is full, the earlier one is forgotten.
+#[derive(Debug, Default)]
+pub(super) struct EarlyErrors {
+    later: FxHashMap<SockId, ByErrno>,
+    earlier: FxHashMap<SockId, ByErrno>,
+}
+
+impl EarlyErrors {
+    /// Remembers one failed send.
+    pub(super) fn note(&mut self, sock: SockId, errno: u32) {
+        let mut errors = self.take(sock);
+        *errors.entry(errno).or_default() += 1;
+        if self.later.len() >= REMEMBERED {
+            self.earlier = mem::take(&mut self.later);
+        }
+        self.later.insert(sock, errors);
+    }
+
+    /// What is remembered of a socket, which is then forgotten: it is a story's, or another connection's.
+    pub(super) fn take(&mut self, sock: SockId) -> ByErrno {
+        self.later.remove(&sock).or_else(|| self.earlier.remove(&sock)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EFAULT: u32 = 14;
+    const EINVAL: u32 = 22;
+
+    #[test]
+    fn errors_are_counted_and_taken_once() {
+        let mut errors = EarlyErrors::default();
+        for errno in [EFAULT, EINVAL, EFAULT] {
+            errors.note(SockId(1), errno);
+        }
+        assert_eq!(errors.take(SockId(2)), ByErrno::new());
+        assert_eq!(errors.take(SockId(1)), ByErrno::from([(EFAULT, 2), (EINVAL, 1)]));
+        assert_eq!(errors.take(SockId(1)), ByErrno::new());
+    }
+
+    #[test]
+    fn the_latest_sockets_are_remembered_and_no_more_than_two_halves() {
+        let mut errors = EarlyErrors::default();
+        let sockets = 5 * REMEMBERED as u64;
+        for sock in 0..sockets {
+            errors.note(SockId(0), EFAULT);
+            errors.note(SockId(sock), EFAULT);
+            assert!(errors.later.len() + errors.earlier.len() <= 2 * REMEMBERED);
+        }
+        for sock in sockets - REMEMBERED as u64 + 1..sockets {
+            assert_eq!(errors.take(SockId(sock)).len(), 1, "socket {sock} is forgotten");
+        }
+        assert_eq!(errors.take(SockId(1)), ByErrno::new());
+        let often = errors.take(SockId(0));
+        assert_eq!(
+            often.values().sum::<u32>(),
+            5 * 4096 + 1,
+            "a socket that goes on failing keeps its count"
+        );
+    }
+}
