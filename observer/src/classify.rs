@@ -10,7 +10,7 @@ mod stray;
 pub mod verdict;
 mod write_error;
 
-use self::verdict::{Bytes, FirstClose, HalfClosed, Linger, LingerMode, LingerResult, Reset, Verdict};
+use self::verdict::{Bytes, FirstClose, HalfClosed, Left, Linger, LingerMode, LingerResult, Reset, Verdict};
 pub use self::{
     rules::{Ruling, decide},
     stray::{StrayCause, stray_cause},
@@ -56,6 +56,15 @@ pub fn classify(story: &Story) -> Verdict {
         evidence: ruling.evidence,
         missing,
         steps: story.steps.clone(),
+        left: left(story),
+    }
+}
+
+/// What the audit has to know.
+fn left(story: &Story) -> Left {
+    Left {
+        state: story.end.map(|end| end.old),
+        answered: story.reset_sent.as_ref().is_some_and(|sent| !sent.active),
     }
 }
 

@@ -313,7 +313,11 @@ impl Story {
                 *self.write_errors.entry(*errno).or_default() += 1;
             }
             // The state says who sent it.
-            Body::FinQueued { .. } | Body::Opened { .. } | Body::NoOwner { .. } | Body::RecordsLost { .. } | Body::StrayReset { .. } => {}
+            Body::FinQueued { .. }
+            | Body::Opened { .. }
+            | Body::NoOwner { .. }
+            | Body::RecordsLost { .. }
+            | Body::StrayReset { .. } => {}
         }
     }
 

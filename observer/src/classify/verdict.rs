@@ -330,6 +330,18 @@ pub struct Verdict {
     pub missing: Vec<Missing>,
     /// What happened, in order, as far as it was kept.
     pub steps: Vec<Step>,
+    /// For the audit against the kernel's counters; in no output.
+    #[serde(skip)]
+    pub left: Left,
+}
+
+/// What the kernel's counters depend on beside the words of a verdict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Left {
+    /// The state that the socket left for CLOSE; None when that was not seen.
+    pub state: Option<State>,
+    /// The last reset that we sent answered a segment of the peer's.
+    pub answered: bool,
 }
 
 impl Verdict {

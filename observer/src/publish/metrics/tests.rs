@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     classify::{
         Cause, Evidence, Outcome, StrayCause, WriteCause, WriteVerdict,
-        verdict::{Bytes, FirstClose, HalfClosed, Linger, LingerMode, LingerResult, Reset, Verdict},
+        verdict::{Bytes, FirstClose, HalfClosed, Left, Linger, LingerMode, LingerResult, Reset, Verdict},
     },
     event::{Body, Comm, Endpoints, Side, SockId, State, Task},
     half_closed::gauges::{Gauges, Held, SideGauges},
@@ -63,6 +63,7 @@ fn verdict(comm: &str, outcome: Outcome, cause: Cause) -> Verdict {
         evidence: Evidence::Exact,
         missing: Vec::new(),
         steps: Vec::new(),
+        left: Left::default(),
     }
 }
 
