@@ -6,6 +6,7 @@
 //! Counters move when a connection ends, reports come up to half a second later. A sample is compared once all reports
 //! up to its time have come. A namespace counts from its first sample on; what happened in it before is not compared.
 
+mod blind;
 pub mod counters;
 pub mod expected;
 pub mod ledger;
@@ -27,6 +28,7 @@ use self::{
     sampler::{Sample, Sampler, Seen, Witness},
 };
 use crate::{
+    attach::plan::Plan,
     report::Report,
     story::table::{GRACE_NS, SETTLE_NS},
 };
@@ -105,18 +107,15 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Begins to sample. What was reported before the first sample is not compared.
-    ///
-    /// `blind` are counters that cannot be compared here, each with the reason.
-    pub fn start(interval: Duration, blind: Vec<(Counter, String)>) -> io::Result<Self> {
-        Ok(Self { sampler: Sampler::start(interval)?, books: Books::new(blind) })
-    }
-
-    /// Waits for the first sample: what happens from now on is compared.
-    pub fn await_first(&mut self, tell: &mut impl FnMut(&Compared)) {
-        if let Ok(sample) = self.sampler.samples.recv() {
-            self.books.take(sample, tell);
+    /// Begins to sample, at once and then so often, and waits for the first sample: what happens from then on is
+    /// compared, as far as this plan lets us see it.
+    pub fn start(interval: Duration, plan: &Plan) -> io::Result<Self> {
+        let sampler = Sampler::start(interval)?;
+        let mut books = Books::new(blind::blind(plan));
+        if let Ok(sample) = sampler.samples.recv() {
+            books.take(sample, &mut |_| ());
         }
+        Ok(Self { sampler, books })
     }
 
     /// Notes a report.
@@ -141,6 +140,12 @@ impl Audit {
     #[must_use]
     pub fn summary(&self) -> Summary {
         self.books.summary()
+    }
+
+    /// Counters that cannot be compared.
+    #[must_use]
+    pub fn not_comparable(&self) -> Vec<Counter> {
+        self.books.blind.iter().map(|(counter, _)| *counter).collect()
     }
 }
 

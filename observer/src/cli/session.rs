@@ -64,6 +64,8 @@ pub(crate) struct Session {
     drain_interval: Duration,
     /// Time of the last record taken.
     seen_ns: u64,
+    /// Whatever is due by this time has been told.
+    pub(crate) passed_ns: u64,
 }
 
 impl Session {
@@ -83,6 +85,7 @@ impl Session {
             ring_bytes: settings.ring_size,
             drain_interval: settings.drain_interval,
             seen_ns: 0,
+            passed_ns: 0,
         })
     }
 
@@ -186,6 +189,7 @@ impl Session {
             self.find_owners(now, watcher)?;
             self.pipeline.expire(now, &mut |report| watcher.report(report));
         }
+        self.passed_ns = if behind { self.seen_ns } else { now };
         watcher.batch(self)?;
         Ok(behind)
     }
