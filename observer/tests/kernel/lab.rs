@@ -346,7 +346,7 @@ impl Lab {
     #[track_caller]
     pub(crate) fn finish(&self, expected: Counters) {
         if let Some(watch) = &*self.watch.borrow() {
-            watch.await_audit();
+            watch.await_audit().unwrap_or_else(|differs| panic!("{differs}"));
         }
         self.ends_silently();
         // The last packets of the last close may still be on their way when nobody waited for a verdict.

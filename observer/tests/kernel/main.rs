@@ -31,6 +31,7 @@ use crate::row::Row;
 
 mod actor;
 mod again;
+mod audit;
 mod counters;
 mod daemon;
 mod destroy;
@@ -146,6 +147,7 @@ fn main() -> ExitCode {
         .chain([
             random::trial(),
             gauges::trial(),
+            audit::trial(),
             full::trial(),
             event_log::trial(),
             queries::trial(),
