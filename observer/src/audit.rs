@@ -15,6 +15,7 @@ mod sampler;
 use std::{
     collections::{HashMap, VecDeque},
     io,
+    sync::mpsc::TryRecvError,
     time::Duration,
 };
 
@@ -129,9 +130,17 @@ impl Audit {
     /// the kernel and told. Never waits. True when it may have changed something.
     pub fn poll(&mut self, passed_ns: u64, tell: &mut impl FnMut(&Compared)) -> bool {
         let mut news = false;
-        while let Ok(sample) = self.sampler.samples.try_recv() {
+        loop {
+            match self.sampler.samples.try_recv() {
+                Ok(sample) => self.books.take(sample, tell),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    news |= self.books.failed.is_none();
+                    self.books.fail("the thread that reads them has ended".to_owned());
+                    break;
+                }
+            }
             news = true;
-            self.books.take(sample, tell);
         }
         self.books.compare(passed_ns, tell) || news
     }
@@ -202,12 +211,7 @@ impl Books {
     fn take(&mut self, sample: io::Result<Sample>, tell: &mut impl FnMut(&Compared)) {
         let sample = match sample {
             Ok(sample) => sample,
-            Err(error) => {
-                // Nothing would ever be settled: begin anew when it can be read again.
-                let blind = std::mem::take(&mut self.blind);
-                *self = Self { failed: Some(format!("/proc cannot be read: {error}")), ..Self::new(blind) };
-                return;
-            }
+            Err(error) => return self.fail(format!("/proc cannot be read: {error}")),
         };
         self.failed = None;
         (self.left_out, self.hidden) = (sample.left_out, sample.hidden);
@@ -226,6 +230,12 @@ impl Books {
             due.seen.push((seen, is_new));
         }
         self.waiting.push_back(due);
+    }
+
+    /// Forgets everything: without samples nothing would ever be settled. The next one begins anew.
+    fn fail(&mut self, why: String) {
+        let blind = std::mem::take(&mut self.blind);
+        *self = Self { failed: Some(why), ..Self::new(blind) };
     }
 
     /// Compares what is due. True when something was.
@@ -339,10 +349,10 @@ impl Summary {
         if self.hidden > 0 {
             parts.push(format!("{} hidden", number(self.hidden, "process", "processes")));
         }
-        told += &format!(" ({})", parts.join(", "));
-        for (counter, why) in &self.not_comparable {
-            told += &format!("; {counter} is not comparable here: {why}");
-        }
+        let not_comparable = self.not_comparable.iter();
+        let not_comparable =
+            not_comparable.map(|(counter, why)| format!("; {counter} is not comparable here: {why}"));
+        told.extend([format!(" ({})", parts.join(", "))].into_iter().chain(not_comparable));
         told
     }
 }

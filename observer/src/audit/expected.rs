@@ -59,6 +59,7 @@ fn of_close(verdict: &Verdict) -> Counters {
 }
 
 /// What the cause alone moves.
+#[expect(clippy::match_same_arms, reason = "one line for each place in the kernel")]
 fn by_cause(verdict: &Verdict) -> &'static [Counter] {
     use Counter::{AbortOnClose, AbortOnData, AbortOnLinger, AbortOnMemory, AbortOnTimeout, OutRsts};
     let linger_zero = verdict.linger.is_some_and(|linger| linger.mode == LingerMode::Zero);
@@ -98,15 +99,11 @@ fn by_cause(verdict: &Verdict) -> &'static [Counter] {
     }
 }
 
-/// Whether `tcp_done()` ended it, of a connection that was never established.
+/// Whether `tcp_done()` ended a connection that was never established: `tcp_reset()`, `tcp_write_err()`, `tcp_v4_err()` and
+/// `tcp_abort()` call it.
 fn ends_by_tcp_done(verdict: &Verdict) -> bool {
-    match (verdict.outcome, verdict.cause) {
-        // tcp_reset(), tcp_write_err(), tcp_v4_err().
-        (Outcome::Refused | Outcome::ResetReceived | Outcome::TimedOut, _) => true,
-        // tcp_abort().
-        (_, Cause::SocketDestroyed) => true,
-        _ => false,
-    }
+    matches!(verdict.outcome, Outcome::Refused | Outcome::ResetReceived | Outcome::TimedOut)
+        || verdict.cause == Cause::SocketDestroyed
 }
 
 #[cfg(test)]
