@@ -34,8 +34,29 @@ use crate::{
     story::table::{GRACE_NS, SETTLE_NS},
 };
 
-/// From one sample to the next: long enough to cost nothing, and short enough for an alert.
-pub const INTERVAL: Duration = Duration::from_secs(10);
+/// How often the kernel's counters are sampled.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// From the end of a sample to the next.
+    interval: Duration,
+    /// A sample that took long is followed by so many times its length without one.
+    rest: u32,
+}
+
+impl Default for Pace {
+    /// Soon enough for an alert, and 2 % of a CPU at most, however many processes the host has.
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(10), rest: 50 }
+    }
+}
+
+impl Pace {
+    /// As often as somebody asks for, whatever it costs.
+    #[must_use]
+    pub const fn often(interval: Duration) -> Self {
+        Self { interval, rest: 1 }
+    }
+}
 
 /// Namespaces that are compared at most.
 const LIMIT: usize = 1024;
@@ -108,10 +129,10 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Begins to sample, at once and then so often, and waits for the first sample: what happens from then on is
+    /// Begins to sample, at once and then at this pace, and waits for the first sample: what happens from then on is
     /// compared, as far as this plan lets us see it.
-    pub fn start(interval: Duration, plan: &Plan) -> io::Result<Self> {
-        let sampler = Sampler::start(interval)?;
+    pub fn start(pace: Pace, plan: &Plan) -> io::Result<Self> {
+        let sampler = Sampler::start(pace)?;
         let mut books = Books::new(blind::blind(plan));
         if let Ok(sample) = sampler.samples.recv() {
             books.take(sample, &mut |_| ());

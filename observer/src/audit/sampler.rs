@@ -8,16 +8,13 @@ use std::{
     os::unix::fs::MetadataExt as _,
     sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use procfs::process::Process;
 
-use super::{LIMIT, counters::Counters, ledger::Reading};
+use super::{LIMIT, Pace, counters::Counters, ledger::Reading};
 use crate::source::clock::monotonic_ns;
-
-/// A sample that took long is followed by so many times its length without one: 2 % of a CPU at most.
-const REST: u32 = 50;
 
 /// Samples that wait to be taken over.
 const QUEUE: usize = 4;
@@ -54,15 +51,15 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    /// Samples again and again, so long after each other.
-    pub(super) fn start(interval: Duration) -> io::Result<Self> {
+    /// Samples again and again.
+    pub(super) fn start(pace: Pace) -> io::Result<Self> {
         let (sender, samples) = sync_channel(QUEUE);
         let (stop, stopped) = sync_channel::<()>(0);
         let work = move || {
             loop {
                 let begin = Instant::now();
                 let sample = Sample::take();
-                let rest = interval.max(begin.elapsed().saturating_mul(REST));
+                let rest = pace.interval.max(begin.elapsed().saturating_mul(pace.rest));
                 match sender.try_send(sample) {
                     // One that nobody takes over is of no use: the next will say the same.
                     Ok(()) | Err(TrySendError::Full(_)) => {}
@@ -134,11 +131,13 @@ fn namespace_of(pid: i32) -> io::Result<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn our_own_namespace_is_seen_with_its_counters() {
-        let sampler = Sampler::start(Duration::from_millis(1)).unwrap();
+        let sampler = Sampler::start(Pace::often(Duration::from_millis(1))).unwrap();
         let own = namespace_of(i32::try_from(std::process::id()).unwrap()).unwrap();
         let mut last = 0;
         for _ in 0..2 {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::session::Session;
 use crate::{
-    audit::{Audit, INTERVAL},
+    audit::{Audit, Pace},
     config::unit,
 };
 
@@ -21,7 +21,7 @@ pub(crate) struct AuditArgs {
 impl AuditArgs {
     /// Begins to compare.
     pub(crate) fn start(&self, session: &Session) -> anyhow::Result<Audit> {
-        let interval = self.audit_interval.unwrap_or(INTERVAL);
-        Audit::start(interval, &session.plan).context("starting a thread to read the kernel's counters")
+        let pace = self.audit_interval.map_or_else(Pace::default, Pace::often);
+        Audit::start(pace, &session.plan).context("starting a thread to read the kernel's counters")
     }
 }
