@@ -313,11 +313,7 @@ impl Story {
                 *self.write_errors.entry(*errno).or_default() += 1;
             }
             // The state says who sent it.
-            Body::FinQueued { .. }
-            | Body::Opened { .. }
-            | Body::NoOwner { .. }
-            | Body::RecordsLost { .. }
-            | Body::StrayReset { .. } => {}
+            Body::FinQueued { .. } | Body::Opened { .. } | Body::NoOwner { .. } | Body::RecordsLost { .. } | Body::StrayReset { .. } => {}
         }
     }
 

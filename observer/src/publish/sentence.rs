@@ -32,9 +32,10 @@ fn close(v: &Verdict) -> String {
     let remote = v.endpoints.remote;
     match v.cause {
         Cause::Orderly => orderly(v, &who, how.as_deref()),
-        Cause::ClosedFirst => {
-            format!("{who} {} first; the peer acknowledged the FIN", how.as_deref().unwrap_or("closed"))
-        }
+        Cause::ClosedFirst => format!(
+            "{who} {} first; the peer acknowledged the FIN",
+            how.as_deref().unwrap_or("closed")
+        ),
         Cause::UnreadData => format!(
             "{who} {} with {} unread, so the kernel reset the connection",
             how.as_deref().unwrap_or("closed"),
@@ -140,10 +141,7 @@ fn write_error(f: &WriteFailure) -> String {
             ago(f.verdict.since_peer_fin_ns)
         ),
         WriteCause::ResetAfterPeerFin => {
-            format!(
-                "{told}: the peer had closed and then reset the connection{}",
-                ago(f.verdict.since_reset_ns)
-            )
+            format!("{told}: the peer had closed and then reset the connection{}", ago(f.verdict.since_reset_ns))
         }
         WriteCause::IcmpError => format!("{told}: an ICMP error had come"),
         WriteCause::InvalidArgument => format!("{told}: the arguments of the call were invalid"),
