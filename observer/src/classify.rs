@@ -14,7 +14,7 @@ pub mod verdict;
 mod who;
 mod write_error;
 
-use self::verdict::{Bytes, Reset, Verdict};
+use self::verdict::{Bytes, Left, Reset, Verdict};
 pub use self::{
     linger::linger_expired,
     rules::{Ruling, decide},
@@ -73,6 +73,16 @@ pub fn classify(story: &Story) -> Verdict {
         evidence,
         missing,
         steps: story.steps.clone(),
+        left: left(story),
+    }
+}
+
+/// What the audit has to know.
+fn left(story: &Story) -> Left {
+    Left {
+        state: story.end.map(|end| end.old),
+        answered: story.reset_sent.as_ref().is_some_and(|sent| !sent.active),
+        closed: story.end.is_some_and(|end| end.socket.flags.closing),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod ask;
+mod audit;
 mod check;
 mod closes;
 mod completions;

@@ -11,12 +11,13 @@
 //! 6. [`publish`] tells it: sentences, JSON lines, metrics;
 //! 7. [`cli`] is one file a command.
 //!
-//! Beside that way, [`history`] remembers reports for those who ask the daemon later, and [`half_closed`] asks the
-//! kernel which connections only one side has closed.
+//! Beside that way, [`history`] remembers reports for those who ask the daemon later, [`half_closed`] asks the
+//! kernel which connections only one side has closed, and [`audit`] compares reports with the kernel's own counters.
 //!
 //! `event`, `story` and `classify` are pure: no clock, no I/O, no kernel.
 
 pub mod attach;
+pub mod audit;
 pub mod classify;
 pub mod cli;
 pub mod config;

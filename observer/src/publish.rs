@@ -1,5 +1,6 @@
 //! Reports → people and machines: sentences, tables, ladders, JSON lines, metrics, answers to queries.
 
+pub mod audit;
 pub mod errno;
 pub mod event_log;
 pub mod json;

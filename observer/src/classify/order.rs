@@ -4,7 +4,7 @@
 
 use super::{
     Ruling,
-    verdict::{Fin, FirstClose, HalfClosed, Outcome},
+    verdict::{FinProgress, FirstClose, HalfClosed, Outcome},
 };
 use crate::{
     event::{Side, State},
@@ -50,9 +50,9 @@ fn fin_sent(story: &Story) -> Option<bool> {
 }
 
 /// What became of our FIN.
-pub(super) fn fin(story: &Story, end_ns: u64) -> Option<Fin> {
+pub(super) fn fin(story: &Story, end_ns: u64) -> Option<FinProgress> {
     let fin = story.fin_sent?;
-    Some(Fin {
+    Some(FinProgress {
         sent: fin_sent(story),
         at_once: fin.left_at_once,
         acked_ns: fin_acked_ns(story).map(|acked_ns| acked_ns.saturating_sub(fin.ns)),

@@ -281,7 +281,7 @@ pub struct Bytes {
 
 /// Our FIN on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fin {
+pub struct FinProgress {
     /// It left this host; None when that is not known. A FIN waits behind unsent data and for the peer's window.
     pub sent: Option<bool>,
     /// It left as soon as it was queued.
@@ -337,7 +337,7 @@ pub struct Verdict {
     /// False when our side did something, and its record is missing.
     pub action_known: bool,
     /// Our FIN; `local_action` then says by which call. None when our side queued none, or unseen.
-    pub fin: Option<Fin>,
+    pub fin: Option<FinProgress>,
     /// The call that ended it, where that is another than `local_action`: `close()` after `shutdown()`.
     pub last_action: Option<LocalAction>,
     /// The process that called `connect()`, where another one ended the connection.
@@ -359,6 +359,20 @@ pub struct Verdict {
     pub missing: Vec<Missing>,
     /// What happened, in order, as far as it was kept.
     pub steps: Vec<Step>,
+    /// For the audit against the kernel's counters; in no output.
+    #[serde(skip)]
+    pub left: Left,
+}
+
+/// What the kernel's counters depend on beside the words of a verdict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Left {
+    /// The state that the socket left for CLOSE; None when that was not seen.
+    pub state: Option<State>,
+    /// The last reset that we sent answered a segment of the peer's.
+    pub answered: bool,
+    /// close() ended it.
+    pub closed: bool,
 }
 
 impl Verdict {

@@ -5,9 +5,10 @@ use std::io::{self, BufWriter, StdoutLock, Write as _};
 use clap::ValueEnum;
 
 use crate::{
+    audit::{Compared, counters::Counter},
     filter::Filter,
     owner::Cgroups,
-    publish::{json, text},
+    publish::{audit, json, text},
     report::Report,
     source::clock::ClockOffset,
 };
@@ -73,6 +74,18 @@ impl Output {
             Format::Json => json::line(report, self.clock, &mut self.cgroups),
         };
         self.written += 1;
+        if let Err(error) = writeln!(self.out, "{line}") {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    /// Writes one comparison of the kernel's counters with what was reported.
+    pub(crate) fn audit(&mut self, compared: &Compared, not_comparable: &[Counter]) {
+        let line = match self.format {
+            Format::Text => audit::text(compared, self.clock),
+            Format::Json => Some(audit::json(compared, not_comparable, self.clock)),
+        };
+        let Some(line) = line else { return };
         if let Err(error) = writeln!(self.out, "{line}") {
             self.failed.get_or_insert(error);
         }

@@ -105,6 +105,8 @@ pub(crate) fn pulse(
         lost: lost.into_iter().map(|(reason, count)| (reason.to_owned(), count)).collect(),
         programs: programs.into_iter().map(|(name, run_ns, runs)| (name.to_owned(), run_ns, runs)).collect(),
         send_buffer_full: session.attached.send_buffer_full(),
+        // The daemon's own.
+        audit: None,
         tracked: session.pipeline.tracked(),
         not_taken: 0,
     }

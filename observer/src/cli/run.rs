@@ -18,12 +18,14 @@ use self::{
     settings::{SettingArgs, Settings},
 };
 use super::{
+    audit::AuditArgs,
     output::{Format, Output},
     queries::{self, pulse},
     session::{LOST_REASONS, Session, Watcher, require_root},
 };
 use crate::{
     attach::stats,
+    audit::Audit,
     event::Event,
     half_closed::{
         Fin, Fins, Unseen,
@@ -60,6 +62,8 @@ pub(crate) struct RunArgs {
     /// Also write each verdict to stdout
     #[arg(long)]
     verdicts: bool,
+    #[command(flatten)]
+    auditing: AuditArgs,
 }
 
 struct Daemon {
@@ -72,6 +76,7 @@ struct Daemon {
     event_log: EventLog,
     clock: ClockOffset,
     health: Health,
+    audit: Audit,
     lookout: Lookout<(Gauges, Unseen)>,
     /// Why looking fails; told when it begins.
     blind: Option<String>,
@@ -123,6 +128,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let queried_at = socket.path().display().to_string();
     let (queries, answering) = serve_in_thread(socket, remembered)?;
     let health = Health::new();
+    let audit = args.auditing.start(&session)?;
     let mut daemon = Daemon {
         settings,
         watchdog: Watchdog::new(),
@@ -133,6 +139,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         event_log,
         clock: ClockOffset::now(),
         health: health.clone(),
+        audit,
         lookout: Lookout::new(Instant::now()),
         blind: None,
         unseen: None,
@@ -183,7 +190,9 @@ impl Daemon {
             self.lost_told = lost;
         }
         let half_closed = [self.blind.clone(), self.unseen.clone()];
-        self.queries.pulse(pulse(session, self.started_ns, losses, programs, half_closed));
+        let mut pulse = pulse(session, self.started_ns, losses, programs, half_closed);
+        pulse.audit = Some(self.audit.summary());
+        self.queries.pulse(pulse);
         self.looked = Instant::now();
     }
 
@@ -238,6 +247,7 @@ impl Watcher for Daemon {
 
     fn report(&mut self, report: &Report) {
         self.metrics.report(report);
+        self.audit.report(report);
         self.event_log.report(report, self.clock);
         self.queries.report(report);
         if let Some(output) = &mut self.verdicts {
@@ -257,6 +267,9 @@ impl Watcher for Daemon {
             self.queries.fins(fins(&session.pipeline));
         }
         self.half_closed(&session.pipeline);
+        if self.audit.poll(session.passed_ns, &mut |_| ()) {
+            self.metrics.audit(&self.audit.summary());
+        }
         self.event_log.flush();
         self.clock = self.clock.refreshed();
         if let Some(output) = &mut self.verdicts {

@@ -71,6 +71,8 @@ pub(crate) struct Session {
     checked_ns: u64,
     /// What was lost by then.
     noticed: u64,
+    /// Whatever is due by this time has been told.
+    pub(crate) passed_ns: u64,
 }
 
 impl Session {
@@ -93,6 +95,7 @@ impl Session {
             held: None,
             checked_ns: monotonic_ns(),
             noticed: 0,
+            passed_ns: 0,
         })
     }
 
@@ -209,6 +212,7 @@ impl Session {
             self.find_owners(now, watcher)?;
             self.pipeline.expire(now, &mut |report| watcher.report(report));
         }
+        self.passed_ns = if behind { self.seen_ns } else { now };
         watcher.batch(self)?;
         Ok(behind)
     }

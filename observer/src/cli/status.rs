@@ -12,13 +12,16 @@ use super::{
     ask::{DaemonArgs, width},
     output::Format,
 };
-use crate::publish::{
-    query::{
-        Ask,
-        status::{Hook, StatusLine},
+use crate::{
+    audit::Summary,
+    publish::{
+        query::{
+            Ask,
+            status::{Hook, StatusLine},
+        },
+        sentence::span,
+        table::{self, words},
     },
-    sentence::span,
-    table::{self, words},
 };
 
 /// Show how the daemon is: hooks, losses, cost, history
@@ -70,6 +73,7 @@ fn lines(status: &StatusLine, width: Option<usize>) -> Vec<String> {
     lines.push(format!("now      {} connections whose end has begun", pulse.tracked));
     lines.extend(pulse.half_closed_unseen.iter().map(|unseen| format!("unseen   {unseen}")));
     lines.push(format!("lost     {}", lost(status)));
+    lines.extend(pulse.audit.as_ref().map(|audit| format!("audit    {}", told(audit, status))));
     if let Some(sends) = pulse.send_buffer_full {
         lines.push(format!("full     {sends} sends found the buffer full (no errors)"));
     }
@@ -103,6 +107,12 @@ fn lost(status: &StatusLine) -> String {
     let when =
         status.last_loss_ms.map_or_else(String::new, |ms| format!("; the last {} ago", milliseconds(ms)));
     if lost.is_empty() { "nothing".to_owned() } else { lost.join(", ") + &when }
+}
+
+/// How the reports compare with the kernel's counters, and why they may not agree.
+fn told(audit: &Summary, status: &StatusLine) -> String {
+    let expected = !audit.agrees() && status.last_loss_ms.is_some();
+    audit.told() + if expected { "; records were lost, so a difference is expected" } else { "" }
 }
 
 fn cost(status: &StatusLine) -> String {

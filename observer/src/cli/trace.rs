@@ -13,12 +13,14 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::{
+    audit::AuditArgs,
     filter::FilterArgs,
     kernel::KernelArgs,
     output::{Format, Output},
     session::{Session, Watcher},
 };
 use crate::{
+    audit::Audit,
     event::Event,
     owner::Cgroups,
     report::Report,
@@ -43,6 +45,11 @@ pub(crate) struct TraceArgs {
     /// Also write every event to FILE, for `observer replay`; the file is readable by its owner only
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Also compare what was reported with the kernel's own counters, for each network namespace
+    #[arg(long)]
+    audit: bool,
+    #[command(flatten)]
+    auditing: AuditArgs,
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
@@ -52,6 +59,7 @@ pub(crate) struct TraceArgs {
 struct Trace {
     output: Output,
     recorder: Option<(PathBuf, Recorder<BufWriter<std::fs::File>>)>,
+    audit: Option<Audit>,
     lost_told: u64,
     lost_asked: Instant,
 }
@@ -93,12 +101,16 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     let recorder = args.record.clone().map(|path| recorder(path, &session, clock)).transpose()?;
     let output = Output::new(args.output, clock, Cgroups::new());
     let output = output.filtered(args.filter.filter(), args.filter.limit());
-    let mut trace = Trace { output, recorder, lost_told: 0, lost_asked: Instant::now() };
+    let audit = args.audit.then(|| args.auditing.start(&session)).transpose()?;
+    let mut trace = Trace { output, recorder, audit, lost_told: 0, lost_asked: Instant::now() };
     log::info!("ready: {} hooks attached by {}; Ctrl-C ends", session.hooks(), session.mechanism());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(session.watch(&mut trace))?;
     trace.tell_lost(&session);
     trace.sum_up(&session);
+    if let Some(audit) = &trace.audit {
+        log::info!("audit: {}", audit.summary().told());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -136,6 +148,9 @@ impl Watcher for Trace {
 
     fn report(&mut self, report: &Report) {
         self.output.write(report);
+        if let Some(audit) = &mut self.audit {
+            audit.report(report);
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -151,6 +166,10 @@ impl Watcher for Trace {
             self.tell_lost(session);
         }
         self.output.refresh_clock();
+        if let Some(audit) = &mut self.audit {
+            let not_comparable = audit.not_comparable();
+            audit.poll(session.passed_ns, &mut |compared| self.output.audit(compared, &not_comparable));
+        }
         self.output.flush().context("writing to stdout")
     }
 }

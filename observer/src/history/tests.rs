@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{top::By, *};
 use crate::{
-    classify::{WriteCause, WriteVerdict, classify},
+    classify::{WriteCause, WriteVerdict, classify, verdict::Left},
     event::{Comm, Side, State},
     story::tests::{Script, task},
 };
@@ -13,7 +13,8 @@ fn verdict() -> Verdict {
     let script = Script::opened().packet_to(State::CloseWait).wait(1).close_to(State::LastAck);
     let mut story = script.orphan_to(State::Close).story();
     story.write_errors.insert(32, 2);
-    classify(&story)
+    // What is for the audit alone is not remembered.
+    Verdict { left: Left::default(), ..classify(&story) }
 }
 
 fn close(number: u16, comm: &str) -> Report {
@@ -267,7 +268,12 @@ fn closed_first(number: u16, second: u64, comm: &str) -> Report {
     let Report::Close(mut verdict) = close(number, comm) else { panic!("a close") };
     verdict.ns = second * 1_000_000_000;
     verdict.cause = Cause::ClosedFirst;
-    verdict.half_closed.local_ns = Some(500_000_000);
+    verdict.fin = Some(crate::classify::verdict::FinProgress {
+        sent: Some(true),
+        at_once: true,
+        acked_ns: None,
+        queued_ns: 500_000_000,
+    });
     Report::Close(verdict)
 }
 

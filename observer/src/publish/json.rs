@@ -47,7 +47,7 @@ struct Close<'a> {
     cause: &'a str,
     first_close: &'a str,
     local_action: Option<&'a str>,
-    fin: Option<Fin>,
+    fin: Option<FinLine>,
     linger: Option<LingerLine>,
     half_closed: HalfClosed,
     bytes: Bytes,
@@ -140,7 +140,7 @@ struct Bytes {
 
 /// What became of our FIN.
 #[derive(Serialize)]
-struct Fin {
+struct FinLine {
     sent: Option<bool>,
     acked_ms: Option<f64>,
 }
@@ -169,7 +169,9 @@ pub fn line(report: &Report, clock: ClockOffset, cgroups: &mut Cgroups) -> Strin
                 local_action: verdict
                     .action_known
                     .then(|| verdict.local_action.map_or("none", LocalAction::word)),
-                fin: verdict.fin.map(|fin| Fin { sent: fin.sent, acked_ms: fin.acked_ns.map(milliseconds) }),
+                fin: verdict
+                    .fin
+                    .map(|fin| FinLine { sent: fin.sent, acked_ms: fin.acked_ns.map(milliseconds) }),
                 linger: verdict.linger.map(linger),
                 half_closed: HalfClosed {
                     local_ms: verdict.half_closed.local_ns.map(milliseconds),

@@ -4,6 +4,7 @@
 //! label. All that is known beforehand is exported from the start, as zero and with no owner, so that a rate has
 //! something to begin from.
 
+mod audit;
 mod connections;
 mod family;
 mod half_closed;
@@ -17,10 +18,11 @@ use prometheus::{IntGauge, Registry};
 
 pub use self::owner::OwnerBy;
 use self::{
-    connections::Connections, family::register, half_closed::HalfClosed, own::Own, owner::Owners,
-    process::Process,
+    audit::Audit, connections::Connections, family::register, half_closed::HalfClosed, own::Own,
+    owner::Owners, process::Process,
 };
 use crate::{
+    audit::Summary,
     event::Event,
     half_closed::{Unseen, gauges::Gauges},
     publish::event_log::EventLog,
@@ -33,6 +35,7 @@ pub struct Metrics {
     owners: Owners,
     connections: Connections,
     half_closed: HalfClosed,
+    audit: Audit,
     own: Own,
     /// Owners that have their zeros.
     begun: HashSet<Box<str>>,
@@ -49,9 +52,10 @@ impl Metrics {
         let owners = Owners::new(by, owner_limit, register(&registry, folded)?);
         let connections = Connections::new(&registry)?;
         let half_closed = HalfClosed::new(&registry)?;
+        let audit = Audit::new(&registry)?;
         let own = Own::new(&registry, lost_reasons)?;
         registry.register(Box::new(Process::new()?))?;
-        Ok(Self { registry, owners, connections, half_closed, own, begun: HashSet::new() })
+        Ok(Self { registry, owners, connections, half_closed, audit, own, begun: HashSet::new() })
     }
 
     /// Names owners anew from now on; what was counted stays under its old name.
@@ -91,6 +95,11 @@ impl Metrics {
             Some((found, unseen)) => self.half_closed.show(found, unseen, &mut self.owners),
             None => self.half_closed.hide(),
         }
+    }
+
+    /// Shows how the reports compare with the kernel's own counters.
+    pub fn audit(&self, summary: &Summary) {
+        self.audit.show(summary);
     }
 
     /// Notes a hook and its mechanism; `none` for one that this kernel lacks, `not_needed` and `left_out` for others.

@@ -11,6 +11,7 @@ use crate::counters::Counters;
 use crate::end::End;
 use crate::netns::{Netns, State};
 use crate::report::Report;
+use crate::shared;
 use crate::sight::{Kind, sees};
 use crate::wait::{DEADLINE, eventually};
 use crate::watch::Watch;
@@ -49,10 +50,14 @@ impl Lab {
     /// With these names of the client's and the server's process.
     pub(crate) fn with_actors(family: Family, cli: &'static str, srv: &'static str) -> Self {
         let netns = Netns::new().expect("making a network namespace");
+        let alone = std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1");
+        let watch = || Watch::start(netns.inode()).expect("starting the observer");
+        // One that runs already finds the namespace when the first process is in it, and that must not be missed.
+        let joined = (!alone && shared::wanted()).then(watch);
         let cli = Actor::start(cli, &netns).expect("starting the client");
         let srv = Actor::start(srv, &netns).expect("starting the server");
-        let alone = std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1");
-        let watch = (!alone).then(|| Watch::start(netns.inode()).expect("starting the observer"));
+        joined.iter().for_each(Watch::await_audit_begun);
+        let watch = joined.or_else(|| (!alone).then(watch));
         let before = Counters::read(&netns);
         Self {
             family,
@@ -355,9 +360,13 @@ impl Lab {
         report
     }
 
-    /// The end of the test: nothing else was reported, and the counters moved as the row says.
+    /// The end of the test: nothing else was reported, the counters moved as the row says, and the observer finds the
+    /// same when it compares them with its reports.
     #[track_caller]
     pub(crate) fn finish(&self, expected: Counters) {
+        if let Some(watch) = &*self.watch.borrow() {
+            watch.await_audit().unwrap_or_else(|differs| panic!("{differs}"));
+        }
         self.ends_silently();
         // The last packets of the last close may still be on their way when nobody waited for a verdict.
         let moved = || Counters::read(&self.netns) - self.before;

@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::actor::Actor;
 use crate::counters::{Counters, count};
 use crate::netns::{Netns, State};
 use crate::random::totals;
@@ -50,6 +51,8 @@ struct Load {
 
 fn run(test: Test, least: usize, address: SocketAddr) -> Result<(), Failed> {
     let load = Load { netns: Netns::new()?, address };
+    // The audit finds a namespace by its processes, and these come and go.
+    let _stays = Actor::start("stays", &load.netns)?;
     let watch = Watch::start_own(load.netns.inode())?;
     let before = Counters::read(&load.netns);
     test(&load);
@@ -58,8 +61,10 @@ fn run(test: Test, least: usize, address: SocketAddr) -> Result<(), Failed> {
     let (connected, accepted) = (opened("ActiveOpens"), opened("PassiveOpens"));
     assert!(connected >= least && accepted >= least, "only {connected} connections, {accepted} accepted");
     watch.await_closes(connected + accepted, DEADLINE);
+    let audited = watch.await_audit();
     let lines = watch.finish();
-    let mut wrong = totals(&lines, Counters::read(&load.netns) - before);
+    let mut wrong: Vec<_> = audited.err().into_iter().collect();
+    wrong.extend(totals(&lines, Counters::read(&load.netns) - before));
     wrong.extend(watch.messages().into_iter().map(|message| format!("the observer said: {message}")));
     let closes = |side: &str| {
         let of_side = |line: &&Value| line["kind"] == "close" && line["connection"]["opened_by"] == side;

@@ -31,6 +31,7 @@ use crate::row::Row;
 
 mod actor;
 mod again;
+mod audit;
 mod counters;
 mod daemon;
 mod destroy;
@@ -169,6 +170,7 @@ fn main() -> ExitCode {
         .chain([
             random::trial(),
             gauges::trial(),
+            audit::trial(),
             full::trial(),
             event_log::trial(),
             queries::trial(),

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
+use crate::actor::Actor;
 use crate::counters::Counters;
 use crate::netns::Netns;
 use crate::random::driver::Done;
@@ -51,6 +52,8 @@ pub(crate) fn trial() -> Trial {
 fn run() -> Result<(), Failed> {
     let seed = seed();
     let netns = Netns::new()?;
+    // The audit finds a namespace by its processes, and the driver ends.
+    let _stays = Actor::start("stays", &netns)?;
     let watch = Watch::start_own(netns.inode())?;
     let before = Counters::read(&netns);
     let hidden_before = witness::hidden().len();
@@ -64,6 +67,7 @@ fn run() -> Result<(), Failed> {
     })?;
 
     watch.await_closes(closes(&done), LAST_VERDICTS);
+    let audited = watch.await_audit();
     let lines = watch.finish();
     let counted = Counters::read(&netns) - before;
 
@@ -71,6 +75,7 @@ fn run() -> Result<(), Failed> {
     let mut wrong = Vec::new();
     if hidden.is_empty() {
         wrong.extend(totals(&lines, counted));
+        wrong.extend(audited.err());
         wrong.extend(watch.messages().into_iter().map(|message| format!("the observer said: {message}")));
     } else {
         eprintln!(

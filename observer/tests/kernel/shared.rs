@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::wait::{DEADLINE, eventually};
-use crate::watch::{await_ready, observer};
+use crate::watch::{AUDIT, await_ready, is_audit, netns_of, observer};
 
 /// Made by the first test that can start it.
 static SHARED: OnceLock<Mutex<Shared>> = OnceLock::new();
@@ -23,8 +23,8 @@ static SHARED: OnceLock<Mutex<Shared>> = OnceLock::new();
 struct Shared {
     observer: Child,
     messages: Receiver<String>,
-    /// By network namespace.
-    tests: HashMap<u64, Sender<Value>>,
+    /// By network namespace: for reports, and for comparisons with the kernel's counters.
+    tests: HashMap<u64, [Sender<Value>; 2]>,
 }
 
 /// Whether the person or program that runs the tests wants it so.
@@ -32,12 +32,12 @@ pub(crate) fn wanted() -> bool {
     std::env::var_os("OBSERVER_TEST_SHARED").is_some_and(|wanted| wanted == "1")
 }
 
-/// What is said of this namespace from now on.
-pub(crate) fn lines_of(netns: u64) -> Receiver<Value> {
+/// What is said of this namespace from now on: reports, and comparisons with the kernel's counters.
+pub(crate) fn lines_of(netns: u64) -> (Receiver<Value>, Receiver<Value>) {
     let shared = SHARED.get_or_init(|| Mutex::new(Shared::start()));
-    let (sender, lines) = channel();
-    lock(shared).tests.insert(netns, sender);
-    lines
+    let ((sender, lines), (audit_sender, audits)) = (channel(), channel());
+    lock(shared).tests.insert(netns, [sender, audit_sender]);
+    (lines, audits)
 }
 
 /// Ends it, if it was ever started, and tells what it had to say. False if it did not end well.
@@ -65,7 +65,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 impl Shared {
     fn start() -> Self {
         let mut command = Command::new(observer());
-        command.args(["trace", "--output", "json"]).stdin(Stdio::null());
+        command.args(["trace", "--output", "json"]).args(AUDIT).stdin(Stdio::null());
         let spawned = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut observer = spawned.expect("starting the observer");
 
@@ -87,9 +87,10 @@ fn pass_on(line: &str) {
     // It reads before the first test listens only what is of no test.
     let Some(shared) = SHARED.get() else { return };
     let shared = lock(shared);
-    let netns = value.pointer("/connection/netns").and_then(Value::as_u64);
+    let netns = netns_of(&value);
     let concerned = shared.tests.iter().filter(|(its, _)| netns.is_none_or(|netns| netns == **its));
-    for (_, test) in concerned {
+    for (_, [reports, audits]) in concerned {
+        let test = if is_audit(&value) { audits } else { reports };
         // A test that has ended hears nothing.
         test.send(value.clone()).ok();
     }

@@ -5,7 +5,7 @@
 //!
 //! Where all tests share one observer ([`crate::shared`]) a test cannot end it: it waits for what may still come.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader};
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use observer::source::clock::{ClockOffset, monotonic_ns};
 use serde_json::Value;
 
 use crate::shared;
@@ -28,6 +29,9 @@ const READY: Duration = Duration::from_mins(1);
 /// A line that a shared observer has not told after this time will not come: it tells none later than 500 ms after
 /// what it is about.
 const SILENCE: Duration = Duration::from_millis(750);
+
+/// What has an observer compare its reports with the kernel's counters, so often that a test need not wait long.
+pub(crate) const AUDIT: [&str; 3] = ["--audit", "--audit-interval", "200ms"];
 
 /// For what an observer said that has been interrupted.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -41,6 +45,13 @@ pub(crate) struct Watch {
     /// None when it is shared.
     own: Option<Own>,
     lines: Receiver<Value>,
+    /// Comparisons with the kernel's counters of this namespace.
+    audits: Receiver<Value>,
+    /// When this began, as the observer writes times. A comparison that began earlier is about another namespace of the
+    /// same number.
+    since: String,
+    /// All up to the end of the test has been reported, and compared.
+    audited: Cell<bool>,
     /// All that came, in order, with whether a test has taken it.
     seen: RefCell<Vec<(Value, bool)>>,
 }
@@ -58,28 +69,32 @@ impl Watch {
     /// Starts the observer, or joins those who share one, and waits until it says that it is ready.
     pub(crate) fn start(netns: u64) -> io::Result<Self> {
         if shared::wanted() {
-            return Ok(Self { own: None, lines: shared::lines_of(netns), seen: RefCell::default() });
+            let since = now();
+            let (lines, audits) = shared::lines_of(netns);
+            let audited = Cell::new(false);
+            return Ok(Self { own: None, lines, audits, since, audited, seen: RefCell::default() });
         }
         Self::start_own(netns)
     }
 
     /// Starts an observer for this test alone.
     pub(crate) fn start_own(netns: u64) -> io::Result<Self> {
+        let since = now();
         let mut command = Command::new(observer());
         // Unique while the namespace is: one observer at a time watches it.
         let recording = std::env::temp_dir().join(format!("observer-{}-{netns}.jsonl", std::process::id()));
-        command.args(["trace", "--output", "json", "--record"]).arg(&recording);
+        command.args(["trace", "--output", "json"]).args(AUDIT).arg("--record").arg(&recording);
         let mut observer =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
 
-        let (sender, lines) = channel();
+        let ((sender, lines), (audit_sender, audits)) = (channel(), channel());
         let output = BufReader::new(observer.stdout.take().expect("a pipe was asked for"));
         thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 // Kept as text, so that a test sees it and fails.
                 let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                let ours = value.pointer("/connection/netns").is_none_or(|its| its.as_u64() == Some(netns));
-                if ours && sender.send(value).is_err() {
+                let sender = if is_audit(&value) { &audit_sender } else { &sender };
+                if netns_of(&value).is_none_or(|its| its == netns) && sender.send(value).is_err() {
                     break;
                 }
             }
@@ -90,7 +105,8 @@ impl Watch {
 
         let own = Own { process: RefCell::new(observer), messages, recording, netns };
         // Made before the wait, so that the observer ends with it.
-        let watch = Self { own: Some(own), lines, seen: RefCell::default() };
+        let audited = Cell::new(false);
+        let watch = Self { own: Some(own), lines, audits, since, audited, seen: RefCell::default() };
         watch.own.iter().for_each(|own| await_ready(&own.messages));
         Ok(watch)
     }
@@ -121,9 +137,44 @@ impl Watch {
         all.is_some()
     }
 
-    /// What it has said on standard error since it was ready.
+    /// Waits until the observer compares this namespace, in which a process must be: only what happens then is compared.
+    pub(crate) fn await_audit_begun(&self) {
+        assert!(self.audit_after(&self.since).is_some(), "the observer does not find the namespace");
+    }
+
+    /// Waits until all that has happened was reported and compared with the kernel's counters, and says by how much they
+    /// differ. There must still be a process in the namespace.
+    pub(crate) fn await_audit(&self) -> Result<(), String> {
+        let end = now();
+        // A difference is told when the second comparison confirms it.
+        let audits = [(); 2].map(|()| self.audit_after(&end));
+        let [Some(_), Some(last)] = &audits else {
+            return Err(format!("the observer does not compare the namespace any more: {audits:?}"));
+        };
+        let differences = last["differences"].as_object().expect("differences");
+        if differences.values().any(|by| by.as_i64().is_some_and(|by| by != 0)) {
+            return Err(format!("the kernel and the reports differ (kernel minus reported): {last}"));
+        }
+        self.audited.set(true);
+        Ok(())
+    }
+
+    /// The next comparison with a sample that was taken later.
+    fn audit_after(&self, time: &str) -> Option<Value> {
+        let is_later =
+            |audit: &Value, key: &str, time: &str| audit[key].as_str().is_some_and(|its| its > time);
+        eventually(DEADLINE, || {
+            self.audits
+                .try_iter()
+                .find(|audit| is_later(audit, "since", &self.since) && is_later(audit, "time", time))
+        })
+    }
+
+    /// What it has said on standard error since it was ready, but for its last words on what it compared on the whole
+    /// machine.
     pub(crate) fn messages(&self) -> Vec<String> {
-        self.own.iter().flat_map(|own| own.messages.try_iter()).collect()
+        let messages = self.own.iter().flat_map(|own| own.messages.try_iter());
+        messages.filter(|message| !message.contains("audit: ")).collect()
     }
 
     /// Whether a line came that is so.
@@ -141,7 +192,9 @@ impl Watch {
             seen.extend(self.lines.iter().map(|line| (line, false)));
             own.replay(seen.iter().map(|(line, _)| line.clone()));
         } else {
-            let_pass(SILENCE);
+            if !self.audited.get() {
+                let_pass(SILENCE);
+            }
             seen.extend(self.lines.try_iter().map(|line| (line, false)));
         }
         seen.iter().filter(|(_, taken)| !taken).map(|(line, _)| line.clone()).collect()
@@ -192,6 +245,21 @@ impl Own {
         }
         eventually(DEADLINE, || observer.try_wait().expect("waiting for the observer"))
     }
+}
+
+/// Now, as the observer writes times.
+fn now() -> String {
+    ClockOffset::now().rfc3339(monotonic_ns())
+}
+
+/// Whether the line is a comparison with the kernel's counters.
+pub(crate) fn is_audit(line: &Value) -> bool {
+    line["kind"] == "audit"
+}
+
+/// The namespace that the line is about.
+pub(crate) fn netns_of(line: &Value) -> Option<u64> {
+    line.pointer("/connection/netns").or_else(|| line.get("netns"))?.as_u64()
 }
 
 /// Waits until the observer that says this says that it is ready.

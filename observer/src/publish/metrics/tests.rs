@@ -4,9 +4,13 @@ use prometheus::TextEncoder;
 
 use super::*;
 use crate::{
+    audit::{Difference, counters::Counter},
     classify::{
         Cause, Evidence, Outcome, StrayCause, WriteCause, WriteVerdict,
-        verdict::{Bytes, Fin, FirstClose, HalfClosed, Linger, LingerMode, LingerResult, Reset, Verdict},
+        verdict::{
+            Bytes, FinProgress, FirstClose, HalfClosed, Left, Linger, LingerMode, LingerResult, Reset,
+            Verdict,
+        },
     },
     event::{Body, Comm, Endpoints, Side, SockId, State, Task},
     half_closed::gauges::{Gauges, Held, SideGauges},
@@ -68,6 +72,7 @@ fn verdict(comm: &str, outcome: Outcome, cause: Cause) -> Verdict {
         evidence: Evidence::Exact,
         missing: Vec::new(),
         steps: Vec::new(),
+        left: Left::default(),
     }
 }
 
@@ -106,6 +111,7 @@ fn every_metric_is_there_from_the_start_with_its_type_and_labels() {
         ("observer_program_runs_total", "counter", &["program"]),
         ("observer_build_info", "gauge", &["version"]),
         ("observer_tracked_connections", "gauge", &[]),
+        ("observer_audit_difference", "gauge", &["counter"]),
         ("observer_owners_folded", "gauge", &[]),
         ("process_cpu_seconds_total", "counter", &[]),
         ("process_open_fds", "gauge", &[]),
@@ -180,7 +186,7 @@ fn a_graceful_close_counts_its_fin_and_its_half_closed_time() {
         &mut metrics,
         Verdict {
             local_action: Some(LocalAction::ShutdownWrite),
-            fin: Some(Fin { sent: Some(true), at_once: true, acked_ns: None, queued_ns: 1 }),
+            fin: Some(FinProgress { sent: Some(true), at_once: true, acked_ns: None, queued_ns: 1 }),
             half_closed: HalfClosed { local_ns: Some(2_500_000_000), remote_ns: None },
             ..verdict("curl", Outcome::Graceful, Cause::Orderly)
         },
@@ -364,6 +370,28 @@ fn totals_that_are_kept_elsewhere_are_followed() {
     assert_eq!(counted(&metrics, "observer_program_run_seconds_total"), [r#"{program="set_state"} 8"#]);
     assert_eq!(counted(&metrics, "observer_program_runs_total"), [r#"{program="set_state"} 8"#]);
     assert_eq!(counted(&metrics, "observer_tracked_connections"), [" 12"]);
+}
+
+#[test]
+fn the_audit_shows_what_can_be_compared() {
+    let metrics = metrics();
+    let shown = |metrics: &Metrics| {
+        let text = text(metrics);
+        let lines = text.lines().filter_map(|line| line.strip_prefix("observer_audit_difference"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&metrics).len(), Counter::ALL.len());
+    assert_eq!(counted(&metrics, "observer_audit_difference"), [""; 0]);
+    let difference = |counter: &str, not_reported| Difference {
+        counter: counter.to_owned(),
+        not_reported,
+        not_counted: 1,
+    };
+    let summary = Summary { counters: vec![difference("OutRsts", 3)], ..Summary::default() };
+    metrics.audit(&summary);
+    assert_eq!(shown(&metrics), [r#"{counter="OutRsts"} 4"#]);
+    metrics.audit(&Summary { failed: Some("no /proc".to_owned()), ..summary });
+    assert_eq!(shown(&metrics), [""; 0]);
 }
 
 fn held(side: &mut SideGauges, pid: u32, comm: Option<&str>, connections: u64) {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::Fill;
+use crate::{audit::Summary, history::Fill};
 
 /// What the thread that drains the kernel knows of itself; sent about once a second.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct Pulse {
     /// Sends that found the buffer full; None where they are not counted.
     #[serde(default)]
     pub send_buffer_full: Option<u64>,
+    /// What was reported, compared with the kernel's own counters; None from a daemon that does not compare.
+    #[serde(default)]
+    pub audit: Option<Summary>,
     /// Connections whose end has begun.
     pub tracked: usize,
     /// Reports that history could not take, since its thread was behind.

@@ -1,0 +1,126 @@
+//! The table, over verdicts by word. `tests/kernel` holds the same table against real kernels.
+
+use super::*;
+use crate::{
+    classify::{StrayCause, classify, verdict::Left},
+    event::Endpoints,
+    report::StrayReset,
+    story::tests::Script,
+};
+
+const ALL_STATES: [State; 7] = [
+    State::Established,
+    State::CloseWait,
+    State::FinWait1,
+    State::FinWait2,
+    State::LastAck,
+    State::SynSent,
+    State::SynRecv,
+];
+
+fn close(outcome: Outcome, cause: Cause, state: State) -> Verdict {
+    let story = Script::opened().close_to(State::FinWait1).orphan_to(State::Close).story();
+    let left = Left { state: Some(state), answered: false, closed: false };
+    Verdict { outcome, cause, left, ..classify(&story) }
+}
+
+fn moved(verdict: Verdict) -> String {
+    let report = Report::Close(Box::new(verdict));
+    let Some((netns, ns, moved)) = expected(&report) else { return String::new() };
+    assert_eq!((netns, ns), (7, report_ns(&report)));
+    let words = moved.iter().filter(|(_, by)| *by != 0);
+    let words: Vec<_> = words
+        .map(|(counter, by)| {
+            assert_eq!(by, 1, "{}", counter.word());
+            counter.word()
+        })
+        .collect();
+    words.join(" ")
+}
+
+fn report_ns(report: &Report) -> u64 {
+    let Report::Close(verdict) = report else { panic!("not a close") };
+    verdict.ns
+}
+
+#[test]
+fn each_cause_moves_its_counters() {
+    use State::{CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, SynRecv, SynSent};
+    for (outcome, cause, state, counters) in [
+        (Outcome::Graceful, Cause::Orderly, LastAck, ""),
+        (Outcome::Graceful, Cause::ClosedFirst, FinWait2, ""),
+        (Outcome::ResetSent, Cause::UnreadData, Established, "OutRsts EstabResets TCPAbortOnClose"),
+        (Outcome::ResetSent, Cause::UnreadData, FinWait2, "OutRsts TCPAbortOnClose"),
+        (Outcome::ResetSent, Cause::LingerZero, CloseWait, "OutRsts EstabResets TCPAbortOnData"),
+        (Outcome::Aborted, Cause::LingerZero, Closing, "TCPAbortOnData"),
+        (Outcome::ResetSent, Cause::Linger2Negative, FinWait2, "OutRsts TCPAbortOnLinger"),
+        (Outcome::ResetSent, Cause::DataAfterClose, FinWait2, "OutRsts TCPAbortOnData"),
+        (Outcome::ResetSent, Cause::Disconnect, Established, "OutRsts EstabResets"),
+        (Outcome::Aborted, Cause::Disconnect, LastAck, ""),
+        (Outcome::ResetSent, Cause::NeverAccepted, Established, "OutRsts EstabResets"),
+        (Outcome::ResetSent, Cause::NeverAccepted, SynRecv, "OutRsts"),
+        (Outcome::ResetSent, Cause::SocketDestroyed, CloseWait, "OutRsts EstabResets"),
+        (Outcome::Aborted, Cause::SocketDestroyed, SynSent, "AttemptFails"),
+        (Outcome::ResetSent, Cause::OrphanLimit, FinWait1, "OutRsts TCPAbortOnMemory"),
+        (Outcome::ResetSent, Cause::FinWait2Timeout, FinWait2, "OutRsts"),
+        (Outcome::ResetSent, Cause::Unknown, Established, "OutRsts EstabResets"),
+        (Outcome::ResetReceived, Cause::PeerReset, Established, "EstabResets"),
+        (Outcome::ResetReceived, Cause::ResetAfterPeerFin, LastAck, ""),
+        (Outcome::ResetReceived, Cause::PeerReset, SynRecv, "AttemptFails"),
+        (Outcome::TimedOut, Cause::RetransmitTimeout, Established, "EstabResets TCPAbortOnTimeout"),
+        (Outcome::TimedOut, Cause::RetransmitTimeout, FinWait1, "TCPAbortOnTimeout"),
+        (Outcome::TimedOut, Cause::KeepaliveTimeout, Established, "OutRsts EstabResets TCPAbortOnTimeout"),
+        (Outcome::TimedOut, Cause::ConnectTimeout, SynSent, "AttemptFails TCPAbortOnTimeout"),
+        (Outcome::Refused, Cause::Refused, SynSent, "AttemptFails"),
+        (Outcome::Refused, Cause::IcmpError, SynSent, "AttemptFails"),
+        (Outcome::Aborted, Cause::ConnectAbandoned, SynSent, ""),
+        (Outcome::Aborted, Cause::Repair, Established, "EstabResets"),
+        (Outcome::Aborted, Cause::NetnsGone, FinWait1, ""),
+        (Outcome::Unknown, Cause::Unknown, Established, "EstabResets"),
+    ] {
+        assert_eq!(moved(close(outcome, cause, state)), counters, "{outcome:?} {cause:?} {state:?}");
+    }
+}
+
+#[test]
+fn what_the_words_do_not_say_is_looked_up() {
+    let answered = Left { state: Some(State::FinWait2), answered: true, closed: false };
+    let linger2 = close(Outcome::ResetSent, Cause::Linger2Negative, State::FinWait2);
+    assert_eq!(moved(Verdict { left: answered, ..linger2 }), "OutRsts TCPAbortOnData");
+    let abandoned = close(Outcome::Aborted, Cause::ConnectAbandoned, State::SynSent);
+    let mut linger = abandoned.linger.expect("it was closed");
+    linger.mode = LingerMode::Zero;
+    assert_eq!(moved(Verdict { linger: Some(linger), ..abandoned }), "TCPAbortOnData");
+    // The process was told of an ICMP error, and closed the socket in SYN_SENT.
+    let told = Left { state: Some(State::SynSent), answered: false, closed: true };
+    let refused = close(Outcome::Refused, Cause::IcmpError, State::SynSent);
+    assert_eq!(moved(Verdict { left: told, ..refused }), "");
+    // An end that was not seen has left no state.
+    let unseen =
+        Verdict { left: Left::default(), ..close(Outcome::Unknown, Cause::Unknown, State::CloseWait) };
+    assert_eq!(moved(unseen), "");
+}
+
+/// No pair of outcome and cause is without a line, and none resets twice.
+#[test]
+fn every_pair_is_in_the_table() {
+    for cause in Cause::ALL {
+        for outcome in cause.outcomes() {
+            for state in ALL_STATES {
+                let moved = moved(close(*outcome, *cause, state));
+                let resets = *outcome == Outcome::ResetSent || *cause == Cause::KeepaliveTimeout;
+                assert_eq!(moved.contains("OutRsts"), resets, "{outcome:?} {cause:?}");
+                assert!(moved.matches("TCPAbort").count() <= 1, "{outcome:?} {cause:?}: {moved}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reset_for_no_connection_is_a_reset() {
+    let endpoints = Endpoints { netns: 9, ..Endpoints::UNKNOWN };
+    let reset =
+        StrayReset { ns: 5, endpoints, cause: StrayCause::ClosedPort, state: None, kernel_reason: None };
+    let moved = Counters::moved(&[Counter::OutRsts]);
+    assert_eq!(expected(&Report::StrayReset(reset)), Some((9, 5, moved)));
+}
