@@ -40,6 +40,8 @@ mod full;
 mod gauges;
 mod half_closed;
 mod lab;
+#[path = "../support/leave_out.rs"]
+mod leave_out;
 mod loaded;
 mod lossy;
 mod netns;

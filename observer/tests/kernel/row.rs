@@ -60,6 +60,7 @@ impl Row {
 
 fn trial(name: &str, run: fn(&Lab) -> Counters, family: Family) -> Result<(), Failed> {
     let lab = Lab::new(family);
+    NAME.set(name.to_owned());
     // Caught here and not only by the runner, since the lab knows what explains the failure.
     PANIC.set(None);
     let outcome = catch_unwind(AssertUnwindSafe(|| lab.finish(run(&lab))));
@@ -77,7 +78,13 @@ pub(crate) fn caught(test: impl FnOnce() -> Result<(), Failed>) -> Result<(), Fa
     outcome.unwrap_or_else(|_| Err(PANIC.take().unwrap_or_default().into()))
 }
 
+/// The test that runs in this thread.
+pub(crate) fn name() -> String {
+    NAME.with_borrow(Clone::clone)
+}
+
 thread_local! {
+    static NAME: RefCell<String> = const { RefCell::new(String::new()) };
     /// Where and why the test in this thread panicked.
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
