@@ -51,6 +51,7 @@ fn contradicts(story: &Story, ruling: &Ruling) -> bool {
         || reset_unseen(story, &end)
         || cut_short(story, &end, ruling)
         || late_data_unanswered(story, &end)
+        || super::linger::wait_end_unseen(story)
 }
 
 /// The socket is an orphan at its end, so it was closed. `shutdown()` does not orphan, and a connection that nobody

@@ -1,7 +1,10 @@
 //! SO_LINGER at `close()`, and how its wait ended.
 
 use super::verdict::{Linger, LingerMode, LingerResult};
-use crate::{event::State, story::Story};
+use crate::{
+    event::State,
+    story::{End, Story},
+};
 
 /// Whether a lingering `close()` has just given up, at its deadline.
 #[must_use]
@@ -50,6 +53,9 @@ fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
     if let Some(ns) = interrupted.filter(|ns| end.is_none_or(|end| *ns <= end.ns)) {
         return Some((LingerResult::Interrupted, ns));
     }
+    if wait_end_unseen(story) {
+        return None;
+    }
     match end {
         // The acknowledgement that let it end so was in the backlog when the wait was over, at this moment.
         Some(end) if end.socket.err == 0 && end.socket.all_acked() && ends_acknowledged(end.old) => {
@@ -58,6 +64,19 @@ fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
         Some(_) => None,
         None => Some((LingerResult::Expired, deadline_ns)),
     }
+}
+
+/// Whether the wait was over before the end, and no record told why.
+///
+/// `__tcp_close()` orphans the socket after the wait, and then takes what is in the backlog. An orphan that ends later, for a
+/// packet or a timer, was let go before.
+pub(super) fn wait_end_unseen(story: &Story) -> bool {
+    let Some(deadline_ns) = story.linger_deadline_ns() else { return false };
+    let told = story.fin_acked_ns.is_some()
+        || story.linger_interrupted_ns.is_some()
+        || story.linger_over.is_some_and(|(_, state)| state.fin_outstanding());
+    let early = |end: &End| end.ns.saturating_add(TICKS_BEHIND_NS) < deadline_ns;
+    !told && story.end.is_some_and(|end| end.socket.flags.dead && !end.socket.flags.owned && early(&end))
 }
 
 /// States that are only left for CLOSE when our FIN is acknowledged, but for a reset or an error.
