@@ -57,8 +57,8 @@ fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
         return None;
     }
     match end {
-        // The acknowledgement that let it end so was in the backlog when the wait was over, at this moment.
-        Some(end) if end.socket.err == 0 && end.socket.all_acked() && ends_acknowledged(end.old) => {
+        // The acknowledgement that let it end so was in the backlog of close() when the wait was over, at this moment.
+        Some(end) if end.socket.err == 0 && end.socket.all_acked() && ends_in_close(&end) => {
             Some((LingerResult::Acked, end.ns))
         }
         Some(_) => None,
@@ -66,20 +66,21 @@ fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
     }
 }
 
-/// Whether the wait was over before the end, and no record told why.
+/// Whether the wait was over before the end and before its time, and no record says why.
 ///
-/// `__tcp_close()` orphans the socket after the wait, and then takes what is in the backlog. An orphan that ends later, for a
-/// packet or a timer, was let go before.
+/// `__tcp_close()` orphans the socket after the wait. Only an acknowledgement or a signal ends the wait early, and each has a
+/// record: the socket is no orphan when its FIN is acknowledged.
 pub(super) fn wait_end_unseen(story: &Story) -> bool {
     let Some(deadline_ns) = story.linger_deadline_ns() else { return false };
     let told = story.fin_acked_ns.is_some()
         || story.linger_interrupted_ns.is_some()
         || story.linger_over.is_some_and(|(_, state)| state.fin_outstanding());
     let early = |end: &End| end.ns.saturating_add(TICKS_BEHIND_NS) < deadline_ns;
-    !told && story.end.is_some_and(|end| end.socket.flags.dead && !end.socket.flags.owned && early(&end))
+    !told && story.end.is_some_and(|end| end.socket.flags.dead && early(&end))
 }
 
-/// States that are only left for CLOSE when our FIN is acknowledged, but for a reset or an error.
-const fn ends_acknowledged(old: State) -> bool {
-    matches!(old, State::FinWait2 | State::LastAck | State::Closing)
+/// Whether `close()` still had the socket, in a state that is only left for CLOSE when our FIN is acknowledged, but for a
+/// reset or an error.
+const fn ends_in_close(end: &End) -> bool {
+    end.socket.flags.owned && matches!(end.old, State::FinWait2 | State::LastAck | State::Closing)
 }

@@ -375,10 +375,16 @@ fn a_lingering_close_whose_wait_ended_unseen_says_so() {
     let orphan = timed().with(|socket| socket.state = FinWait2).orphan_to(Close);
     assert_eq!(found(&orphan), (None, "inferred"));
     assert_eq!(verdict(&orphan).missing[0], Missing::Records);
-    // The acknowledgement was in the backlog of close().
-    let backlog = timed().with(|socket| socket.state = FinWait2);
-    let backlog = backlog.packet_with(Close, Flags { dead: true, owned: true, ..Flags::default() });
-    assert_eq!(found(&backlog), (Some(LingerResult::Acked), "exact"));
+    // close() itself ended it: the same.
+    let flags = Flags { dead: true, owned: true, ..Flags::default() };
+    let waited = timed().with(|socket| socket.state = FinWait2).packet_with(Close, flags);
+    assert_eq!(found(&waited), (None, "inferred"));
+    // The signal is delivered at the end of close(), after the acknowledgement in its backlog.
+    let mut story = waited.story();
+    story.linger_interrupted_ns = story.end.map(|end| end.ns + MS);
+    let found = classify(&story);
+    assert_eq!(found.linger.and_then(|linger| linger.result), Some(LingerResult::Acked));
+    assert_eq!(found.evidence.word(), "exact");
 }
 
 #[test]

@@ -21,6 +21,9 @@ use serde_json::Value;
 /// The live reader looks at the loss counters at least as often, ns.
 const BATCH_NS: u64 = 50_000_000;
 
+/// Events of a recording that is replayed as a whole.
+const WHOLE: usize = 120;
+
 /// Two records of one event are not further apart, ns.
 const TWICE_NS: u64 = 1_000_000;
 
@@ -89,15 +92,26 @@ pub(crate) struct Outcomes {
     pub(crate) wrong: BTreeMap<Wrong, usize>,
 }
 
-/// Leaves out each record, and each two records of one connection where `pairs` are wanted.
-pub(crate) fn leave_out(events: &[Event], pairs: bool) -> Outcomes {
-    let truth = Truth::of(events);
+/// Leaves out each record, and each two records of one connection, until there were so many replays.
+///
+/// A long recording is split by socket: no record of one says anything of another.
+pub(crate) fn leave_out(events: &[Event], replays: usize) -> Outcomes {
     let mut outcomes = Outcomes::default();
-    for life in lives(events) {
-        for (place, &first) in life.iter().enumerate() {
-            outcomes.lose(events, &truth, &[first]);
-            for &second in life[place + 1..].iter().filter(|_| pairs) {
-                outcomes.lose(events, &truth, &[first, second]);
+    let mut by_sock: BTreeMap<SockId, Vec<Event>> = BTreeMap::new();
+    for event in events.iter().filter(|_| events.len() > WHOLE) {
+        by_sock.entry(event.sock).or_default().push(event.clone());
+    }
+    let parts: Vec<&[Event]> =
+        if by_sock.is_empty() { vec![events] } else { by_sock.values().map(Vec::as_slice).collect() };
+    // What one record's loss does is looked at everywhere first.
+    for pairs in [false, true] {
+        for part in &parts {
+            let truth = Truth::of(part);
+            for life in lives(part) {
+                if outcomes.replays >= replays {
+                    return outcomes;
+                }
+                outcomes.lose_of(part, &truth, &life, pairs);
             }
         }
     }
@@ -105,6 +119,19 @@ pub(crate) fn leave_out(events: &[Event], pairs: bool) -> Outcomes {
 }
 
 impl Outcomes {
+    /// Leaves out each record of a connection, or each two of them.
+    fn lose_of(&mut self, events: &[Event], truth: &Truth, life: &[usize], pairs: bool) {
+        for (place, &first) in life.iter().enumerate() {
+            if !pairs {
+                self.lose(events, truth, &[first]);
+                continue;
+            }
+            for &second in &life[place + 1..] {
+                self.lose(events, truth, &[first, second]);
+            }
+        }
+    }
+
     fn lose(&mut self, events: &[Event], truth: &Truth, lost: &[usize]) {
         let left: Vec<_> = (0..events.len()).filter(|at| !lost.contains(at)).map(|at| &events[at]).collect();
         let told = verdicts(left.iter().copied());
