@@ -1,7 +1,7 @@
 //! Whatever record is lost, no verdict says `exact` and is wrong: recordings of real connections, with records left out.
 //!
-//! `tests/recordings/` has one file per scenario of the kernel tests. To make them anew, see `OBSERVER_TEST_RECORDINGS` in
-//! `tests/kernel/main.rs`.
+//! `tests/recordings/` has one file per scenario of the kernel tests. `OBSERVER_TEST_RECORDINGS` makes them anew: see
+//! `tests/kernel/main.rs`, whose tests leave out records of what they have just recorded themselves.
 
 #![expect(
     clippy::expect_used,
@@ -9,11 +9,11 @@
     reason = "in a test a panic is the way to fail, and the counts are for the person who runs it"
 )]
 
-use std::{collections::{BTreeMap, BTreeSet}, fs::File, io::BufReader, path::Path};
+use std::{collections::BTreeSet, fs::File, io::BufReader, path::Path};
 
 use observer::{event::Event, source::recording::Recording};
 
-use crate::leave_out::{Traceless, Wrong};
+use crate::traceless::TRACELESS;
 
 #[path = "support/leave_out.rs"]
 mod leave_out;
@@ -23,31 +23,25 @@ mod traceless;
 #[test]
 fn no_loss_makes_a_wrong_verdict_exact() {
     let (mut replays, mut recordings) = (0, 0);
-    let mut wrong: BTreeMap<Wrong, (usize, BTreeSet<String>)> = BTreeMap::new();
-    let dir = std::env::var_os("LEAVE_OUT_DIR").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings"), Into::into);
+    let (mut unexplained, mut used) = (Vec::new(), BTreeSet::new());
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
     for entry in dir.read_dir().expect("listing the recordings") {
         let path = entry.expect("listing the recordings").path();
         let outcomes = leave_out::leave_out(&read(&path), usize::MAX);
         replays += outcomes.replays;
         recordings += 1;
-        for (it, count) in outcomes.wrong {
-            let known = wrong.entry(it).or_default();
-            known.0 += count;
-            known.1.insert(path.file_stem().expect("a name").to_string_lossy().into_owned());
+        for (wrong, times) in &outcomes.wrong {
+            match wrong.explained_by(TRACELESS) {
+                Some(entries) => used.extend(entries),
+                None => unexplained.push(format!("{}: {wrong} {times} times", path.display())),
+            }
         }
     }
-    println!("{replays} replays of {recordings} recordings, {} wrong", wrong.len());
-    let mut used = BTreeSet::new();
-    let mut unexplained = 0;
-    for (it, (count, names)) in &wrong {
-        if let Some(entries) = it.explained_by(traceless::TRACELESS) {
-            used.extend(entries);
-            continue;
-        }
-        unexplained += 1;
-        println!("{} lost {:?} truth {} differs {:?} x{count} {names:?}", if it.marked { "MARK" } else { "----" }, it.lost, it.truth, it.differs);
-    }
-    println!("unexplained {unexplained}");
+    println!("{replays} replays of {recordings} recordings");
+    assert!(unexplained.is_empty(), "{} wrong verdicts say exact:\n{}", unexplained.len(), unexplained.join("\n"));
+    let unused = TRACELESS.iter().enumerate().filter(|(place, _)| !used.contains(place));
+    let unused: Vec<_> = unused.map(|(_, entry)| format!("{}: {}", entry.lost, entry.why)).collect();
+    assert!(unused.is_empty(), "a trace shows these losses by now:\n{}", unused.join("\n"));
 }
 
 fn read(path: &Path) -> Vec<Event> {

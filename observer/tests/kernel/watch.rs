@@ -8,8 +8,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, BufWriter};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -18,12 +17,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use observer::event::Event;
-use observer::source::recording::{Header, Recorder, Recording};
 use serde_json::Value;
 
-use crate::leave_out::of_namespace;
-use crate::{row, shared};
+use crate::{recorded, shared};
 use crate::wait::{DEADLINE, eventually, let_pass};
 
 /// Loading programs into a busy kernel takes a while.
@@ -181,22 +177,11 @@ impl Own {
         let text = String::from_utf8(output.stdout).expect("UTF-8");
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         let replayed = lines.filter(|line| line.pointer("/connection/netns") == Some(&self.netns.into()));
-        self.leave_out();
+        recorded::leave_out(&self.recording, self.netns);
         let (live, replayed) = (comparable(live), comparable(replayed));
         let missing: Vec<_> = live.difference(&replayed).collect();
         let added: Vec<_> = replayed.difference(&live).collect();
         assert!(missing.is_empty() && added.is_empty(), "live: {missing:#?}\nreplayed: {added:#?}");
-    }
-
-    /// With records of the test's own network namespace left out, no verdict may claim what it cannot know.
-    fn leave_out(&self) {
-        let recording = BufReader::new(File::open(&self.recording).expect("opening the recording"));
-        let recording = Recording::open(recording).expect("reading the recording");
-        let header = recording.header.clone();
-        let events: Vec<_> = recording.map(|event| event.expect("an event")).collect();
-        let netns = u32::try_from(self.netns).expect("the number of a network namespace");
-        let events = of_namespace(events, netns);
-        keep(&header, &events);
     }
 
     fn interrupt(&self) -> Option<ExitStatus> {
@@ -208,18 +193,6 @@ impl Own {
         }
         eventually(DEADLINE, || observer.try_wait().expect("waiting for the observer"))
     }
-}
-
-/// Keeps a recording for `tests/recordings/`, where somebody asked for it.
-fn keep(header: &Header, events: &[Event]) {
-    let Some(dir) = std::env::var_os("OBSERVER_TEST_RECORDINGS") else { return };
-    let path = PathBuf::from(dir).join(format!("{}.jsonl", row::name().replace("::", "-")));
-    let file = File::create(path).expect("making the file of a recording");
-    let mut recorder = Recorder::new(BufWriter::new(file), header).expect("writing a recording");
-    for event in events {
-        recorder.write(event).expect("writing a recording");
-    }
-    recorder.flush().expect("writing a recording");
 }
 
 /// Waits until the observer that says this says that it is ready.

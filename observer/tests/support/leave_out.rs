@@ -4,11 +4,14 @@
 //! With the mark no verdict on a connection that was alive then may say `exact`. Without it, whatever still says `exact`
 //! must be right in every word and number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use observer::{
     classify::verdict::{Evidence, Missing, Outcome, Verdict},
-    event::{Body, Endpoints, Event, SockId},
+    event::{Body, Event, SockId},
     owner::Cgroups,
     pipeline::Pipeline,
     publish::json,
@@ -48,13 +51,18 @@ const FIELDS: [&str; 15] = [
 
 /// A loss that nothing in the other records shows.
 pub(crate) struct Traceless {
-    /// The records: all of these were lost, maybe others too. Written as [`name`] does.
-    pub(crate) lost: &'static [&'static str],
-    /// What may be wrong then.
+    /// The record, as [`name`] writes it. Others may be lost too.
+    pub(crate) lost: &'static str,
+    /// The fields that may be wrong then.
     pub(crate) differs: &'static [&'static str],
+    /// Only where this is the true cause; None where the cause makes no difference.
+    pub(crate) truth: Option<&'static str>,
     /// Why nothing shows it.
     pub(crate) why: &'static str,
 }
+
+/// A field, its true value, and the one in the verdict.
+type Difference = (String, String, String);
 
 /// A verdict that claims too much.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,8 +73,8 @@ pub(crate) struct Wrong {
     pub(crate) lost: Vec<String>,
     /// The cause that the whole recording gives.
     pub(crate) truth: String,
-    /// Fields that differ: name, true value, value in the verdict.
-    pub(crate) differs: Vec<(String, String, String)>,
+    /// What is wrong in it.
+    pub(crate) differs: Vec<Difference>,
 }
 
 impl Wrong {
@@ -76,10 +84,20 @@ impl Wrong {
             return None;
         }
         let explains = |entry: &Traceless, field: &str| {
-            entry.differs.contains(&field) && entry.lost.iter().all(|lost| self.lost.iter().any(|it| it == lost))
+            entry.differs.contains(&field)
+                && entry.truth.is_none_or(|truth| truth == self.truth)
+                && self.lost.iter().any(|lost| lost == entry.lost)
         };
-        let entry = |(field, ..): &(String, String, String)| list.iter().position(|entry| explains(entry, field));
+        let entry = |(field, ..): &Difference| list.iter().position(|entry| explains(entry, field));
         self.differs.iter().map(entry).collect()
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = if self.marked { "with" } else { "without" };
+        write!(f, "{} lost {mark} a mark ({}):", self.lost.join(" and "), self.truth)?;
+        self.differs.iter().try_for_each(|(field, is, said)| write!(f, " {field} is {is}, exact {said};"))
     }
 }
 
@@ -133,43 +151,31 @@ impl Outcomes {
     }
 
     fn lose(&mut self, events: &[Event], truth: &Truth, lost: &[usize]) {
-        let left: Vec<_> = (0..events.len()).filter(|at| !lost.contains(at)).map(|at| &events[at]).collect();
-        let told = verdicts(left.iter().copied());
+        let names: Vec<_> = lost.iter().map(|&at| name(&events[at])).collect();
+        let left = events.iter().enumerate().filter(|(at, _)| !lost.contains(at)).map(|(_, event)| event);
         self.replays += 1;
-        for verdict in &told {
-            self.note(false, events, lost, truth, verdict.ns, truth.contradicted_by(verdict));
+        for verdict in &verdicts(left) {
+            self.note(false, &names, truth.cause(verdict), truth.contradicted_by(verdict));
         }
-        // The look at the counters may come at once, or as late as it ever does, and what was alive since the one before
-        // may have lost something.
+        // The reader may look at the loss counters at once, or as late as it ever does.
         for apart_ns in [1, BATCH_NS] {
-            let told = verdicts(with_marks(events, lost, apart_ns).iter());
             self.replays += 1;
-            for verdict in &told {
-                self.note(true, events, lost, truth, verdict.ns, truth.contradicted_by(verdict));
+            for verdict in &verdicts(with_marks(events, lost, apart_ns).iter()) {
+                let mut differs = truth.contradicted_by(verdict);
                 let alive = lost.iter().any(|&at| truth.was_alive(verdict, events[at].ns));
                 if alive && !is_doubted(verdict) {
-                    let differs = ("missing".to_owned(), "records".to_owned(), format!("{:?}", verdict.missing));
-                    self.note(true, events, lost, truth, verdict.ns, vec![differs]);
+                    differs.push(("missing".to_owned(), "records".to_owned(), format!("{:?}", verdict.missing)));
                 }
+                self.note(true, &names, truth.cause(verdict), differs);
             }
         }
     }
 
-    fn note(
-        &mut self,
-        marked: bool,
-        events: &[Event],
-        lost: &[usize],
-        truth: &Truth,
-        ns: u64,
-        differs: Vec<(String, String, String)>,
-    ) {
-        if differs.is_empty() {
-            return;
+    fn note(&mut self, marked: bool, lost: &[String], truth: &str, differs: Vec<Difference>) {
+        if !differs.is_empty() {
+            let wrong = Wrong { marked, lost: lost.to_vec(), truth: truth.to_owned(), differs };
+            *self.wrong.entry(wrong).or_default() += 1;
         }
-        let lost = lost.iter().map(|&at| name(&events[at])).collect();
-        let truth = truth.cause_at(ns);
-        *self.wrong.entry(Wrong { marked, lost, truth, differs }).or_default() += 1;
     }
 }
 
@@ -195,13 +201,12 @@ impl Truth {
         self.closes.range(near).map(|(_, truth)| truth).min_by_key(|(truth, _)| truth.ns.abs_diff(ns))
     }
 
-    fn cause_at(&self, ns: u64) -> String {
-        let found = self.closes.values().find(|(truth, _)| truth.ns.abs_diff(ns) <= TWICE_NS);
-        found.map_or("none", |(truth, _)| truth.cause.word()).to_owned()
+    fn cause(&self, verdict: &Verdict) -> &'static str {
+        self.same(verdict).map_or("none", |(truth, _)| truth.cause.word())
     }
 
     /// What is wrong in a verdict that says `exact`.
-    fn contradicted_by(&self, verdict: &Verdict) -> Vec<(String, String, String)> {
+    fn contradicted_by(&self, verdict: &Verdict) -> Vec<Difference> {
         if verdict.evidence != Evidence::Exact {
             return Vec::new();
         }
@@ -235,7 +240,7 @@ fn is_doubted(verdict: &Verdict) -> bool {
 }
 
 /// Adds what the found value claims and the expected one does not. Nothing is claimed by `null` and `unknown`.
-fn compare(field: &str, expected: &Value, found: &Value, differs: &mut Vec<(String, String, String)>) {
+fn compare(field: &str, expected: &Value, found: &Value, differs: &mut Vec<Difference>) {
     match (expected, found) {
         // Counts of failed writes: one that is not there claims 0.
         (Value::Object(expected), Value::Object(found)) if field != "write_errors" => {
@@ -295,7 +300,7 @@ fn with_marks(events: &[Event], lost: &[usize], apart_ns: u64) -> Vec<Event> {
 }
 
 /// The kernel's records of each connection, by their places: those of one socket from one beginning to the next.
-fn lives(events: &[Event]) -> Vec<Vec<usize>> {
+pub(crate) fn lives(events: &[Event]) -> Vec<Vec<usize>> {
     let mut begun: BTreeMap<SockId, usize> = BTreeMap::new();
     let mut lives: BTreeMap<(SockId, usize), Vec<usize>> = BTreeMap::new();
     for (at, event) in events.iter().enumerate() {
@@ -314,30 +319,6 @@ const fn is_of_a_connection(body: &Body) -> bool {
         body,
         Body::Owner | Body::NoOwner { .. } | Body::RecordsLost { .. } | Body::StrayReset { .. }
     )
-}
-
-/// The events of one network namespace: whole connections, and what user space found out about them.
-pub(crate) fn of_namespace(events: Vec<Event>, netns: u32) -> Vec<Event> {
-    let within = |at: &usize| endpoints(&events[*at]).is_some_and(|ends| ends.netns == netns);
-    let ours: Vec<_> = lives(&events).into_iter().filter(|life| life.iter().any(within)).collect();
-    let kept: BTreeSet<usize> = ours.iter().flatten().copied().collect();
-    let socks: BTreeSet<SockId> = ours.iter().map(|life| events[life[0]].sock).collect();
-    let keep = |at: usize, event: &Event| match event.body {
-        Body::Owner | Body::NoOwner { .. } => socks.contains(&event.sock),
-        Body::RecordsLost { .. } => true,
-        _ => kept.contains(&at),
-    };
-    let kept: BTreeSet<usize> =
-        events.iter().enumerate().filter(|(at, event)| keep(*at, event)).map(|(at, _)| at).collect();
-    events.into_iter().enumerate().filter(|(at, _)| kept.contains(at)).map(|(_, event)| event).collect()
-}
-
-const fn endpoints(event: &Event) -> Option<&Endpoints> {
-    match &event.body {
-        Body::Opened { endpoints, .. } => endpoints.as_ref(),
-        Body::StateChange { socket, .. } | Body::WriteError { socket, .. } => Some(&socket.endpoints),
-        _ => None,
-    }
 }
 
 /// A record in a few words, such as `state_change ESTABLISHED>CLOSE_WAIT`.

@@ -3,4 +3,30 @@
 use crate::leave_out::Traceless;
 
 /// What may be wrong in a verdict that says `exact`, after which loss, and why no other record shows it.
-pub(crate) const TRACELESS: &[Traceless] = &[];
+pub(crate) const TRACELESS: &[Traceless] = &[
+    Traceless {
+        lost: "write_error",
+        differs: &["write_errors"],
+        truth: None,
+        why: "nothing else counts failed writes, and the error of the socket is cleared by the write",
+    },
+    Traceless {
+        lost: "reset_sent CLOSE",
+        differs: &["outcome", "cause"],
+        truth: Some("linger2_negative"),
+        why: "an orphan leaves FIN_WAIT2 for a minisocket in the same way, and a change of state does not say TCP_LINGER2",
+    },
+    Traceless {
+        lost: "reset_sent CLOSE",
+        differs: &["outcome", "cause"],
+        truth: Some("data_after_close"),
+        why: "data in the segment that acknowledges an orphan's FIN is not received: no sequence number moves, and \
+              tcp_reset() is not called",
+    },
+    Traceless {
+        lost: "reset_sent FIN_WAIT2",
+        differs: &["outcome", "cause"],
+        truth: Some("fin_wait2_timeout"),
+        why: "the change of an orphan to FIN_WAIT2 has no record, so that nothing says how long it was in it",
+    },
+];
