@@ -394,6 +394,9 @@ fn a_reset_of_ours_whose_record_was_lost_is_no_other_end() {
     check("connect(AF_UNSPEC)", &disconnected, ["unknown", "unknown", "local", "inferred"]);
     let zero = held.with(|socket| socket.linger_ms = Some(0)).close_to(Close);
     check("SO_LINGER {on, 0}", &zero, ["reset_sent", "linger_zero", "local", "inferred"]);
+    let late = opened().call_to(FinWait1, true).with(|socket| socket.data_segs_in = Some(1));
+    let late = late.with(failed(104)).reset_received().packet_to(Close);
+    check("late data", &late, ["reset_received", "peer_reset", "local", "inferred"]);
     let keepalive = opened().with(failed(110)).packet_to(Close);
     check("keepalive", &keepalive, ["timed_out", "keepalive_timeout", "none", "inferred"]);
     assert_eq!(verdict(&keepalive).missing[0], Missing::Records);
