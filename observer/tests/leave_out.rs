@@ -38,7 +38,12 @@ fn no_loss_makes_a_wrong_verdict_exact() {
         }
     }
     println!("{replays} replays of {recordings} recordings");
-    assert!(unexplained.is_empty(), "{} wrong verdicts say exact:\n{}", unexplained.len(), unexplained.join("\n"));
+    assert!(
+        unexplained.is_empty(),
+        "{} wrong verdicts say exact:\n{}",
+        unexplained.len(),
+        unexplained.join("\n")
+    );
     let unused = TRACELESS.iter().enumerate().filter(|(place, _)| !used.contains(place));
     let unused: Vec<_> = unused.map(|(_, entry)| format!("{}: {}", entry.lost, entry.why)).collect();
     assert!(unused.is_empty(), "a trace shows these losses by now:\n{}", unused.join("\n"));

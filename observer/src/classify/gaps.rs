@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     event::State,
-    story::{CloseCall, End, LocalAction, Story},
+    story::{End, LocalAction, Story},
 };
 
 /// What is missing, beside what the rules found missing themselves.
@@ -76,7 +76,8 @@ fn late_data_unanswered(story: &Story, end: &End) -> bool {
     let closed = story.close_call.filter(|call| call.ns < end.ns).map(|call| call.data_segs_in);
     // Receiving is shut down without the peer's FIN.
     let shut_down = story.fin_sent.filter(|_| end.socket.rcv_shutdown && !end.socket.flags.done);
-    let none_came = |then: Option<u32>| then.zip(end.socket.data_segs_in).is_some_and(|(then, now)| then == now);
+    let none_came =
+        |then: Option<u32>| then.zip(end.socket.data_segs_in).is_some_and(|(then, now)| then == now);
     let before = closed.or_else(|| shut_down.map(|fin| fin.data_segs_in));
     before.is_some_and(|then| !none_came(then))
         && story.reset_sent.is_none()

@@ -77,4 +77,3 @@ const fn endpoints(event: &Event) -> Option<&Endpoints> {
         _ => None,
     }
 }
-

@@ -19,8 +19,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::{recorded, shared};
 use crate::wait::{DEADLINE, eventually, let_pass};
+use crate::{recorded, shared};
 
 /// Loading programs into a busy kernel takes a while.
 const READY: Duration = Duration::from_mins(1);

@@ -164,7 +164,11 @@ impl Outcomes {
                 let mut differs = truth.contradicted_by(verdict);
                 let alive = lost.iter().any(|&at| truth.was_alive(verdict, events[at].ns));
                 if alive && !is_doubted(verdict) {
-                    differs.push(("missing".to_owned(), "records".to_owned(), format!("{:?}", verdict.missing)));
+                    differs.push((
+                        "missing".to_owned(),
+                        "records".to_owned(),
+                        format!("{:?}", verdict.missing),
+                    ));
                 }
                 self.note(true, &names, truth.cause(verdict), differs);
             }
@@ -315,10 +319,7 @@ pub(crate) fn lives(events: &[Event]) -> Vec<Vec<usize>> {
 }
 
 const fn is_of_a_connection(body: &Body) -> bool {
-    !matches!(
-        body,
-        Body::Owner | Body::NoOwner { .. } | Body::RecordsLost { .. } | Body::StrayReset { .. }
-    )
+    !matches!(body, Body::Owner | Body::NoOwner { .. } | Body::RecordsLost { .. } | Body::StrayReset { .. })
 }
 
 /// A record in a few words, such as `state_change ESTABLISHED>CLOSE_WAIT`.

@@ -23,13 +23,6 @@ pub(crate) const TRACELESS: &[Traceless] = &[
         why: "an orphan leaves FIN_WAIT2 for a minisocket in the same way, and a change of state does not say TCP_LINGER2",
     },
     Traceless {
-        lost: "reset_sent CLOSE",
-        differs: &["outcome", "cause"],
-        truth: Some("data_after_close"),
-        why: "data in the segment that acknowledges an orphan's FIN is not received: no sequence number moves, and \
-              tcp_reset() is not called",
-    },
-    Traceless {
         lost: "reset_sent FIN_WAIT2",
         differs: &["outcome", "cause"],
         truth: Some("fin_wait2_timeout"),
