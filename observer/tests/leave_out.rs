@@ -3,11 +3,7 @@
 //! `tests/recordings/` has one file per scenario of the kernel tests. `OBSERVER_TEST_RECORDINGS` makes them anew: see
 //! `tests/kernel/main.rs`, whose tests leave out records of what they have just recorded themselves.
 
-#![expect(
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "in a test a panic is the way to fail, and the counts are for the person who runs it"
-)]
+#![expect(clippy::expect_used, reason = "in a test a panic is the way to fail")]
 
 use std::{collections::BTreeSet, fs::File, io::BufReader, path::Path};
 

@@ -58,6 +58,7 @@ pub(crate) struct Traceless {
     /// Only where this is the true cause; None where the cause makes no difference.
     pub(crate) truth: Option<&'static str>,
     /// Why nothing shows it.
+    #[allow(dead_code, reason = "the kernel tests do not print it")]
     pub(crate) why: &'static str,
 }
 
