@@ -344,7 +344,12 @@ impl Story {
 
     fn note_peer_fin(&mut self, ns: u64, socket: &Socket) {
         let write_seq = self.fin_sent.map_or(socket.write_seq, |fin| fin.write_seq);
-        self.peer_fin.get_or_insert(PeerFin { ns, write_seq, rcv_nxt: socket.rcv_nxt });
+        self.peer_fin.get_or_insert(PeerFin {
+            ns,
+            write_seq,
+            rcv_nxt: socket.rcv_nxt,
+            data_segs_in: socket.data_segs_in,
+        });
     }
 }
 

@@ -51,6 +51,7 @@ fn contradicts(story: &Story, ruling: &Ruling) -> bool {
         || reset_unseen(story, &end)
         || cut_short(story, &end, ruling)
         || late_data_unanswered(story, &end)
+        || data_over_fin_unanswered(story, &end)
         || super::linger::wait_end_unseen(story)
 }
 
@@ -82,6 +83,13 @@ fn late_data_unanswered(story: &Story, end: &End) -> bool {
     before.is_some_and(|then| !none_came(then))
         && story.reset_sent.is_none()
         && matches!(end.old, State::FinWait1 | State::FinWait2 | State::Closing)
+}
+
+/// Data beyond the peer's FIN makes `tcp_reset()` run as the peer's RST does, and is answered with RST, whose record did not
+/// come. A segment that came again counts too, so this only casts doubt.
+fn data_over_fin_unanswered(story: &Story, end: &End) -> bool {
+    let came = story.peer_fin.is_some_and(|fin| fin.data_segs_in != end.socket.data_segs_in);
+    came && story.reset_received.is_some() && story.reset_sent.is_none()
 }
 
 /// A reset of ours is due, and its record did not come.

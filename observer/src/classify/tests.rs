@@ -397,6 +397,9 @@ fn a_reset_of_ours_whose_record_was_lost_is_no_other_end() {
     let late = opened().call_to(FinWait1, true).with(|socket| socket.data_segs_in = Some(1));
     let late = late.with(failed(104)).reset_received().packet_to(Close);
     check("late data", &late, ["reset_received", "peer_reset", "local", "inferred"]);
+    let over = opened().packet_to(CloseWait).with(|socket| socket.data_segs_in = Some(1));
+    let over = over.with(failed(32)).reset_received().packet_to(Close);
+    check("over the FIN", &over, ["reset_received", "reset_after_peer_fin", "remote", "inferred"]);
     let keepalive = opened().with(failed(110)).packet_to(Close);
     check("keepalive", &keepalive, ["timed_out", "keepalive_timeout", "none", "inferred"]);
     assert_eq!(verdict(&keepalive).missing[0], Missing::Records);

@@ -67,6 +67,8 @@ pub struct PeerFin {
     pub write_seq: u32,
     /// `rcv_nxt` behind the FIN: it does not move any more.
     pub rcv_nxt: u32,
+    /// Segments with data that had come by then.
+    pub data_segs_in: Option<u32>,
 }
 
 /// `close()` by a call, an exit or a signal, with the SO_LINGER of that moment.
