@@ -23,6 +23,13 @@ pub(crate) const TRACELESS: &[Traceless] = &[
         why: "an orphan leaves FIN_WAIT2 for a minisocket in the same way, and a change of state does not say TCP_LINGER2",
     },
     Traceless {
+        lost: "reset_sent CLOSE",
+        differs: &["outcome", "cause"],
+        truth: Some("data_after_close"),
+        why: "a FIN out of order, without data, counts as late data: neither a sequence number nor the number of segments \
+              with data moves, and tcp_reset() is not called",
+    },
+    Traceless {
         lost: "reset_sent FIN_WAIT2",
         differs: &["outcome", "cause"],
         truth: Some("fin_wait2_timeout"),
