@@ -238,6 +238,12 @@ impl Story {
             }
             Body::Destroyed { unread } => {
                 self.gone_ns = Some(event.ns);
+                // Its listener destroyed it at once. The process that closes the socket later has another one, in the same
+                // place, that never had a connection.
+                let never_accepted = |end: End| end.task.is_some() && !end.socket.flags.has_socket;
+                if event.task.is_some() && self.end.is_some_and(never_accepted) {
+                    return;
+                }
                 if event.task.is_some() {
                     self.hold(event.task);
                     self.close_call.get_or_insert(CloseCall {
@@ -314,6 +320,7 @@ impl Story {
                     task: event.task,
                     write_seq: socket.write_seq,
                     left_at_once: socket.flags.fin_leaves.unwrap_or(socket.unsent() == 0),
+                    data_segs_in: socket.data_segs_in,
                 });
             }
             (Established | SynRecv, CloseWait) => self.note_peer_fin(event.ns, socket),
@@ -338,7 +345,12 @@ impl Story {
 
     fn note_peer_fin(&mut self, ns: u64, socket: &Socket) {
         let write_seq = self.fin_sent.map_or(socket.write_seq, |fin| fin.write_seq);
-        self.peer_fin.get_or_insert(PeerFin { ns, write_seq, rcv_nxt: socket.rcv_nxt });
+        self.peer_fin.get_or_insert(PeerFin {
+            ns,
+            write_seq,
+            rcv_nxt: socket.rcv_nxt,
+            data_segs_in: socket.data_segs_in,
+        });
     }
 }
 

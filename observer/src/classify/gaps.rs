@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     event::State,
-    story::{CloseCall, End, LocalAction, Story},
+    story::{End, LocalAction, Story},
 };
 
 /// What is missing, beside what the rules found missing themselves.
@@ -51,6 +51,8 @@ fn contradicts(story: &Story, ruling: &Ruling) -> bool {
         || reset_unseen(story, &end)
         || cut_short(story, &end, ruling)
         || late_data_unanswered(story, &end)
+        || data_over_fin_unanswered(story, &end)
+        || super::linger::wait_end_unseen(story)
 }
 
 /// The socket is an orphan at its end, so it was closed. `shutdown()` does not orphan, and a connection that nobody
@@ -68,16 +70,26 @@ fn reset_unseen(story: &Story, end: &End) -> bool {
     by_reset && story.reset_received.is_none()
 }
 
-/// Data that comes after close() is answered with RST, and ends the connection (`tcp_rcv_state_process()`). Without the
-/// record of that RST the end looks like another one. A segment that came again counts too, so this only casts doubt; so
-/// does a recording that does not have the number.
+/// Data that comes after close(), or shutdown() both ways, is answered with RST, and ends the connection
+/// (`tcp_rcv_state_process()`). Without the record of that RST the end looks like another one. A segment that came again
+/// counts too, so this only casts doubt; so does a recording that does not have the number.
 fn late_data_unanswered(story: &Story, end: &End) -> bool {
-    let none_came = |call: CloseCall| {
-        call.data_segs_in.zip(end.socket.data_segs_in).is_some_and(|(then, now)| then == now)
-    };
-    let came = story.close_call.filter(|call| call.ns < end.ns).is_some_and(|call| !none_came(call));
-    came && story.reset_sent.is_none()
+    let closed = story.close_call.filter(|call| call.ns < end.ns).map(|call| call.data_segs_in);
+    // Receiving is shut down without the peer's FIN.
+    let shut_down = story.fin_sent.filter(|_| end.socket.rcv_shutdown && !end.socket.flags.done);
+    let none_came =
+        |then: Option<u32>| then.zip(end.socket.data_segs_in).is_some_and(|(then, now)| then == now);
+    let before = closed.or_else(|| shut_down.map(|fin| fin.data_segs_in));
+    before.is_some_and(|then| !none_came(then))
+        && story.reset_sent.is_none()
         && matches!(end.old, State::FinWait1 | State::FinWait2 | State::Closing)
+}
+
+/// Data beyond the peer's FIN makes `tcp_reset()` run as the peer's RST does, and is answered with RST, whose record did not
+/// come. A segment that came again counts too, so this only casts doubt.
+fn data_over_fin_unanswered(story: &Story, end: &End) -> bool {
+    let came = story.peer_fin.is_some_and(|fin| fin.data_segs_in != end.socket.data_segs_in);
+    came && story.reset_received.is_some() && story.reset_sent.is_none()
 }
 
 /// A reset of ours is due, and its record did not come.

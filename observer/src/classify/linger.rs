@@ -1,7 +1,10 @@
 //! SO_LINGER at `close()`, and how its wait ended.
 
 use super::verdict::{Linger, LingerMode, LingerResult};
-use crate::{event::State, story::Story};
+use crate::{
+    event::State,
+    story::{End, Story},
+};
 
 /// Whether a lingering `close()` has just given up, at its deadline.
 #[must_use]
@@ -50,9 +53,12 @@ fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
     if let Some(ns) = interrupted.filter(|ns| end.is_none_or(|end| *ns <= end.ns)) {
         return Some((LingerResult::Interrupted, ns));
     }
+    if wait_end_unseen(story) {
+        return None;
+    }
     match end {
-        // The acknowledgement that let it end so was in the backlog when the wait was over, at this moment.
-        Some(end) if end.socket.err == 0 && end.socket.all_acked() && ends_acknowledged(end.old) => {
+        // The acknowledgement that let it end so was in the backlog of close() when the wait was over, at this moment.
+        Some(end) if end.socket.err == 0 && end.socket.all_acked() && ends_in_close(&end) => {
             Some((LingerResult::Acked, end.ns))
         }
         Some(_) => None,
@@ -60,7 +66,21 @@ fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
     }
 }
 
-/// States that are only left for CLOSE when our FIN is acknowledged, but for a reset or an error.
-const fn ends_acknowledged(old: State) -> bool {
-    matches!(old, State::FinWait2 | State::LastAck | State::Closing)
+/// Whether the wait was over before the end and before its time, and no record says why.
+///
+/// `__tcp_close()` orphans the socket after the wait. Only an acknowledgement or a signal ends the wait early, and each has a
+/// record: the socket is no orphan when its FIN is acknowledged.
+pub(super) fn wait_end_unseen(story: &Story) -> bool {
+    let Some(deadline_ns) = story.linger_deadline_ns() else { return false };
+    let told = story.fin_acked_ns.is_some()
+        || story.linger_interrupted_ns.is_some()
+        || story.linger_over.is_some_and(|(_, state)| state.fin_outstanding());
+    let early = |end: &End| end.ns.saturating_add(TICKS_BEHIND_NS) < deadline_ns;
+    !told && story.end.is_some_and(|end| end.socket.flags.dead && early(&end))
+}
+
+/// Whether `close()` still had the socket, in a state that is only left for CLOSE when our FIN is acknowledged, but for a
+/// reset or an error.
+const fn ends_in_close(end: &End) -> bool {
+    end.socket.flags.owned && matches!(end.old, State::FinWait2 | State::LastAck | State::Closing)
 }

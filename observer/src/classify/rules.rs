@@ -288,6 +288,9 @@ fn destroyed_silently(story: &Story, end: &End) -> Option<Ruling> {
 fn timeout(story: &Story, end: &End) -> Option<Ruling> {
     let cause = if end.old == State::SynSent { Cause::ConnectTimeout } else { Cause::RetransmitTimeout };
     match end.socket.err {
+        ETIMEDOUT if keepalive_gave_up(end) => {
+            Some(Ruling::inferred(Outcome::TimedOut, Cause::KeepaliveTimeout, Missing::Records))
+        }
         ETIMEDOUT => Some(Ruling::exact(Outcome::TimedOut, cause)),
         0 | ECONNABORTED | ECONNRESET | EPIPE => None,
         // An ICMP error that IP_RECVERR passed on and nobody has read yet; the FINs ended it.
@@ -299,6 +302,12 @@ fn timeout(story: &Story, end: &End) -> Option<Ruling> {
         _ if story.reset_sent.is_some() || story.reset_received.is_some() => None,
         _ => Some(Ruling::by_elimination(Outcome::TimedOut, cause)),
     }
+}
+
+/// Nothing was left to retransmit, so it was the keepalive timer: `tcp_keepalive_timer()` sends a reset, whose record was
+/// lost.
+const fn keepalive_gave_up(end: &End) -> bool {
+    end.socket.all_acked() && !matches!(end.old, State::SynSent | State::SynRecv)
 }
 
 /// `close()` that sends nothing: `tcp_disconnect` without `tcp_need_reset`, repair mode, a dying namespace.
@@ -347,7 +356,10 @@ fn graceful(story: &Story, end: &End) -> Option<Ruling> {
     match end.old {
         // tcp_time_wait(FIN_WAIT2): an orphan; tcp_fin() sets SOCK_DONE when the peer's FIN was what ended it.
         State::FinWait2 if end.socket.flags.done => Some(Ruling::exact(Outcome::Graceful, Cause::Orderly)),
-        State::FinWait2 => Some(Ruling::exact(Outcome::Graceful, Cause::ClosedFirst)),
+        State::FinWait2 if end.socket.flags.dead => {
+            Some(Ruling::exact(Outcome::Graceful, Cause::ClosedFirst))
+        }
+        // A process still had it: tcp_disconnect(), whose reset was lost.
         // tcp_rcv_state_process: both leave for CLOSE when our FIN is acknowledged. Without that (tcp_out_of_resources, and
         // resets whose record was lost) it was something else.
         State::Closing | State::LastAck if end.socket.all_acked() => {

@@ -365,6 +365,47 @@ fn lingering() {
 }
 
 #[test]
+fn a_lingering_close_whose_wait_ended_unseen_says_so() {
+    let timed = || opened().with(|socket| socket.linger_ms = Some(60_000)).close_to(FinWait1);
+    let found = |script: &Script| {
+        let found = verdict(script);
+        (found.linger.and_then(|linger| linger.result), found.evidence.word())
+    };
+    // A signal or the change to FIN_WAIT2: one of them came, and its record was lost.
+    let orphan = timed().with(|socket| socket.state = FinWait2).orphan_to(Close);
+    assert_eq!(found(&orphan), (None, "inferred"));
+    assert_eq!(verdict(&orphan).missing[0], Missing::Records);
+    // close() itself ended it: the same.
+    let flags = Flags { dead: true, owned: true, ..Flags::default() };
+    let waited = timed().with(|socket| socket.state = FinWait2).packet_with(Close, flags);
+    assert_eq!(found(&waited), (None, "inferred"));
+    // The signal is delivered at the end of close(), after the acknowledgement in its backlog.
+    let mut story = waited.story();
+    story.linger_interrupted_ns = story.end.map(|end| end.ns + MS);
+    let found = classify(&story);
+    assert_eq!(found.linger.and_then(|linger| linger.result), Some(LingerResult::Acked));
+    assert_eq!(found.evidence.word(), "exact");
+}
+
+#[test]
+fn a_reset_of_ours_whose_record_was_lost_is_no_other_end() {
+    let held = opened().call_to(FinWait1, true).packet_to(FinWait2);
+    let disconnected = held.clone().call_to(Close, true);
+    check("connect(AF_UNSPEC)", &disconnected, ["unknown", "unknown", "local", "inferred"]);
+    let zero = held.with(|socket| socket.linger_ms = Some(0)).close_to(Close);
+    check("SO_LINGER {on, 0}", &zero, ["reset_sent", "linger_zero", "local", "inferred"]);
+    let late = opened().call_to(FinWait1, true).with(|socket| socket.data_segs_in = Some(1));
+    let late = late.with(failed(104)).reset_received().packet_to(Close);
+    check("late data", &late, ["reset_received", "peer_reset", "local", "inferred"]);
+    let over = opened().packet_to(CloseWait).with(|socket| socket.data_segs_in = Some(1));
+    let over = over.with(failed(32)).reset_received().packet_to(Close);
+    check("over the FIN", &over, ["reset_received", "reset_after_peer_fin", "remote", "inferred"]);
+    let keepalive = opened().with(failed(110)).packet_to(Close);
+    check("keepalive", &keepalive, ["timed_out", "keepalive_timeout", "none", "inferred"]);
+    assert_eq!(verdict(&keepalive).missing[0], Missing::Records);
+}
+
+#[test]
 fn failing_writes_are_explained_by_their_story() {
     let cause = |script: &Script, errno| {
         let story = script.story();

@@ -54,6 +54,8 @@ pub struct FinSent {
     pub write_seq: u32,
     /// It left at once: nothing waited before it, and the peer's window took it. Else it waited in the send queue.
     pub left_at_once: bool,
+    /// Segments with data that had come by then.
+    pub data_segs_in: Option<u32>,
 }
 
 /// The peer's FIN arrived.
@@ -65,6 +67,8 @@ pub struct PeerFin {
     pub write_seq: u32,
     /// `rcv_nxt` behind the FIN: it does not move any more.
     pub rcv_nxt: u32,
+    /// Segments with data that had come by then.
+    pub data_segs_in: Option<u32>,
 }
 
 /// `close()` by a call, an exit or a signal, with the SO_LINGER of that moment.

@@ -105,6 +105,13 @@ struct Entry {
 }
 
 impl Entry {
+    /// Until when a record of the connection may come; None while its end is still to come, or a process has the socket.
+    fn last_sign_ns(&self) -> Option<u64> {
+        let over_ns = self.story.gone_ns.filter(|_| self.story.end.is_some())?;
+        let late_ns = if self.story.awaits_reset() { SETTLE_NS + GRACE_NS } else { SETTLE_NS };
+        Some(over_ns.saturating_add(late_ns))
+    }
+
     /// Until when the story is worth waiting for once more, if it is.
     fn more_time(&self, due_ns: u64) -> Option<u64> {
         if self.patient {
@@ -351,8 +358,7 @@ impl StoryTable {
     fn mark_lost(&mut self, since_ns: u64, until_ns: u64) {
         self.lost_until_ns = self.lost_until_ns.max(until_ns);
         for entry in self.stories.values_mut() {
-            let over = entry.story.gone_ns.filter(|_| entry.story.end.is_some());
-            entry.story.records_lost |= over.is_none_or(|over_ns| over_ns >= since_ns);
+            entry.story.records_lost |= entry.last_sign_ns().is_none_or(|last_ns| last_ns >= since_ns);
         }
     }
 

@@ -12,6 +12,7 @@
 //! - `OBSERVER_TEST_SHARED=1`: one observer for all tests;
 //! - `OBSERVER_TEST_SLOWER=4`: what a test measures may take four times as long;
 //! - `OBSERVER_TEST_BIN`: another observer than the one just built;
+//! - `OBSERVER_TEST_RECORDINGS=DIR`: what each row recorded of its own namespace stays there;
 //! - `OBSERVER_TEST_SEED`: the random connections of an earlier run once more;
 //! - `OBSERVER_TEST_SOAK=600`: Prometheus scrapes the daemon during ten minutes of mixed traffic.
 
@@ -41,6 +42,8 @@ mod full;
 mod gauges;
 mod half_closed;
 mod lab;
+#[path = "../support/leave_out.rs"]
+mod leave_out;
 mod loaded;
 mod lossy;
 mod netns;
@@ -50,6 +53,7 @@ mod queries;
 mod random;
 mod raw;
 mod real;
+mod recorded;
 mod report;
 mod row;
 mod rows;
@@ -59,6 +63,8 @@ mod service;
 mod shared;
 mod sight;
 mod timelines;
+#[path = "../support/traceless.rs"]
+mod traceless;
 mod wait;
 mod watch;
 mod who;
@@ -183,5 +189,8 @@ fn main() -> ExitCode {
     row::note_panics();
     let conclusion = libtest_mimic::run(&arguments, trials);
     witness::dismiss();
+    if recorded::replayed() > 0 {
+        eprintln!("{} replays with records left out", recorded::replayed());
+    }
     if shared::ends_well() { conclusion.exit_code() } else { ExitCode::FAILURE }
 }

@@ -60,9 +60,11 @@ impl Row {
 
 fn trial(name: &str, run: fn(&Lab) -> Counters, family: Family) -> Result<(), Failed> {
     let lab = Lab::new(family);
+    NAME.set(Some(name.to_owned()));
     // Caught here and not only by the runner, since the lab knows what explains the failure.
     PANIC.set(None);
     let outcome = catch_unwind(AssertUnwindSafe(|| lab.finish(run(&lab))));
+    NAME.set(None);
     if let Some(evidence) = lab.evidence().filter(|_| outcome.is_ok() && shared::wanted()) {
         // Between the outcomes that the runner tells as JSON.
         println!("{}", json!({"type": "evidence", "name": name, "evidence": evidence}));
@@ -77,7 +79,13 @@ pub(crate) fn caught(test: impl FnOnce() -> Result<(), Failed>) -> Result<(), Fa
     outcome.unwrap_or_else(|_| Err(PANIC.take().unwrap_or_default().into()))
 }
 
+/// The row that runs in this thread.
+pub(crate) fn name() -> Option<String> {
+    NAME.with_borrow(Clone::clone)
+}
+
 thread_local! {
+    static NAME: RefCell<Option<String>> = const { RefCell::new(None) };
     /// Where and why the test in this thread panicked.
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }

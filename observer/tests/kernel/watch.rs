@@ -20,8 +20,8 @@ use nix::unistd::Pid;
 use observer::source::clock::{ClockOffset, monotonic_ns};
 use serde_json::Value;
 
-use crate::shared;
 use crate::wait::{DEADLINE, eventually, let_pass};
+use crate::{recorded, shared};
 
 /// Loading programs into a busy kernel takes a while.
 const READY: Duration = Duration::from_mins(1);
@@ -230,6 +230,7 @@ impl Own {
         let text = String::from_utf8(output.stdout).expect("UTF-8");
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         let replayed = lines.filter(|line| line.pointer("/connection/netns") == Some(&self.netns.into()));
+        recorded::leave_out(&self.recording, self.netns);
         let (live, replayed) = (comparable(live), comparable(replayed));
         let missing: Vec<_> = live.difference(&replayed).collect();
         let added: Vec<_> = replayed.difference(&live).collect();

@@ -298,3 +298,27 @@ fn a_connection_is_half_closed_from_one_fin_to_the_other() {
     assert_eq!(half_closed(&by_us), [(Side::Local, since_ns)]);
     assert_eq!(half_closed(&by_us.orphan_to(State::Close)), []);
 }
+
+#[test]
+fn a_connection_that_has_just_ended_may_lack_its_last_record() {
+    let doubted = |since_ns: u64| {
+        let mut table = StoryTable::new(Limits::default());
+        let script = closed_by_us();
+        let ended_ns = script.events.last().map_or(0, |event| event.ns);
+        for event in &script.events {
+            table.apply(event, &mut |_| {});
+        }
+        let (since_ns, until_ns) = (ended_ns + since_ns, ended_ns + since_ns + MS);
+        let body = Body::RecordsLost { since_ns, until_ns, count: 1 };
+        table.apply(&Event { ns: until_ns, sock: SockId(0), task: None, body }, &mut |_| {});
+        let mut doubted = Vec::new();
+        table.expire(u64::MAX, &mut |told| match told {
+            Told::Close(story) => doubted.push(story.records_lost),
+            _ => doubted.clear(),
+        });
+        doubted
+    };
+    // A reset of ours is reported after the change to CLOSE.
+    assert_eq!(doubted(MS), [true]);
+    assert_eq!(doubted(SETTLE_NS + MS), [false]);
+}
