@@ -83,6 +83,7 @@ fn left(story: &Story) -> Left {
         state: story.end.map(|end| end.old),
         answered: story.reset_sent.as_ref().is_some_and(|sent| !sent.active),
         closed: story.end.is_some_and(|end| end.socket.flags.closing),
+        fastopen: story.opening.is_some_and(|opening| opening.early),
     }
 }
 
@@ -101,10 +102,13 @@ fn bytes(story: &Story, ruling: &Ruling) -> Bytes {
     let Some(end) = story.end else { return Bytes::default() };
     let delivered = ruling.outcome == Outcome::Graceful;
     let queued = |bytes: u32| Some(if delivered { 0 } else { bytes });
+    let mut socket = end.socket;
+    // A TCP Fast Open child starts behind its SYN; the kernel clears its mark before a reset ends it.
+    socket.flags.fastopen |= story.opening.is_some_and(|opening| opening.by == Side::Remote);
     Bytes {
         unread: unread(story, ruling),
-        unacked: queued(end.socket.unacked()),
-        unsent: queued(end.socket.unsent()),
+        unacked: queued(socket.unacked()),
+        unsent: queued(socket.unsent()),
         after_peer_fin: after_peer_fin(story),
     }
 }

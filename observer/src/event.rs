@@ -102,6 +102,10 @@ pub enum Body {
     Destroyed {
         /// Bytes received that nobody had read.
         unread: u32,
+        /// Next sequence number expected from the peer, which tells this socket from a later one in the same place; None
+        /// in recordings of 0.1.0.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rcv_nxt: Option<u32>,
     },
     /// A failing send.
     WriteError {

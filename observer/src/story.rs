@@ -197,6 +197,14 @@ impl Story {
         if matches!(event.body, Body::Destroyed { .. }) && self.gone_ns.is_some() {
             return;
         }
+        if let Body::Destroyed { rcv_nxt: Some(rcv_nxt), .. } = event.body
+            && self.end.is_some_and(|end| end.socket.rcv_nxt != rcv_nxt)
+        {
+            // Another socket has its place, so it is gone, and that was not seen.
+            self.gone_ns = Some(event.ns);
+            self.records_lost = true;
+            return;
+        }
         // The note of the lingering may be older than this connection, whose socket was another's then.
         if let Body::LingerInterrupted { tid, .. } = &event.body
             && self.close_call.and_then(|call| call.task).is_none_or(|task| task.tid != *tid)
@@ -236,7 +244,7 @@ impl Story {
                 self.chain.pass(*state, self.close_call.is_some());
                 self.reset_received = Some(ResetReceived { ns: event.ns, state: *state });
             }
-            Body::Destroyed { unread } => {
+            Body::Destroyed { unread, .. } => {
                 self.gone_ns = Some(event.ns);
                 // Its listener destroyed it at once. The process that closes the socket later has another one, in the same
                 // place, that never had a connection.

@@ -4,7 +4,6 @@
 //!
 //! What moves a counter and is in no report, so that the audit shows it as a difference although no verdict is wrong:
 //! - `net.ipv4.tcp_abort_on_overflow`: a request refused for a full accept queue is in EmbryonicRsts and not in AttemptFails;
-//! - a TCP Fast Open child reset before its handshake is complete: AttemptFails moves twice;
 //! - a child that could not be made for lack of memory or of a route back: AttemptFails;
 //! - MPTCP: a subflow's reset is in OutRsts; whether TCPAbortOn… moves with it depends on the call, and is not predicted;
 //! - where only tracepoints are to be had, a reset for which there was no memory: it is in OutRsts and TCPAbortFailed.
@@ -53,6 +52,10 @@ fn of_close(verdict: &Verdict) -> Counters {
         moved += Counters::moved(&[Counter::EstabResets]);
     }
     if attempt {
+        moved += Counters::moved(&[Counter::AttemptFails]);
+    }
+    // tcp_check_req() counts the request of a Fast Open child, and tcp_done() counts the child.
+    if attempt && verdict.left.fastopen && verdict.outcome == Outcome::ResetReceived {
         moved += Counters::moved(&[Counter::AttemptFails]);
     }
     moved

@@ -373,6 +373,8 @@ pub struct Left {
     pub answered: bool,
     /// close() ended it.
     pub closed: bool,
+    /// A TCP Fast Open child whose handshake was not complete.
+    pub fastopen: bool,
 }
 
 impl Verdict {

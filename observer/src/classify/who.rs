@@ -24,7 +24,7 @@ pub(super) fn process(story: &Story, ruling: &Ruling) -> Option<Task> {
         // The reset came from close() or connect(AF_UNSPEC), not from a shutdown() before it.
         _ if is_our_abort(story, ruling) => [closer, ender, shutter],
         // The peer, a timer or a lost record: who has the socket now, rather than who had shut it down.
-        _ => [closer, story.holder, shutter],
+        _ => [closer, story.holder, shutter.or(ender)],
     };
     let seen = acted.into_iter().flatten().find(|task| !task.kthread);
     seen.or(story.holder)

@@ -106,7 +106,8 @@ pub fn decode(bytes: &[u8], names: &KernelNames) -> Result<Event, DecodeError> {
         }
         kind::DESTROYED => {
             let r: record::Destroyed = view(kind, bytes)?;
-            let body = Body::Destroyed { unread: unread(r.rcv_nxt, r.copied_seq, r.done == 1) };
+            let unread = unread(r.rcv_nxt, r.copied_seq, r.done == 1);
+            let body = Body::Destroyed { unread, rcv_nxt: Some(r.rcv_nxt) };
             Ok(event(&r.header, Some(&r.task), body))
         }
         kind::WRITE_ERROR => {

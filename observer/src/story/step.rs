@@ -125,7 +125,7 @@ impl Step {
             Body::ResetSent { reason, .. } => Act::ResetSent { reason: reason.clone() },
             Body::ResetReceived { state } => Act::ResetReceived { state: *state },
             // Where nobody had the connection, nobody closed it.
-            Body::Destroyed { unread } if event.task.is_some() => {
+            Body::Destroyed { unread, .. } if event.task.is_some() => {
                 Act::Closed { call: close_action(event.task), unread: *unread }
             }
             Body::LingerOver { state } => Act::Waited { acked: !state.fin_outstanding() },

@@ -142,7 +142,7 @@ impl Script {
 
     /// `close()` of a connection that is over.
     pub(crate) fn destroyed(mut self, unread: u32) -> Self {
-        self.push(Some(task("closer")), Body::Destroyed { unread });
+        self.push(Some(task("closer")), Body::Destroyed { unread, rcv_nxt: None });
         self
     }
 
@@ -207,12 +207,26 @@ fn who_gets_the_place_of_a_connection_that_nobody_accepted_has_nothing_to_do_wit
     );
     // Its own destruction may have been lost.
     let lost = script.clone().destroyed(0).story();
-    script.push(None, Body::Destroyed { unread: 0 });
+    script.push(None, Body::Destroyed { unread: 0, rcv_nxt: None });
     for story in [script.destroyed(0).story(), lost] {
         let comms = [story.holder, story.end.and_then(|end| end.task)].map(|task| task.map(|task| task.comm));
         assert_eq!(comms, [None, Some("listener".into())]);
         assert!(story.close_call.is_none());
     }
+}
+
+#[test]
+fn the_end_of_a_later_socket_in_the_same_place_is_not_this_ones() {
+    let mut script = Script::opened().reset_received().packet_to(State::Close);
+    let rcv_nxt = Some(socket_for_tests().rcv_nxt);
+    let same = Body::Destroyed { unread: 3, rcv_nxt };
+    let mut another = script.clone();
+    script.push(Some(task("closer")), same);
+    assert!(script.story().close_call.is_some());
+    another.push(Some(task("other")), Body::Destroyed { unread: 0, rcv_nxt: Some(0) });
+    let story = another.story();
+    assert_eq!((story.holder, story.records_lost), (None, true), "its own end was not seen");
+    assert!(story.close_call.is_none() && story.gone_ns.is_some());
 }
 
 #[test]

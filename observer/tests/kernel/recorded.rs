@@ -16,6 +16,10 @@ use crate::traceless::TRACELESS;
 /// Replays of one recording: enough for all but the tests with thousands of connections.
 const REPLAYS: usize = 3000;
 
+/// Connections of one recording. Where there are more, the kernel uses sockets again and again, and of two records
+/// without either end nobody can say whose they are.
+const CONNECTIONS: usize = 12;
+
 /// Replays of all tests.
 static REPLAYED: AtomicUsize = AtomicUsize::new(0);
 
@@ -33,6 +37,9 @@ pub(crate) fn leave_out(path: &Path, netns: u64) {
     let netns = u32::try_from(netns).expect("the number of a network namespace");
     let events = of_namespace(events, netns);
     keep(&header, &events);
+    if lives(&events).len() > CONNECTIONS {
+        return;
+    }
     let outcomes = leave_out::leave_out(&events, REPLAYS);
     REPLAYED.fetch_add(outcomes.replays, Ordering::Relaxed);
     let wrong = outcomes.wrong.keys().filter(|wrong| wrong.explained_by(TRACELESS).is_none());

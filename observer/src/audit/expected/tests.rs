@@ -20,7 +20,7 @@ const ALL_STATES: [State; 7] = [
 
 fn close(outcome: Outcome, cause: Cause, state: State) -> Verdict {
     let story = Script::opened().close_to(State::FinWait1).orphan_to(State::Close).story();
-    let left = Left { state: Some(state), answered: false, closed: false };
+    let left = Left { state: Some(state), answered: false, closed: false, fastopen: false };
     Verdict { outcome, cause, left, ..classify(&story) }
 }
 
@@ -84,7 +84,7 @@ fn each_cause_moves_its_counters() {
 
 #[test]
 fn what_the_words_do_not_say_is_looked_up() {
-    let answered = Left { state: Some(State::FinWait2), answered: true, closed: false };
+    let answered = Left { state: Some(State::FinWait2), answered: true, closed: false, fastopen: false };
     let linger2 = close(Outcome::ResetSent, Cause::Linger2Negative, State::FinWait2);
     assert_eq!(moved(Verdict { left: answered, ..linger2 }), "OutRsts TCPAbortOnData");
     let abandoned = close(Outcome::Aborted, Cause::ConnectAbandoned, State::SynSent);
@@ -92,9 +92,13 @@ fn what_the_words_do_not_say_is_looked_up() {
     linger.mode = LingerMode::Zero;
     assert_eq!(moved(Verdict { linger: Some(linger), ..abandoned }), "TCPAbortOnData");
     // The process was told of an ICMP error, and closed the socket in SYN_SENT.
-    let told = Left { state: Some(State::SynSent), answered: false, closed: true };
+    let told = Left { state: Some(State::SynSent), answered: false, closed: true, fastopen: false };
     let refused = close(Outcome::Refused, Cause::IcmpError, State::SynSent);
     assert_eq!(moved(Verdict { left: told, ..refused }), "");
+    let child = Left { state: Some(State::SynRecv), answered: false, closed: false, fastopen: true };
+    let reset = close(Outcome::ResetReceived, Cause::PeerReset, State::SynRecv);
+    let (.., twice) = expected(&Report::Close(Box::new(Verdict { left: child, ..reset }))).expect("a report");
+    assert_eq!(twice, Counters::moved(&[Counter::AttemptFails, Counter::AttemptFails]));
     // An end that was not seen has left no state.
     let unseen =
         Verdict { left: Left::default(), ..close(Outcome::Unknown, Cause::Unknown, State::CloseWait) };

@@ -57,7 +57,7 @@ fn write_after_shutdown_in_fin_wait2(lab: &Lab) -> Counters {
     expected["write_errors"] = json!({"EPIPE": 1});
     verdict.shows(&expected);
     lab.write_error_of(&us).shows(&json!({
-        "close_id": verdict.value("/id"), "errno": "EPIPE", "sigpipe": true, "cause": "local_shutdown",
+        "close_id": verdict.value("/id"), "errno": "EPIPE", "sigpipe": false, "cause": "local_shutdown",
     }));
     us.close();
     Counters::NONE
