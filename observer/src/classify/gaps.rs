@@ -50,7 +50,6 @@ fn contradicts(story: &Story, ruling: &Ruling) -> bool {
     close_unseen(story, &end)
         || reset_unseen(story, &end)
         || cut_short(story, &end, ruling)
-        || ack_unseen(story, &end)
         || late_data_unanswered(story, &end)
         || data_over_fin_unanswered(story, &end)
         || super::linger::wait_end_unseen(story)
@@ -69,15 +68,6 @@ fn close_unseen(story: &Story, end: &End) -> bool {
 fn reset_unseen(story: &Story, end: &End) -> bool {
     let by_reset = matches!(end.socket.err, super::rules::ECONNRESET | super::rules::EPIPE);
     by_reset && story.reset_received.is_none()
-}
-
-/// A lingering close() waits for the acknowledgement of its FIN, with the socket not yet an orphan, so that the change to
-/// FIN_WAIT2 is reported. An orphan's is not.
-fn ack_unseen(story: &Story, end: &End) -> bool {
-    let waiting = story.linger_deadline_ns().is_some_and(|deadline_ns| end.ns < deadline_ns);
-    let interrupted =
-        story.linger_interrupted_ns.is_some_and(|ns| ns <= end.ns) || story.linger_over.is_some();
-    waiting && end.old == State::FinWait2 && story.fin_acked_ns.is_none() && !interrupted
 }
 
 /// Data that comes after close(), or shutdown() both ways, is answered with RST, and ends the connection

@@ -17,13 +17,6 @@ pub(crate) const TRACELESS: &[Traceless] = &[
         why: "without it the process still has the descriptor, and can read what is in the queue",
     },
     Traceless {
-        lost: "destroyed",
-        differs: &["process", "opened_by_process"],
-        truth: None,
-        why: "the kernel may use the place again for a socket that never connects, and the record of that one's end names \
-              the place and its own process",
-    },
-    Traceless {
         lost: "reset_sent CLOSE",
         differs: &["outcome", "cause"],
         truth: Some("linger2_negative"),
