@@ -46,7 +46,7 @@ const MEMORY: &str = "1G";
 const THREADS: usize = 4;
 
 /// The end of a machine that hangs. One that does not takes one to three minutes.
-const LIMIT: Duration = Duration::from_secs(400);
+const LIMIT: Duration = Duration::from_mins(15);
 
 #[derive(Args)]
 pub(crate) struct Options {

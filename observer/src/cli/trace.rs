@@ -80,7 +80,7 @@ impl Trace {
     }
 
     /// The last word on what was lost, by reason.
-    fn sum_up(&self, session: &Session) {
+    fn sum_up(session: &Session) {
         let lost = session.lost();
         let lost: Vec<_> = lost.iter().filter(|(_, lost)| *lost > 0).collect();
         if lost.is_empty() {
@@ -107,7 +107,7 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(session.watch(&mut trace))?;
     trace.tell_lost(&session);
-    trace.sum_up(&session);
+    Trace::sum_up(&session);
     if let Some(audit) = &trace.audit {
         log::info!("audit: {}", audit.summary().told());
     }

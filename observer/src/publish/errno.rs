@@ -42,10 +42,10 @@ mod tests {
     fn each_number_has_one_name_and_the_rest_is_other() {
         let mut named: Vec<_> = (1..=4095).map(name).filter(|name| *name != OTHER).collect();
         named.push(OTHER);
-        let mut names = NAMES.to_vec();
+        let mut all = NAMES.to_vec();
         named.sort_unstable();
-        names.sort_unstable();
-        assert_eq!(named, names);
+        all.sort_unstable();
+        assert_eq!(named, all);
         assert_eq!([name(0), name(u32::MAX), name(32)], [OTHER, OTHER, "EPIPE"]);
     }
 }

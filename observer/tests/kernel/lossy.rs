@@ -31,7 +31,7 @@ const REMEMBERED: usize = 60;
 const CHURN: usize = 200;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 3] = [
+    let tests: [(&str, Test); 3] = [
         ("lossy_stalled_reader", stalled_reader),
         ("lossy_full_table", full_table),
         ("lossy_all_at_once", all_at_once),
@@ -46,6 +46,9 @@ pub(crate) fn trials() -> Vec<Trial> {
     });
     trials.collect()
 }
+
+/// What a test does.
+type Test = fn() -> Result<(), Failed>;
 
 /// What is done with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -152,7 +155,7 @@ impl Scene {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let ours = lines.filter(|line| {
-            line["kind"] == "close" && line["connection"]["netns"] == Value::from(self.netns.inode())
+            line["kind"] == "close" && line["connection"]["netns"].as_u64() == Some(self.netns.inode())
         });
         let sides = ours.filter_map(|line| {
             let is = |side: &str| line["connection"][side]["port"] == port;

@@ -62,10 +62,6 @@ impl Side {
         Self { socket: None, local, remote, opened_by: "remote", errors: Vec::new(), resets: Vec::new() }
     }
 
-    pub(crate) fn was_accepted(&self) -> bool {
-        self.opened_by == "remote"
-    }
-
     fn socket(&self) -> &Socket {
         self.socket.as_ref().expect("a socket that is open")
     }
