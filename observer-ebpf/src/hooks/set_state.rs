@@ -46,12 +46,12 @@ fn on_set_state(address: u64, old: u32, new: u32) {
     let sk = Sock::new(address);
     match (old, new) {
         // connect(): the caller holds the socket.
-        (_, SYN_SENT) if sk.is_tcp() => opened(sk, Opening::ByUs),
+        (_, SYN_SENT) if sk.is_tcp() => opened(sk, Opening::Us),
         // The handshake of a connection to a listener is complete; `current` is whoever the packet interrupted. A socket
         // that has a file here was reported before: by connect() (RFC 9293, simultaneous open), or by Fast Open's SYN.
-        (SYN_RECV, ESTABLISHED) if sk.is_tcp() && !sk.has_socket() => opened(sk, Opening::ByPeer),
+        (SYN_RECV, ESTABLISHED) if sk.is_tcp() && !sk.has_socket() => opened(sk, Opening::Peer),
         // A Fast Open child can be accepted, used and closed before its handshake is complete.
-        (LISTEN, SYN_RECV) if sk.is_tcp() && sk.may_take_fastopen() => opened(sk, Opening::ByPeerEarly),
+        (LISTEN, SYN_RECV) if sk.is_tcp() && sk.may_take_fastopen() => opened(sk, Opening::PeerEarly),
         // close() of a listener goes on to reset what it had not accepted.
         (LISTEN, CLOSE) => note(&LISTENER_CLOSERS, bpf_get_current_pid_tgid(), listener(sk)),
         // Not an end: the rest of a handshake, and a listener's own life.
@@ -162,23 +162,23 @@ fn listener(sk: Sock) -> u64 {
 #[derive(Clone, Copy, PartialEq)]
 enum Opening {
     /// `connect()`, which holds the socket: the running process is the opener.
-    ByUs,
+    Us,
     /// The peer connected, and the handshake is complete.
-    ByPeer,
+    Peer,
     /// The peer's SYN came with Fast Open.
-    ByPeerEarly,
+    PeerEarly,
 }
 
 #[inline(always)]
 fn opened(sk: Sock, opening: Opening) {
-    let by_us = opening == Opening::ByUs;
+    let by_us = opening == Opening::Us;
     let (inode, (pid, uid, comm)) = if by_us { (sk.inode(), task::opener()) } else { (0, (0, 0, [0; 16])) };
     emit(Opened {
         header: sk.header(kind::OPENED, by_us),
         // inet_sport may be that of an earlier connection: connect() chooses a new one after this.
         endpoints: sk.endpoints(if by_us { sk.num() } else { sk.local_port() }),
         by_us: u16::from(by_us),
-        early: u16::from(opening == Opening::ByPeerEarly),
+        early: u16::from(opening == Opening::PeerEarly),
         inode,
         pid,
         uid,
