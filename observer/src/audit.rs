@@ -1,7 +1,7 @@
 //! What was reported, against what the kernel counted: all the time, in every network namespace that has a process.
 //!
-//! Comes in: reports, and samples of the kernel's counters from a thread of its own ([`sampler`]). Goes out: by how
-//! much they differ. Zero is the promise. [`expected`] says what each report must have moved; [`ledger`] compares.
+//! Comes in: reports, and samples of the kernel's counters from a thread of its own (`sampler`). Goes out: by how
+//! much they differ. Zero is the promise. `expected` says what each report must have moved; `ledger` compares.
 //!
 //! Counters move when a connection ends, reports come up to half a second later. A sample is compared once all reports
 //! up to its time have come. A namespace counts from its first sample on; what happened in it before is not compared.
