@@ -10,7 +10,7 @@ use std::{
 };
 
 /// A recording of one connection, closed with SO_LINGER {on, 0}, made on 6.18.
-const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings/linger_zero.jsonl");
+const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/old_recordings/linger_zero.jsonl");
 
 fn observer(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_observer"));

@@ -24,7 +24,7 @@ use observer::{
 };
 
 /// One connection between two sockets of one host, closed with SO_LINGER {on, 0}, made on 6.18.
-const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings/linger_zero.jsonl");
+const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/old_recordings/linger_zero.jsonl");
 
 /// Longer than any answer takes.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -171,7 +171,7 @@ fn a_story_is_told_from_the_daemon_as_from_the_recording() {
         "    100.307  python3[10041] close(), SO_LINGER {on, 0}: ESTABLISHED → CLOSE",
         "    100.334                                                                  ────────────▶ RST  in ESTABLISHED",
         "    100.336                                                                                     ESTABLISHED → CLOSE, 1000 unread",
-        "    100.336                                                                                     its process is told ECONNRESET",
+        "    100.336                                                                                     the kernel leaves ECONNRESET for the process",
         "    100.344  kernel's reason TCP_STATE                                       RST ────────────▶",
         "    150.512                                                                                     python3[10041] close(), 1000 unread",
     ];

@@ -123,6 +123,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// How the names of the timelines begin.
+const TIMELINES: &str = "timeline_";
+
+/// Whether a scenario is left out with this mechanism. Timelines are about the segments that the peer sends, and take a
+/// machine minutes: one mechanism, which every kernel has, runs them.
+pub(crate) fn leaves_out(mechanism: &str, scenario: &str) -> bool {
+    mechanism != "kprobe" && scenario.starts_with(TIMELINES)
+}
+
 /// One kernel with one mechanism.
 struct Machine<'a> {
     kernel: &'a Kernel,
@@ -143,11 +152,13 @@ fn machines<'a>(kernels: &'a [Kernel], options: &Options, folder: &Path) -> Resu
             let console = folder.join(format!("{}-{mechanism}.log", kernel.series.version));
             // What the kernel does not know it gives to init: NAME=value as environment, the rest as arguments.
             let unseen = expected::unseen(kernel.series.version, mechanism).iter().map(|unseen| unseen.kind);
+            let asked = options.filter.as_deref().unwrap_or_default();
+            let skip = leaves_out(mechanism, TIMELINES) && !asked.contains(TIMELINES);
+            let skip = if skip { format!(" --skip={TIMELINES}") } else { String::new() };
             let words = format!(
                 "OBSERVER_MECHANISM={mechanism} OBSERVER_TEST_SHARED=1 OBSERVER_TEST_SLOWER=4 \
-                 OBSERVER_TEST_UNSEEN={} -- --format=json --test-threads={THREADS} --skip=real_ --skip=random --skip=prometheus {}",
+                 OBSERVER_TEST_UNSEEN={} -- --format=json --test-threads={THREADS} --skip=real_ --skip=random --skip=prometheus{skip} {asked}",
                 unseen.collect::<Vec<_>>().join(","),
-                options.filter.as_deref().unwrap_or_default()
             );
             machines.push(Machine { kernel, mechanism, archive: archive.clone(), console, words });
         }

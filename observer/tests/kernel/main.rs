@@ -169,7 +169,12 @@ fn main() -> ExitCode {
 
     let rows = ROWS.iter().flat_map(Row::trials).chain(ORPHAN_LIMIT.iter().flat_map(Row::lone_trials));
     let trials = rows
-        .chain(timelines::rows().flat_map(Row::trials))
+        // In the lab's slow machines on one address family: what differs there is the kernel.
+        .chain(
+            timelines::rows()
+                .flat_map(Row::trials)
+                .filter(|timeline| !(shared::wanted() && timeline.name().ends_with("::ipv6"))),
+        )
         .chain(real::ROWS.iter().flat_map(Row::trials))
         .chain(loaded::trials())
         .chain(who::ROWS.iter().map(Row::ipv4_trial))

@@ -7,7 +7,8 @@ pub(crate) fn page(table: &str, releases: &[&str]) -> String {
 # What is seen on which kernel
 
 Written by `cargo xtask vm --support docs/support.md`, which runs every scenario of [scenarios.md](scenarios.md) on
-Debian's kernels {}, each by every mechanism, on IPv4 and IPv6. Each cell was measured:
+Debian's kernels {}, each by every mechanism, on IPv4 and IPv6. Timelines (`timeline_…`), which play single segments, run by
+kprobe on IPv4. Each cell was measured:
 
 - `exact`: every verdict was the right one, and followed from what was seen alone;
 - `inferred`: every verdict was the right one, and some of them say `evidence: inferred`;

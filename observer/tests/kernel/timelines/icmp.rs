@@ -1,6 +1,7 @@
 //! ICMP errors: they end an attempt to connect, and nothing else.
 
 use nix::errno::Errno;
+use nix::libc;
 use serde_json::json;
 
 use super::graceful;
@@ -10,6 +11,7 @@ use crate::end::End;
 use crate::lab::{Family, Lab};
 use crate::peer::{Icmp, Peer, SYN, Segment};
 use crate::report::{Bytes, Report};
+use crate::wait::{DEADLINE, eventually};
 
 rows![
     icmp_host_unreachable,
@@ -42,6 +44,9 @@ fn icmp_prohibited(lab: &Lab) -> Counters {
 fn icmp_answers_syn(lab: &Lab, icmp: Icmp) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
+    // While connect() holds the socket the message is only noted, and nothing comes after it.
+    let waits = eventually(DEADLINE, || us.actor.sleeps_in(libc::SYS_connect).then_some(()));
+    assert!(waits.is_some(), "connect() does not wait");
     peer.icmp(icmp);
     refused_by(lab, &us, icmp);
     Counters { attempts_failed: 1, ..Counters::NONE }
