@@ -205,6 +205,15 @@ impl Story {
             self.records_lost = true;
             return;
         }
+        // A reset that our side decides on in CLOSE follows an end by our side. After the peer's RST it is of a later connection
+        // of the same socket, whose own records were lost.
+        if matches!(event.body, Body::ResetSent { active: true, state: State::Close, .. })
+            && self.end.is_some()
+            && self.reset_received.is_some()
+        {
+            self.records_lost = true;
+            return;
+        }
         // The note of the lingering may be older than this connection, whose socket was another's then.
         if let Body::LingerInterrupted { tid, .. } = &event.body
             && self.close_call.and_then(|call| call.task).is_none_or(|task| task.tid != *tid)

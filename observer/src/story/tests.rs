@@ -230,6 +230,14 @@ fn the_end_of_a_later_socket_in_the_same_place_is_not_this_ones() {
 }
 
 #[test]
+fn a_reset_of_ours_after_the_peers_is_of_a_later_connection() {
+    let flags = Flags { owned: true, has_socket: true, ..Flags::default() };
+    let story =
+        Script::opened().reset_received().packet_to(State::Close).reset_sent(true, None, flags).story();
+    assert_eq!((story.reset_sent, story.records_lost), (None, true));
+}
+
+#[test]
 fn a_kernel_thread_is_never_an_owner() {
     let mut script = Script::opened().packet_to(State::CloseWait);
     let kthread = Task { kthread: true, ..task("kworker/0:1") };
