@@ -12,6 +12,7 @@
 //! - `OBSERVER_TEST_SHARED=1`: one observer for all tests;
 //! - `OBSERVER_TEST_SLOWER=4`: what a test measures may take four times as long;
 //! - `OBSERVER_TEST_BIN`: another observer than the one just built;
+//! - `OBSERVER_TEST_PAIRS=1`: of what each row recorded, two records at a time are left out too, not only one;
 //! - `OBSERVER_TEST_RECORDINGS=DIR`: what each row recorded of its own namespace stays there;
 //! - `OBSERVER_TEST_SEED`: the random connections of an earlier run once more;
 //! - `OBSERVER_TEST_SOAK=600`: Prometheus scrapes the daemon during ten minutes of mixed traffic.
