@@ -218,18 +218,35 @@ impl Sock {
         next == self.get::<u32>(TP_WRITE_SEQ) && in_flight < self.get::<u32>(TP_SND_WND)
     }
 
-    /// What a record says of a handshake that is not complete: bits of [`flag`] that no other record has.
+    /// Adds what a record says of a handshake that is not complete.
+    ///
+    /// The last that is written: each condition doubles the ways that the verifier follows through what comes after.
+    ///
+    /// # Safety
+    /// `to` must be valid, and written by [`Self::write`].
     #[inline(always)]
-    pub(crate) fn handshake_flags(self) -> u32 {
+    pub(crate) unsafe fn write_handshake(self, to: *mut Socket) {
+        let flags = self.handshake_flags();
+        // SAFETY: the caller's promise.
+        unsafe {
+            (*to).flags |= flags;
+            let queued = self.queued_error();
+            if queued != 0 {
+                (*to).err = queued as u16;
+                (*to).flags |= flag::ERROR_QUEUED;
+            }
+        }
+    }
+
+    /// Bits of [`flag`] that no other record has.
+    #[inline(always)]
+    fn handshake_flags(self) -> u32 {
         let mut flags = 0;
         if has(SK_ERR_SOFT) && self.get::<u32>(SK_ERR_SOFT) != 0 {
             flags |= flag::SOFT_ERROR;
         }
         if self.is_out_of_retries() {
             flags |= flag::RETRIES_OUT;
-        }
-        if self.queued_error() != 0 {
-            flags |= flag::ERROR_QUEUED;
         }
         if has(TP_SEGS_IN) && self.get::<u32>(TP_SEGS_IN) != 0 {
             flags |= flag::SEGMENT_SEEN;
@@ -266,7 +283,7 @@ impl Sock {
     ///
     /// `tcp_v4_err()` queues it for a socket that a system call holds (since 5.17), and poll(2) reports that.
     #[inline(always)]
-    pub(crate) fn queued_error(self) -> u32 {
+    fn queued_error(self) -> u32 {
         if !(has(SK_ERROR_QUEUE_LEN) && has(SK_ERROR_QUEUE_NEXT) && has(SKB_CB) && has(SKB_ERROR_ERRNO))
             || self.err() != 0
             || self.get::<u32>(SK_ERROR_QUEUE_LEN) == 0
@@ -311,8 +328,7 @@ impl Sock {
             addr_of_mut!((*to).lingertime)
                 .write(if lingertime < longest { lingertime } else { longest } as u32);
             addr_of_mut!((*to).flags).write(marks.flags);
-            let err = if marks.flags & flag::ERROR_QUEUED == 0 { self.err() } else { self.queued_error() };
-            addr_of_mut!((*to).err).write(err as u16);
+            addr_of_mut!((*to).err).write(self.err() as u16);
             addr_of_mut!((*to).state).write(self.get(SK_STATE));
             addr_of_mut!((*to).shutdown).write(self.get(SK_SHUTDOWN));
             let data_segs_in = if has(TP_DATA_SEGS_IN) { self.get(TP_DATA_SEGS_IN) } else { 0 };

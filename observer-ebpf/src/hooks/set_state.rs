@@ -71,13 +71,7 @@ fn changed(sk: Sock, old: u32, new: u32) {
         return;
     }
     let ns = now();
-    let mut marks = sk.marks(true);
-    if matches!(old, SYN_SENT | SYN_RECV) {
-        marks.flags |= sk.handshake_flags();
-    }
-    if matches!(new, FIN_WAIT1 | LAST_ACK) && sk.fin_leaves() {
-        marks.flags |= flag::FIN_LEAVES;
-    }
+    let marks = sk.marks(true);
     let (dead, closing) = (marks.flags & flag::DEAD != 0, marks.flags & flag::CLOSING != 0);
     let is_act = if marks.flags & flag::OWNED != 0 {
         is_act_of_ours(old, new, dead)
@@ -120,6 +114,12 @@ unsafe fn write(header: Header, sk: Sock, marks: Marks, [old, new]: [u32; 2], to
         sk.write(marks, addr_of_mut!((*to).socket));
         addr_of_mut!((*to).old).write(old);
         addr_of_mut!((*to).new).write(new);
+        if matches!(old, SYN_SENT | SYN_RECV) {
+            sk.write_handshake(addr_of_mut!((*to).socket));
+        }
+        if matches!(new, FIN_WAIT1 | LAST_ACK) && sk.fin_leaves() {
+            (*to).socket.flags |= flag::FIN_LEAVES;
+        }
     }
 }
 
