@@ -1,8 +1,12 @@
 //! The plan carried out: the only caller of aya's load and attach.
 
 use std::{
+    fs::File,
     hash::{BuildHasher as _, RandomState},
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::fs::FileExt as _,
+    },
 };
 
 use aya::{
@@ -93,8 +97,8 @@ pub struct Attached {
     /// What the kernel calls its numbers.
     pub names: KernelNames,
     programs: Vec<&'static str>,
-    /// Programs whose skipped runs nobody makes up for.
-    unguarded: Vec<&'static str>,
+    /// What the kernel says of the programs whose skipped runs nobody makes up for ([`program_info`]).
+    unguarded: Vec<File>,
     counters: PerCpuArray<MapData, u64>,
     /// A hook counts sends that find the buffer full.
     counts_full: bool,
@@ -224,7 +228,7 @@ impl<'a> Loader<'a> {
                 step(&mut ebpf, hook, program.name, load)?;
                 programs.push(program.name);
                 if !is_guarded(hook) {
-                    unguarded.push(program.name);
+                    unguarded.extend(program_info(&ebpf, program.name));
                 }
             }
         }
@@ -328,11 +332,12 @@ impl Attached {
     /// (`trace_call_bpf`).
     #[must_use]
     pub fn left_out(&self) -> u64 {
-        let misses = |name: &&'static str| -> Option<u64> {
-            let program = self.ebpf.program(name)?.fd().ok()?;
-            let path = format!("/proc/self/fdinfo/{}", program.as_fd().as_raw_fd());
-            let info = std::fs::read_to_string(path).ok()?;
-            info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
+        let misses = |info: &File| -> Option<u64> {
+            // More than the kernel has to say (`bpf_prog_show_fdinfo()`).
+            let mut text = [0; 1024];
+            let length = info.read_at(&mut text, 0).ok()?;
+            let mut lines = str::from_utf8(text.get(..length)?).ok()?.lines();
+            lines.find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
         };
         self.unguarded.iter().filter_map(misses).sum()
     }
@@ -348,6 +353,12 @@ impl Attached {
         };
         self.programs.iter().filter_map(stats).collect()
     }
+}
+
+/// What the kernel says of a loaded program (`recursion_misses` and more), to be read anew each time.
+fn program_info(ebpf: &Ebpf, name: &str) -> Option<File> {
+    let program = ebpf.program(name)?.fd().ok()?;
+    File::open(format!("/proc/self/fdinfo/{}", program.as_fd().as_raw_fd())).ok()
 }
 
 /// A refusal for lack of rights is the most frequent failure, and has its own advice.
