@@ -1,6 +1,6 @@
 //! What a test's own observer recorded, with records left out: no verdict may then claim what it cannot know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::Path;
@@ -70,17 +70,19 @@ fn keep(header: &Header, events: &[Event]) {
 /// The events of one network namespace: whole connections, and what user space found out about them.
 fn of_namespace(events: Vec<Event>, netns: u32) -> Vec<Event> {
     let within = |at: &usize| endpoints(&events[*at]).is_some_and(|ends| ends.netns == netns);
-    let ours: Vec<_> = lives(&events).into_iter().filter(|life| life.iter().any(within)).collect();
-    let kept: BTreeSet<usize> = ours.iter().flatten().copied().collect();
-    let socks: BTreeSet<SockId> = ours.iter().map(|life| events[life[0]].sock).collect();
-    let keep = |at: usize, event: &Event| match event.body {
-        Body::Owner | Body::NoOwner { .. } => socks.contains(&event.sock),
+    let ours = lives(&events).into_iter().filter(|life| life.iter().any(within));
+    let ours: BTreeSet<usize> = ours.flatten().collect();
+    // What user space found out is of the connection that the socket is then. Other namespaces use its memory again.
+    let mut is_ours: BTreeMap<SockId, bool> = BTreeMap::new();
+    let mut keep = |at: usize, event: &Event| match event.body {
+        Body::Owner | Body::NoOwner { .. } => is_ours.get(&event.sock) == Some(&true),
         Body::RecordsLost { .. } => true,
-        _ => kept.contains(&at),
+        _ => {
+            is_ours.insert(event.sock, ours.contains(&at));
+            ours.contains(&at)
+        }
     };
-    let kept: BTreeSet<usize> =
-        events.iter().enumerate().filter(|(at, event)| keep(*at, event)).map(|(at, _)| at).collect();
-    events.into_iter().enumerate().filter(|(at, _)| kept.contains(at)).map(|(_, event)| event).collect()
+    events.into_iter().enumerate().filter(|(at, event)| keep(*at, event)).map(|(_, event)| event).collect()
 }
 
 const fn endpoints(event: &Event) -> Option<&Endpoints> {
