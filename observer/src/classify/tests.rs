@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use crate::{
-    event::{Flags, SockId, State},
+    event::{Body, Flags, SockId, State},
     story::tests::{MS, Script},
 };
 
@@ -468,6 +468,22 @@ fn a_connection_that_its_own_process_gave_up_was_not_reset_by_the_peer() {
     let given_up = connecting.call_to(Close, false).story();
     let cause = |errno| write_error(Some(&given_up), 100 * MS, errno, &socket()).cause;
     assert_eq!([cause(ECONNRESET), cause(EPIPE)], [WriteCause::Destroyed; 2]);
+}
+
+#[test]
+fn a_shutdown_while_connecting_has_an_unknown_direction_unless_the_registers_told() {
+    let by_shutdown = |how| {
+        let mut script = opened().with(|socket| socket.state = SynSent).call_to(Close, false);
+        let Some(Body::StateChange { socket, .. }) = script.events.last_mut().map(|event| &mut event.body)
+        else {
+            unreachable!("the call has changed the state")
+        };
+        (socket.flags.shutdown_call, socket.flags.shutdown_how) = (true, how);
+        let verdict = verdict(&script);
+        (verdict.action_known, verdict.local_action)
+    };
+    assert_eq!(by_shutdown(2), (true, Some(crate::story::LocalAction::ShutdownWrite)));
+    assert_eq!(by_shutdown(0), (false, None));
 }
 
 #[test]

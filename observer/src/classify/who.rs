@@ -60,11 +60,10 @@ pub(super) struct Action {
 
 /// The end of a connection that the peer or a timer brought about is not our process's act, whatever it did after.
 pub(super) fn action(story: &Story, ruling: &Ruling) -> Action {
-    let known = |first| Action { first, last: None, known: true };
-    if story.chain.visited(State::SynSent)
-        && let Some(action) = gave_up_connecting(story, ruling)
-    {
-        return known(Some(action));
+    if story.chain.visited(State::SynSent) && ruling.cause == Cause::ConnectAbandoned {
+        // A call took the connect() back, so that None here is a call that was not seen in full.
+        let first = gave_up_connecting(story);
+        return Action { first, last: None, known: first.is_some() };
     }
     let end_ns = story.end.map_or(0, |end| end.ns);
     let closed = story.close_call.filter(|call| call.ns <= end_ns && !was_told(story));
@@ -91,7 +90,7 @@ pub(super) fn action(story: &Story, ruling: &Ruling) -> Action {
     if story.end.is_none() {
         return Action { first: None, last: None, known: false };
     }
-    known(last.or(closed.map(|call| call.action)))
+    Action { first: last.or(closed.map(|call| call.action)), last: None, known: true }
 }
 
 /// An ICMP error that the process was told of: its close() afterwards ended nothing.
@@ -99,11 +98,8 @@ fn was_told(story: &Story) -> bool {
     story.end.is_some_and(|end| end.socket.flags.error_queued)
 }
 
-/// The call that took back a `connect()`.
-fn gave_up_connecting(story: &Story, ruling: &Ruling) -> Option<LocalAction> {
-    if ruling.cause != Cause::ConnectAbandoned {
-        return None;
-    }
+/// The call that took back a `connect()`; None when it is not known which.
+fn gave_up_connecting(story: &Story) -> Option<LocalAction> {
     let flags = story.end?.socket.flags;
     if flags.closing {
         return story.close_call.map(|call| call.action);

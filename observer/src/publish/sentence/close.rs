@@ -85,7 +85,8 @@ pub(super) fn of(v: &Verdict) -> String {
         Cause::Refused => format!("{remote} answered the SYN of {who} with RST"),
         Cause::IcmpError => icmp(v, &who),
         Cause::ConnectAbandoned => {
-            format!("{who} {} while it was still connecting to {remote}", done(v))
+            let done = v.local_action.map_or_else(|| "gave up".to_owned(), |_| done(v));
+            format!("{who} {done} while it was still connecting to {remote}")
         }
         Cause::Repair => format!("{who} closed the socket in repair mode; nothing was sent to the peer"),
         Cause::NetnsGone => "its network namespace went away; nothing was sent to the peer".to_owned(),
@@ -180,7 +181,7 @@ fn closing(v: &Verdict, who: &str) -> String {
 fn waited(v: &Verdict) -> String {
     let fin = v.fin.filter(|fin| !fin.at_once);
     fin.and_then(|fin| fin.acked_ns).map_or_else(String::new, |ns| {
-        format!(" (its FIN waited behind unsent data and was acknowledged after {})", span(ns))
+        format!(" (its FIN waited in the send queue and was acknowledged after {})", span(ns))
     })
 }
 
