@@ -65,7 +65,7 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         endpoints: Option<Endpoints>,
         /// Inode of the socket's file; 0 where the peer connected.
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default, skip_serializing_if = "is_default")]
         inode: u64,
         /// The handshake goes on: the SYN came with TCP Fast Open.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -166,9 +166,9 @@ pub enum Body {
     },
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
+/// For fields that a recording leaves out where they say nothing.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Body {

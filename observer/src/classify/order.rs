@@ -12,29 +12,26 @@ use crate::{
 };
 
 /// Who sent the first FIN or RST.
-///
-/// The states tell the order of two FINs by themselves: CLOSE_WAIT and LAST_ACK are those of the side that was closed
-/// first, FIN_WAIT2 is that of the side whose FIN was acknowledged before the other came (RFC 9293 section 3.6).
 pub(super) fn first_close(story: &Story, ruling: &Ruling) -> FirstClose {
-    let visited = |state| story.chain.visited(state);
-    if visited(State::CloseWait) || visited(State::LastAck) {
-        return FirstClose::Remote;
+    match first_fin(story) {
+        Some(Side::Local) => FirstClose::Local,
+        Some(Side::Remote) => FirstClose::Remote,
+        None if story.chain.visited(State::Closing) => FirstClose::Simultaneous,
+        None if story.chain.visited(State::FinWait1) && fin_sent(story).is_none() => FirstClose::Unknown,
+        None => first_reset(story, ruling),
     }
-    if visited(State::FinWait2) {
-        return FirstClose::Local;
-    }
-    if visited(State::Closing) {
-        return if story.crossed == Some(false) { FirstClose::Remote } else { FirstClose::Simultaneous };
-    }
-    let our_fin = if visited(State::FinWait1) { fin_sent(story) } else { Some(false) };
-    match our_fin {
-        Some(true) => FirstClose::Local,
-        None => FirstClose::Unknown,
-        Some(false) if ruling.local_reset_ns(story).is_some() => FirstClose::Local,
-        Some(false) if ruling.remote_reset_ns(story).is_some() => FirstClose::Remote,
-        Some(false) if ruling.outcome == Outcome::ResetReceived => FirstClose::Remote,
-        Some(false) if ruling.outcome == Outcome::Unknown => FirstClose::Unknown,
-        Some(false) => FirstClose::None,
+}
+
+/// Who sent the first RST of a connection without a FIN.
+fn first_reset(story: &Story, ruling: &Ruling) -> FirstClose {
+    if ruling.local_reset_ns(story).is_some() {
+        FirstClose::Local
+    } else if ruling.remote_reset_ns(story).is_some() || ruling.outcome == Outcome::ResetReceived {
+        FirstClose::Remote
+    } else if ruling.outcome == Outcome::Unknown {
+        FirstClose::Unknown
+    } else {
+        FirstClose::None
     }
 }
 
@@ -99,6 +96,9 @@ pub(super) fn half_closed(story: &Story, end_ns: u64) -> HalfClosed {
 }
 
 /// Whose FIN was the first on the wire; None for crossed FINs and where there was none.
+///
+/// The states tell the order of two FINs by themselves: CLOSE_WAIT and LAST_ACK are those of the side that was closed
+/// first, FIN_WAIT2 is that of the side whose FIN was acknowledged before the other came (RFC 9293 section 3.6).
 fn first_fin(story: &Story) -> Option<Side> {
     let visited = |state| story.chain.visited(state);
     if visited(State::CloseWait) || visited(State::LastAck) || story.crossed == Some(false) {

@@ -173,13 +173,8 @@ pub struct Flags {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub shutdown_call: bool,
     /// Its argument plus one: 1 SHUT_RD, 2 SHUT_WR, 3 SHUT_RDWR; 0 when unknown.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "super::is_default")]
     pub shutdown_how: u8,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_zero(number: &u8) -> bool {
-    *number == 0
 }
 
 /// Bytes received that the application has not read.

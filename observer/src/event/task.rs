@@ -25,13 +25,8 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kthread: bool,
     /// Signal that killed the process, 0 for none; means something only while `exiting`.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub signal: u8,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-const fn is_zero(n: &u8) -> bool {
-    *n == 0
 }
 
 impl From<&record::Task> for Task {
