@@ -33,7 +33,7 @@ pub(crate) static LISTENER_CLOSERS: LruHashMap<u64, u64> = LruHashMap::with_max_
 #[map]
 pub(crate) static CLOSERS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(256, 0);
 
-/// Thread → the ended connection (see `Sock::dead_name`) on which a send inside its `sendfile()` or `splice()` last failed.
+/// Thread → the ended connection (see `Sock::ended_name`) on which a send inside its `sendfile()` or `splice()` last failed.
 #[map]
 pub(crate) static DEAD_SENDS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(256, 0);
 

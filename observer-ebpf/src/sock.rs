@@ -1,4 +1,4 @@
-//! `struct sock` → ABI. The only file that follows kernel pointers of the network stack.
+//! `struct sock` → ABI: what a record says of any socket.
 
 use core::ptr::addr_of_mut;
 
@@ -6,25 +6,18 @@ use observer_ebpf::abi::record::{AF_INET, AF_INET6, Endpoints, Header, Socket, f
 
 use crate::{
     hooks::close,
-    read::{bytes, cast, read, read_at},
-    registers::shutdown_how,
+    read::{bytes, cast, read},
     settings::{
-        DEV_NET, FILE_COUNT, FILE_REF, ICSK_RETRANSMITS, ICSK_SYN_RETRIES, ICSK_USER_TIMEOUT, INET_SPORT,
-        Known, NET_FASTOPEN, NET_INUM, NET_SYN_RETRIES, SK_DADDR, SK_DPORT, SK_ERR, SK_ERR_SOFT,
-        SK_ERROR_QUEUE_LEN, SK_ERROR_QUEUE_NEXT, SK_FAMILY, SK_FLAGS, SK_LINGERTIME, SK_NET, SK_NUM,
-        SK_OWNED, SK_PROTOCOL, SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET, SK_STATE, SK_V6_DADDR, SK_V6_RCV_SADDR,
-        SKB_CB, SKB_DEV, SKB_ERROR_ERRNO, SKB_HEAD, SKB_NETWORK_HEADER, SKB_TRANSPORT_HEADER, SOCK_KEY,
-        SOCKET_FILE, SOCKET_INO, SOCKET_STATE, TP_COPIED_SEQ, TP_DATA_SEGS_IN, TP_FASTOPEN_RSK, TP_IS_MPTCP,
-        TP_LINGER2, TP_RCV_NXT, TP_SEGS_IN, TP_SND_NXT, TP_SND_UNA, TP_SND_WND, TP_WRITE_SEQ, TYPE_SK_BUFF,
+        FILE_COUNT, FILE_REF, INET_SPORT, Known, NET_INUM, SK_DADDR, SK_DPORT, SK_ERR, SK_FAMILY, SK_FLAGS,
+        SK_LINGERTIME, SK_NET, SK_NUM, SK_OWNED, SK_PROTOCOL, SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET, SK_STATE,
+        SK_V6_DADDR, SK_V6_RCV_SADDR, SOCK_KEY, SOCKET_FILE, SOCKET_INO, TP_COPIED_SEQ, TP_DATA_SEGS_IN,
+        TP_IS_MPTCP, TP_LINGER2, TP_RCV_NXT, TP_SND_NXT, TP_SND_UNA, TP_SND_WND, TP_WRITE_SEQ,
         TYPE_SOCKET_ALLOC, TYPE_TCP_SOCK, get, has,
     },
 };
 
 /// `IPPROTO_TCP`. MPTCP's own socket is 262 and SCTP shares the state tracepoint: neither is ours.
 const IPPROTO_TCP: u16 = 6;
-
-/// `socket_state` of a socket that `inet_shutdown()` takes down while it connects (`include/uapi/linux/net.h`).
-const SS_DISCONNECTING: u32 = 4;
 
 /// Kernel TCP states (`include/net/tcp_states.h`), the same numbers since 2.6.
 pub(crate) mod state {
@@ -66,7 +59,7 @@ impl Sock {
     }
 
     #[inline(always)]
-    fn get<T: Copy>(self, member: impl Known) -> T {
+    pub(crate) fn get<T: Copy>(self, member: impl Known) -> T {
         read(self.typed, member)
     }
 
@@ -218,89 +211,6 @@ impl Sock {
         next == self.get::<u32>(TP_WRITE_SEQ) && in_flight < self.get::<u32>(TP_SND_WND)
     }
 
-    /// Adds what a record says of a handshake that is not complete.
-    ///
-    /// The last that is written: each condition doubles the ways that the verifier follows through what comes after.
-    ///
-    /// # Safety
-    /// `to` must be valid, and written by [`Self::write`].
-    #[inline(always)]
-    pub(crate) unsafe fn write_handshake(self, to: *mut Socket) {
-        let flags = self.handshake_flags();
-        // SAFETY: the caller's promise.
-        unsafe {
-            (*to).flags |= flags;
-            let queued = self.queued_error();
-            if queued != 0 {
-                (*to).err = queued as u16;
-                (*to).flags |= flag::ERROR_QUEUED;
-            }
-        }
-    }
-
-    /// Bits of [`flag`] that no other record has.
-    #[inline(always)]
-    fn handshake_flags(self) -> u32 {
-        let mut flags = 0;
-        if has(SK_ERR_SOFT) && self.get::<u32>(SK_ERR_SOFT) != 0 {
-            flags |= flag::SOFT_ERROR;
-        }
-        if self.is_out_of_retries() {
-            flags |= flag::RETRIES_OUT;
-        }
-        if has(TP_SEGS_IN) && self.get::<u32>(TP_SEGS_IN) != 0 {
-            flags |= flag::SEGMENT_SEEN;
-        }
-        if has(TP_FASTOPEN_RSK) && self.get::<u64>(TP_FASTOPEN_RSK) != 0 {
-            flags |= flag::FASTOPEN;
-        }
-        if has(SOCKET_STATE) {
-            let socket: u64 = self.get(SK_SOCKET);
-            if socket != 0 && read::<u32>(cast(socket, TYPE_SOCKET_ALLOC), SOCKET_STATE) == SS_DISCONNECTING {
-                flags |= flag::SHUTDOWN_CALL | shutdown_how() << flag::SHUTDOWN_HOW_SHIFT;
-            }
-        }
-        flags
-    }
-
-    /// Whether `tcp_write_timeout()` can have given up on the SYN; true where that is not to be known.
-    #[inline(always)]
-    fn is_out_of_retries(self) -> bool {
-        if !(has(ICSK_RETRANSMITS) && has(ICSK_SYN_RETRIES) && has(ICSK_USER_TIMEOUT) && has(NET_SYN_RETRIES))
-        {
-            return true;
-        }
-        if self.get::<u32>(ICSK_USER_TIMEOUT) != 0 {
-            return true;
-        }
-        let own: u8 = self.get(ICSK_SYN_RETRIES);
-        // An int before 5.19 and a byte since: the numbers fit in the byte, which comes first on little-endian machines.
-        let limit = if own == 0 { read(self.get(SK_NET), NET_SYN_RETRIES) } else { own };
-        self.get::<u8>(ICSK_RETRANSMITS) >= limit
-    }
-
-    /// The errno of the ICMP error that waits in the error queue, where `sk_err` is not set; else 0.
-    ///
-    /// `tcp_v4_err()` queues it for a socket that a system call holds (since 5.17), and poll(2) reports that.
-    #[inline(always)]
-    fn queued_error(self) -> u32 {
-        if !(has(SK_ERROR_QUEUE_LEN) && has(SK_ERROR_QUEUE_NEXT) && has(SKB_CB) && has(SKB_ERROR_ERRNO))
-            || self.err() != 0
-            || self.get::<u32>(SK_ERROR_QUEUE_LEN) == 0
-        {
-            return 0;
-        }
-        let error: u64 = self.get(SK_ERROR_QUEUE_NEXT);
-        read_at(error + get(SKB_CB) + get(SKB_ERROR_ERRNO))
-    }
-
-    /// Whether listeners in this namespace may take data with the SYN (`net.ipv4.tcp_fastopen`, TFO_SERVER_ENABLE).
-    #[inline(always)]
-    pub(crate) fn may_take_fastopen(self) -> bool {
-        // An int before 5.19 and a byte since; the bit is in the byte that comes first on little-endian machines.
-        has(NET_FASTOPEN) && read::<u8>(self.get(SK_NET), NET_FASTOPEN) & 2 != 0
-    }
-
     /// Inode of the socket's file; 0 without one.
     #[inline(always)]
     pub(crate) fn inode(self) -> u64 {
@@ -345,10 +255,8 @@ impl Sock {
     /// What tells an ended connection from every other that a thread may have: the inode of its socket's file, and its last
     /// sequence number, which a new connection of the same socket does not begin with.
     #[inline(always)]
-    pub(crate) fn dead_name(self) -> u64 {
-        let socket: u64 = self.get(SK_SOCKET);
-        let inode: u64 = if socket == 0 { 0 } else { read(cast(socket, TYPE_SOCKET_ALLOC), SOCKET_INO) };
-        inode << 32 | u64::from(self.get::<u32>(TP_WRITE_SEQ))
+    pub(crate) fn ended_name(self) -> u64 {
+        self.inode() << 32 | u64::from(self.get::<u32>(TP_WRITE_SEQ))
     }
 
     /// `rcv_nxt` and `copied_seq`.
@@ -373,7 +281,7 @@ impl Sock {
 
 /// An IPv4 address in network byte order, in its place in a record.
 #[inline(always)]
-fn v4(address: u32) -> [u8; 16] {
+pub(crate) fn v4(address: u32) -> [u8; 16] {
     bytes([address, 0, 0, 0])
 }
 
@@ -396,58 +304,5 @@ fn is_last_reference(file: u64) -> bool {
         read::<i64>(file, FILE_COUNT) == 0
     } else {
         false
-    }
-}
-
-/// Whether a received segment is a reset itself.
-#[inline(always)]
-pub(crate) fn is_reset(skb: u64) -> bool {
-    control_bits(skb) & RST != 0
-}
-
-/// Whether a received segment is the first of a handshake.
-#[inline(always)]
-pub(crate) fn asks_for_connection(skb: u64) -> bool {
-    control_bits(skb) & (SYN | ACK) == SYN
-}
-
-const SYN: u8 = 1 << 1;
-const RST: u8 = 1 << 2;
-const ACK: u8 = 1 << 4;
-
-#[inline(always)]
-fn control_bits(skb: u64) -> u8 {
-    let skb = cast(skb, TYPE_SK_BUFF);
-    let tcp = read::<u64>(skb, SKB_HEAD) + u64::from(read::<u16>(skb, SKB_TRANSPORT_HEADER));
-    // RFC 9293 section 3.1: the control bits are the 14th byte.
-    read_at(tcp + 13)
-}
-
-/// Both ends from the headers of a received segment: its destination is us. The payload is never read.
-///
-/// `listener` is the socket that the segment found, where there is one: `tcp_v4_rcv` has taken the segment from its
-/// device by then.
-#[inline(always)]
-pub(crate) fn endpoints_of_segment(skb: u64, listener: Option<Sock>) -> Endpoints {
-    let skb = cast(skb, TYPE_SK_BUFF);
-    let head: u64 = read(skb, SKB_HEAD);
-    let ip = head + u64::from(read::<u16>(skb, SKB_NETWORK_HEADER));
-    let tcp = head + u64::from(read::<u16>(skb, SKB_TRANSPORT_HEADER));
-    let netns = if let Some(listener) = listener {
-        listener.netns()
-    } else {
-        let dev: u64 = read(skb, SKB_DEV);
-        if dev == 0 { 0 } else { read(read(dev, DEV_NET), NET_INUM) }
-    };
-    // RFC 9293 section 3.1: source port, destination port. RFC 791 section 3.1 and RFC 8200 section 3: addresses.
-    let v6 = read_at::<u8>(ip) >> 4 == 6;
-    Endpoints {
-        local: if v6 { read_at(ip + 24) } else { v4(read_at(ip + 16)) },
-        remote: if v6 { read_at(ip + 8) } else { v4(read_at(ip + 12)) },
-        local_port: u16::from_be(read_at(tcp + 2)),
-        remote_port: u16::from_be(read_at(tcp)),
-        netns,
-        family: if v6 { AF_INET6 } else { AF_INET },
-        pad: 0,
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn returns_error(sk: Sock) -> bool {
     if sk.state() != state::CLOSE {
         return false;
     }
-    let (thread, dead) = (bpf_get_current_pid_tgid(), sk.dead_name());
+    let (thread, dead) = (bpf_get_current_pid_tgid(), sk.ended_name());
     // SAFETY: the value is read at once; only this thread writes to its key.
     let failed_before = unsafe { DEAD_SENDS.get(thread) }.copied() == Some(dead);
     note(&DEAD_SENDS, thread, dead);

@@ -13,7 +13,8 @@ use observer_ebpf::abi::record::NO_REASON;
 use crate::{
     args::Args,
     hooks::send_reset::stray,
-    sock::{Sock, asks_for_connection, endpoints_of_segment, is_reset, state::TIME_WAIT},
+    segment::{asks_for_connection, endpoints_of_segment, is_reset},
+    sock::{Sock, state::TIME_WAIT},
 };
 
 #[fentry(function = "tcp_v4_send_reset")]

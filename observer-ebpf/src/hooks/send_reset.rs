@@ -11,9 +11,10 @@ use observer_ebpf::abi::record::{Endpoints, Header, NO_REASON, ResetSent, StrayR
 use crate::{
     again::{Hook, has_run, runs},
     emit::emit,
+    segment::{asks_for_connection, endpoints_of_segment},
     settings::{RESET_REASON_ARG, get},
     sock::{
-        Sock, asks_for_connection, endpoints_of_segment, now,
+        Sock, now,
         state::{LISTEN, NEW_SYN_RECV, SYN_RECV, SYN_SENT, TIME_WAIT},
     },
 };
