@@ -8,6 +8,7 @@
 mod chain;
 mod early_errors;
 mod evidence;
+mod openings;
 pub mod step;
 pub mod table;
 
@@ -228,7 +229,7 @@ impl Story {
         }
         if let Body::StateChange { old, new, socket } = &event.body {
             let change = Change { ns: event.ns, old: *old, new: *new };
-            self.chain.gap |= chain::step(self, change, socket) == chain::Step::AfterGap;
+            self.chain.gap |= chain::link(self, change, socket) == chain::Link::AfterGap;
         }
         let room = step::LIMIT.saturating_sub(self.steps.len());
         self.steps.extend(Step::of(event).into_iter().chain(Step::told(event)).take(room));

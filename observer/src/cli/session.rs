@@ -37,7 +37,7 @@ pub(crate) trait Watcher {
     fn event(&mut self, event: &Event) -> anyhow::Result<()>;
     /// What user space adds to the kernel's events, so that a recording has it too: the process that has a socket, and the
     /// mark of lost records.
-    fn owner(&mut self, _event: &Event) -> anyhow::Result<()> {
+    fn added(&mut self, _event: &Event) -> anyhow::Result<()> {
         Ok(())
     }
     /// One report.
@@ -224,7 +224,7 @@ impl Session {
             let body =
                 Body::RecordsLost { since_ns: self.checked_ns, until_ns: now, count: lost - self.noticed };
             let mark = Event { ns: now, sock: SockId(0), task: None, body };
-            watcher.owner(&mark)?;
+            watcher.added(&mark)?;
             self.pipeline.mark(&mark);
             self.noticed = lost;
         }
@@ -242,6 +242,7 @@ impl Session {
             ("undecodable", self.undecodable),
             ("story_table_full", table.stories),
             ("opening_table_full", table.openings),
+            ("write_error_table_full", table.early_errors),
             ("end_not_seen", table.unseen_ends),
         ]);
         lost
@@ -256,7 +257,7 @@ fn ticks(period: Duration) -> Interval {
 }
 
 /// Every reason of [`Session::lost`].
-pub(crate) const LOST_REASONS: [&str; 8] = [
+pub(crate) const LOST_REASONS: [&str; 9] = [
     "ring_full",
     "read_fault",
     "mark_refused",
@@ -264,6 +265,7 @@ pub(crate) const LOST_REASONS: [&str; 8] = [
     "undecodable",
     "story_table_full",
     "opening_table_full",
+    "write_error_table_full",
     "end_not_seen",
 ];
 
@@ -282,7 +284,7 @@ fn find_owners(
         };
         let body = if task.is_some() { Body::Owner } else { Body::NoOwner { looked_ns: monotonic_ns() } };
         let event = Event { ns, sock, task, body };
-        watcher.owner(&event)?;
+        watcher.added(&event)?;
         pipeline.apply(&event, &mut |report| watcher.report(report));
     }
     Ok(())

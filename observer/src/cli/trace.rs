@@ -142,7 +142,7 @@ impl Watcher for Trace {
         Ok(())
     }
 
-    fn owner(&mut self, event: &Event) -> anyhow::Result<()> {
+    fn added(&mut self, event: &Event) -> anyhow::Result<()> {
         self.event(event)
     }
 

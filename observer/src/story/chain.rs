@@ -7,7 +7,7 @@
 use super::{FinSent, PeerFin, Story};
 use crate::event::{Socket, State};
 
-/// Two programs are attached to a hook, and now and then both report the same event (`reentrancy` on the kernel side):
+/// Two programs are attached to a hook, and now and then both report the same event (`again` on the kernel side):
 /// within less than this of each other.
 pub(super) const TWICE_NS: u64 = 1_000_000;
 
@@ -37,7 +37,7 @@ pub struct Chain {
 
 /// What a change of state is to a story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Link {
     /// The next one.
     Next,
     /// The next one after one that was lost.
@@ -97,27 +97,27 @@ const fn bit(state: State) -> u16 {
 }
 
 /// What a change from `old` to `new` is to the story so far.
-pub(super) fn step(story: &Story, change: Change, socket: &Socket) -> Step {
+pub(super) fn link(story: &Story, change: Change, socket: &Socket) -> Link {
     let Change { ns, old, new } = change;
     if !is_same_socket(story, socket) {
-        return Step::OfAnother;
+        return Link::OfAnother;
     }
     let Some(last) = story.chain.last else {
         // Only a reset was seen: it came in the state that is left now.
         return match story.chain.first {
-            Some(first) if first != old && !leads_to(first, old) => Step::OfAnother,
-            Some(first) if first != old => Step::AfterGap,
-            _ => Step::Next,
+            Some(first) if first != old && !leads_to(first, old) => Link::OfAnother,
+            Some(first) if first != old => Link::AfterGap,
+            _ => Link::Next,
         };
     };
     if (last.old, last.new) == (old, new) && old != new && ns.saturating_sub(last.ns) < TWICE_NS {
-        return Step::Again;
+        return Link::Again;
     }
     if last.new == old || is_unreported(last.new, old, socket.flags.dead) {
-        return Step::Next;
+        return Link::Next;
     }
     // Sequence numbers can show that it is the same connection. Without any, a gap is as good as another connection.
-    if leads_to(last.new, old) && is_proved(story) { Step::AfterGap } else { Step::OfAnother }
+    if leads_to(last.new, old) && is_proved(story) { Link::AfterGap } else { Link::OfAnother }
 }
 
 /// Whether both ends, the namespace, the file and the sequence numbers that stand still are those of the story.

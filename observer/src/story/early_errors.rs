@@ -1,12 +1,13 @@
 //! Failed sends of connections whose end has not begun. Their stories, which begin with the end, take them over.
 //!
 //! Comes in: a failed send without a story. Goes out: how many there were of each errno.
-//! Bounded: of many sockets the latest are remembered, at least [`REMEMBERED`].
+//! Bounded: of many sockets the latest are remembered, at least [`REMEMBERED`]. The others are counted.
 
 use std::{collections::BTreeMap, mem};
 
 use rustc_hash::FxHashMap;
 
+use super::table::Lost;
 use crate::event::SockId;
 
 /// Sockets that are remembered in any case; at most twice as many are.
@@ -22,14 +23,18 @@ pub(super) struct EarlyErrors {
 }
 
 impl EarlyErrors {
-    /// Remembers one failed send.
-    pub(super) fn note(&mut self, sock: SockId, errno: u32) {
+    /// Remembers one failed send. True when those of other sockets were forgotten for it.
+    pub(super) fn note(&mut self, sock: SockId, errno: u32, lost: &mut Lost) -> bool {
         let mut errors = self.take(sock);
         *errors.entry(errno).or_default() += 1;
+        let mut forgotten = 0;
         if self.later.len() >= REMEMBERED {
+            forgotten = self.earlier.len();
             self.earlier = mem::take(&mut self.later);
         }
         self.later.insert(sock, errors);
+        lost.early_errors += forgotten as u64;
+        forgotten > 0
     }
 
     /// What is remembered of a socket, which is then forgotten: it is a story's, or another connection's.
@@ -47,9 +52,9 @@ mod tests {
 
     #[test]
     fn errors_are_counted_and_taken_once() {
-        let mut errors = EarlyErrors::default();
+        let (mut errors, mut lost) = (EarlyErrors::default(), Lost::default());
         for errno in [EFAULT, EINVAL, EFAULT] {
-            errors.note(SockId(1), errno);
+            assert!(!errors.note(SockId(1), errno, &mut lost));
         }
         assert_eq!(errors.take(SockId(2)), ByErrno::new());
         assert_eq!(errors.take(SockId(1)), ByErrno::from([(EFAULT, 2), (EINVAL, 1)]));
@@ -58,13 +63,15 @@ mod tests {
 
     #[test]
     fn the_latest_sockets_are_remembered_and_no_more_than_two_halves() {
-        let mut errors = EarlyErrors::default();
+        let (mut errors, mut lost) = (EarlyErrors::default(), Lost::default());
         let sockets = 5 * REMEMBERED as u64;
         for sock in 0..sockets {
-            errors.note(SockId(0), EFAULT);
-            errors.note(SockId(sock), EFAULT);
+            errors.note(SockId(0), EFAULT, &mut lost);
+            errors.note(SockId(sock), EFAULT, &mut lost);
             assert!(errors.later.len() + errors.earlier.len() <= 2 * REMEMBERED);
         }
+        let kept = errors.later.len() + errors.earlier.len();
+        assert_eq!(kept as u64 + lost.early_errors, sockets, "what is forgotten is counted");
         for sock in sockets - REMEMBERED as u64 + 1..sockets {
             assert_eq!(errors.take(SockId(sock)).len(), 1, "socket {sock} is forgotten");
         }

@@ -12,8 +12,9 @@ use rustc_hash::FxHashMap;
 
 use super::{
     Change, Opening, Story,
-    chain::{self, Step, TWICE_NS},
+    chain::{self, Link},
     early_errors::EarlyErrors,
+    openings::Openings,
 };
 use crate::event::{Body, Endpoints, Event, SockId, Socket, State};
 
@@ -68,6 +69,8 @@ pub struct Lost {
     pub stories: u64,
     /// Beginnings that did not fit; the verdict then does not know the duration.
     pub openings: u64,
+    /// Connections whose failed sends did not fit; verdicts of connections that were open then lack records.
+    pub early_errors: u64,
     /// Connections whose socket is another's already, though nothing told of their end. The kernel runs no program in
     /// a process that it shields, nor for what packets do while that one is on the CPU; or a record was lost.
     pub unseen_ends: u64,
@@ -140,7 +143,7 @@ struct Due {
 /// is in it.
 pub struct StoryTable {
     limits: Limits,
-    openings: FxHashMap<SockId, Opening>,
+    openings: Openings,
     stories: FxHashMap<SockId, Box<Entry>>,
     /// In order of time, since all wait equally long.
     settling: VecDeque<Due>,
@@ -159,7 +162,7 @@ impl StoryTable {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            openings: FxHashMap::default(),
+            openings: Openings::default(),
             stories: FxHashMap::default(),
             settling: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -204,12 +207,12 @@ impl StoryTable {
             Body::Opened { by, endpoints, inode, early } => {
                 let (endpoints, inode, early) = (*endpoints, *inode, *early);
                 let opening = Opening { ns: event.ns, by: *by, task: event.task, endpoints, inode, early };
-                if self.is_known_opening(event.sock, &opening) {
+                if self.openings.is_known(event.sock, &opening) {
                     return;
                 }
                 self.finish(event.sock, tell);
                 self.early_errors.take(event.sock);
-                self.open(event.sock, opening);
+                self.openings.note(event.sock, opening, self.limits.openings, &mut self.lost);
             }
             Body::RecordsLost { since_ns, until_ns, .. } => self.mark_lost(*since_ns, *until_ns),
             Body::StrayReset { .. } => tell(Told::StrayReset(event)),
@@ -225,8 +228,9 @@ impl StoryTable {
                     entry.story.note(event);
                     &entry.story
                 });
-                if story.is_none() {
-                    self.early_errors.note(event.sock, *errno);
+                if story.is_none() && self.early_errors.note(event.sock, *errno, &mut self.lost) {
+                    // Whose they were is not known any more.
+                    self.lost_until_ns = self.lost_until_ns.max(event.ns);
                 }
                 tell(Told::WriteError { story, event });
             }
@@ -249,17 +253,18 @@ impl StoryTable {
             Body::StateChange { old, new, socket } => {
                 let change = Change { ns: event.ns, old: *old, new: *new };
                 let known = self.stories.get(&event.sock).map(|entry| &entry.story);
-                match known.map(|story| chain::step(story, change, socket)) {
-                    Some(Step::Again) => return,
-                    Some(Step::OfAnother) => self.finish(event.sock, tell),
-                    Some(Step::Next | Step::AfterGap) | None => {}
+                match known.map(|story| chain::link(story, change, socket)) {
+                    Some(Link::Again) => return,
+                    Some(Link::OfAnother) => self.finish(event.sock, tell),
+                    Some(Link::Next | Link::AfterGap) | None => {}
                 }
                 // connect() that failed before its SYN: there was no connection.
                 if (*old, *new) == (State::SynSent, State::Close) && !socket.syn_sent() {
-                    self.openings.remove(&event.sock);
+                    self.openings.take(event.sock);
                     return;
                 }
-                self.check_opening(event.sock, socket);
+                self.openings.check(event.sock, socket, &mut self.lost);
+                self.check_opening_of_story(event.sock, socket);
                 self.note(event);
             }
             // It follows its change to CLOSE: where that story is over already, this is the second word of it.
@@ -317,35 +322,8 @@ impl StoryTable {
         self.expire(u64::MAX, tell);
     }
 
-    /// The same beginning reported twice, or the rest of a handshake that began with Fast Open's SYN.
-    fn is_known_opening(&mut self, sock: SockId, opening: &Opening) -> bool {
-        let Some(known) = self.openings.get_mut(&sock).filter(|known| known.by == opening.by) else {
-            return false;
-        };
-        if known.early && !opening.early {
-            (known.endpoints, known.early) = (opening.endpoints, false);
-            return true;
-        }
-        opening.ns.saturating_sub(known.ns) < TWICE_NS
-    }
-
-    fn open(&mut self, sock: SockId, opening: Opening) {
-        if let Some(opened) = self.openings.get_mut(&sock) {
-            self.lost.unseen_ends += 1;
-            *opened = opening;
-        } else if self.openings.len() < self.limits.openings {
-            self.openings.insert(sock, opening);
-        } else {
-            self.lost.openings += 1;
-        }
-    }
-
-    /// Forgets an opening that is another connection's, whose end nobody saw.
-    fn check_opening(&mut self, sock: SockId, socket: &Socket) {
-        if self.openings.get(&sock).is_some_and(|opening| !opening.fits(socket)) {
-            self.openings.remove(&sock);
-            self.lost.unseen_ends += 1;
-        }
+    /// Forgets the opening that a story began with, where it is another connection's.
+    fn check_opening_of_story(&mut self, sock: SockId, socket: &Socket) {
         if let Some(entry) = self.stories.get_mut(&sock)
             && entry.story.opening.is_some_and(|opening| !opening.fits(socket))
         {
@@ -367,7 +345,7 @@ impl StoryTable {
         self.early_errors.take(event.sock);
         let Some(entry) = self.stories.get_mut(&event.sock) else {
             // A connection that was seen to begin ends before its socket does.
-            self.lost.unseen_ends += u64::from(self.openings.remove(&event.sock).is_some());
+            self.lost.unseen_ends += u64::from(self.openings.take(event.sock).is_some());
             return;
         };
         entry.story.note(event);
@@ -380,13 +358,12 @@ impl StoryTable {
 
     fn note(&mut self, event: &Event) {
         if !self.stories.contains_key(&event.sock) {
-            let opening = self.openings.get(&event.sock).copied();
             if self.stories.len() >= self.limits.stories {
                 // The opening stays: what is left of the connection may yet find room.
                 self.lost.stories += 1;
                 return;
             }
-            self.openings.remove(&event.sock);
+            let opening = self.openings.take(event.sock);
             let mut story = Story::new(event.sock, event.ns, opening);
             story.write_errors = self.early_errors.take(event.sock);
             // Of a connection without an opening nobody knows how old it is.

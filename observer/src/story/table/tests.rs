@@ -216,7 +216,7 @@ fn what_does_not_fit_is_counted() {
     let mut run = Run::new(Limits { stories: 0, openings: 0 });
     run.apply(&closed_by_us().events).expire(u64::MAX);
     assert!(run.told.is_empty());
-    assert_eq!(run.table.lost(), Lost { openings: 1, stories: 3, unseen_ends: 0 });
+    assert_eq!(run.table.lost(), Lost { openings: 1, stories: 3, ..Lost::default() });
 }
 
 #[test]
@@ -266,6 +266,31 @@ fn writes_that_failed_before_the_end_began_are_in_its_story() {
     let mut never = Script::unseen().write_error(32).destroyed(0);
     never.events.extend(later(closed_by_us()).into_iter().skip(1));
     assert_eq!(early(&never), [[].into()]);
+}
+
+#[test]
+fn a_connection_whose_failed_sends_may_be_forgotten_lacks_records() {
+    let may_lack = |sockets: u64| {
+        let mut table = StoryTable::new(Limits::default());
+        let script = Script::opened().write_error(14);
+        let (opened, failed) = (&script.events[0], &script.events[1]);
+        table.apply(opened, &mut |_| {});
+        for number in 0..sockets {
+            let event = Event { sock: SockId(number), ..failed.clone() };
+            table.apply(&event, &mut |_| {});
+        }
+        let mut lacks = false;
+        let mut tell = |told: Told<'_>| {
+            if let Told::Close(story) = told {
+                lacks = story.records_lost;
+            }
+        };
+        closed_by_us().events[1..].iter().for_each(|event| table.apply(event, &mut tell));
+        table.finish_all(&mut tell);
+        (lacks, table.lost().early_errors > 0)
+    };
+    assert_eq!(may_lack(100), (false, false));
+    assert_eq!(may_lack(20_000), (true, true));
 }
 
 #[test]
