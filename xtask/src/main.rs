@@ -67,7 +67,7 @@ enum Task {
     #[command(hide = true)]
     BenchLoad(bench::load::Load),
     /// Check formatting, lints of both sides, documentation and manifests
-    Lint,
+    Lint(lint::Options),
     /// What must pass before a change is merged, without virtual machines: lint, then test
     Ci,
 }
@@ -83,8 +83,8 @@ fn main() -> ExitCode {
         Task::Service => vm::service::run(),
         Task::Bench(options) => bench::run(&options),
         Task::BenchLoad(load) => bench::load::run(&load),
-        Task::Lint => lint::run(),
-        Task::Ci => lint::run().and_then(|()| test::run(&[])),
+        Task::Lint(options) => lint::run(&options),
+        Task::Ci => lint::run(&lint::Options::default()).and_then(|()| test::run(&[])),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
