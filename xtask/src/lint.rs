@@ -1,6 +1,7 @@
 //! The checks. In: the checkout. Out: each check's name and duration, and at the first that fails the command that
 //! repeats it.
 
+mod checkers;
 mod structure;
 mod unit;
 
@@ -20,7 +21,10 @@ const STEPS: &[Step] = &[
     ("formatting", || cargo(&["fmt", "--all", "--check"])),
     ("manifests", manifests),
     ("structure", structure::run),
+    ("spelling", checkers::spelling),
+    ("TOML files", checkers::toml),
     ("systemd unit", unit::run),
+    ("dependencies", checkers::dependencies),
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
     // `--all-targets` leaves out what plain `cargo test` does.
     ("clippy, kernel tests", || {
