@@ -10,6 +10,7 @@ mod bench;
 mod demo;
 mod exec;
 mod lint;
+mod miri;
 mod run;
 mod setup;
 mod test;
@@ -68,6 +69,8 @@ enum Task {
     BenchLoad(bench::load::Load),
     /// Check formatting, lints of both sides, documentation and manifests
     Lint(lint::Options),
+    /// Run the unit tests of the code that reads raw bytes under Miri, which finds undefined behavior; takes minutes
+    Miri,
     /// What must pass before a change is merged, without virtual machines: lint, then test
     Ci,
 }
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::BenchLoad(load) => bench::load::run(&load),
         Task::Lint(options) => lint::run(&options),
+        Task::Miri => miri::run(),
         Task::Ci => lint::run(&lint::Options::default()).and_then(|()| test::run(&[])),
     };
     match result {

@@ -8,6 +8,7 @@ pub(crate) mod counting;
 pub(crate) mod debian;
 pub(crate) mod lab;
 mod linker;
+pub(crate) mod miri;
 mod peers;
 pub(crate) mod servers;
 
