@@ -2,7 +2,7 @@
 //!
 //! Comes in: one record (see [`decode`]) or one line of a recording. Goes out: [`Event`]. No clock, no I/O.
 
-#![deny(clippy::disallowed_methods, reason = "pure: no clock, no I/O")]
+#![deny(clippy::disallowed_methods, clippy::disallowed_macros, reason = "pure: no clock, no I/O")]
 
 pub mod decode;
 mod socket;

@@ -3,7 +3,7 @@
 //! Comes in: the events of one socket, in order. Goes out: [`Story`], the evidence that `classify` decides on.
 //! It notes what was seen and decides nothing about causes. No clock: time is the events' own.
 
-#![deny(clippy::disallowed_methods, reason = "pure: no clock, no I/O")]
+#![deny(clippy::disallowed_methods, clippy::disallowed_macros, reason = "pure: no clock, no I/O")]
 
 mod chain;
 mod early_errors;

@@ -5,5 +5,6 @@ pub(super) mod daemon;
 pub(super) mod filter;
 pub(super) mod history;
 pub(super) mod kernel;
+mod paths;
 pub(super) mod settings;
 pub(super) mod since;

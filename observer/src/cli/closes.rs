@@ -85,14 +85,14 @@ pub(crate) fn errors(args: &ErrorsArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// A kind of line that can be listed.
-trait Listed: DeserializeOwned {
+trait TableLine: DeserializeOwned {
     /// What every kind has.
     fn common(&self) -> (&str, Option<&ProcessJson>, &ConnectionJson);
     /// The id for `observer explain`, and the verdict in one word.
     fn id_and_verdict(&self) -> (String, String);
 }
 
-impl Listed for CloseLine {
+impl TableLine for CloseLine {
     fn common(&self) -> (&str, Option<&ProcessJson>, &ConnectionJson) {
         (&self.time, self.process.as_ref(), &self.connection)
     }
@@ -102,7 +102,7 @@ impl Listed for CloseLine {
     }
 }
 
-impl Listed for WriteErrorLine {
+impl TableLine for WriteErrorLine {
     fn common(&self) -> (&str, Option<&ProcessJson>, &ConnectionJson) {
         (&self.time, self.process.as_ref(), &self.connection)
     }
@@ -114,7 +114,7 @@ impl Listed for WriteErrorLine {
 }
 
 impl ListArgs {
-    fn run<L: Listed>(&self, request: fn(List) -> Request) -> anyhow::Result<ExitCode> {
+    fn run<L: TableLine>(&self, request: fn(List) -> Request) -> anyhow::Result<ExitCode> {
         console_log::init();
         let now = Timestamp::now();
         let all = self.since.is_some() || self.output == Format::Json;
@@ -141,7 +141,7 @@ impl ListArgs {
     }
 }
 
-fn row<L: Listed>(text: &str, today: &str) -> anyhow::Result<[String; 7]> {
+fn row<L: TableLine>(text: &str, today: &str) -> anyhow::Result<[String; 7]> {
     let line: ReportLine<L> = serde_json::from_str(text).context("reading the daemon's answer")?;
     let (id, verdict) = line.body.id_and_verdict();
     let (time, process, connection) = line.body.common();
@@ -156,7 +156,7 @@ fn row<L: Listed>(text: &str, today: &str) -> anyhow::Result<[String; 7]> {
     ])
 }
 
-fn write_table<L: Listed>(lines: &mut Lines, now: Timestamp) -> anyhow::Result<usize> {
+fn write_table<L: TableLine>(lines: &mut Lines, now: Timestamp) -> anyhow::Result<usize> {
     let today = now.to_string();
     let mut rows = Vec::new();
     for line in lines {
@@ -176,7 +176,7 @@ fn write_table<L: Listed>(lines: &mut Lines, now: Timestamp) -> anyhow::Result<u
 }
 
 /// Writes each line when it comes.
-fn write_lines<L: Listed>(lines: &mut Lines, format: Format, now: Timestamp) -> anyhow::Result<usize> {
+fn write_lines<L: TableLine>(lines: &mut Lines, format: Format, now: Timestamp) -> anyhow::Result<usize> {
     let today = now.to_string();
     let mut count = 0;
     for line in lines {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::settings::from_root;
+use super::paths::from_root;
 use crate::config::{Config, unit};
 
 /// How the daemon answers queries, and how much it remembers for them.

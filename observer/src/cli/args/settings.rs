@@ -1,13 +1,10 @@
 //! The daemon's settings: the file first, then the environment, then flags.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf, absolute},
-};
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
-use super::{history::QueryArgs, kernel::KernelArgs};
+use super::{history::QueryArgs, kernel::KernelArgs, paths::from_root};
 use crate::{
     config::{Config, ConfigError},
     daemon::reload::Reread,
@@ -45,12 +42,6 @@ pub(crate) struct SettingArgs {
     kernel: KernelArgs,
     #[command(flatten)]
     query: QueryArgs,
-}
-
-/// A path on the command line is relative to the working directory, whatever the daemon's is.
-pub(super) fn from_root(path: &Path) -> PathBuf {
-    // This fails only without a working directory. The error comes when the path is used.
-    absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn address(typed: &str) -> Result<SocketAddr, &'static str> {
