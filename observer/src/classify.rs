@@ -22,10 +22,7 @@ pub use self::{
     verdict::{Cause, Evidence, Missing, Outcome},
     write_error::{WriteCause, WriteVerdict, write_error},
 };
-use crate::{
-    event::{Endpoints, Side},
-    story::Story,
-};
+use crate::{event::Endpoints, story::Story, words::Side};
 
 /// Says how the connection ended.
 #[must_use]

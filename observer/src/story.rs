@@ -14,33 +14,15 @@ pub mod table;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use self::step::Step;
 pub use self::{
     chain::{Chain, Change},
     evidence::{CloseCall, End, FinSent, Opening, PeerFin, ResetReceived, ResetSent},
 };
-use crate::event::{Body, Endpoints, Event, Side, SockId, Socket, State, Task};
-
-/// What our side did to end the connection; a closed set (`local_action` in JSON).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum LocalAction {
-    /// The last descriptor was closed.
-    Close,
-    /// `shutdown(SHUT_RD)`, which ends a connection only while it is being opened.
-    ShutdownRead,
-    /// `shutdown(SHUT_WR)`.
-    ShutdownWrite,
-    /// `shutdown(SHUT_RDWR)`, or both directions one after the other.
-    ShutdownBoth,
-    /// The process exited with the descriptor open.
-    ProcessExit,
-    /// A signal killed the process.
-    Killed,
-    /// `connect(AF_UNSPEC)`.
-    Disconnect,
-}
+use crate::{
+    event::{Body, Endpoints, Event, SockId, Socket, State, Task},
+    words::{LocalAction, Side},
+};
 
 /// Everything seen of one connection's end.
 #[derive(Debug, Clone, PartialEq, Eq)]

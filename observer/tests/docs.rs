@@ -40,9 +40,9 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The pages at the top and in `docs/`. The tables in the folders of `docs/benchmarks` are a task's output.
+/// The pages at the top, in `docs/` and in `examples/`. The tables in the folders of `docs/benchmarks` are a task's output.
 fn pages() -> Vec<Page> {
-    let mut paths = vec!["docs/benchmarks/README.md".to_owned()];
+    let mut paths = vec!["docs/benchmarks/README.md".to_owned(), "examples/README.md".to_owned()];
     for folder in ["", "docs/"] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let file = entry.unwrap().path();
