@@ -16,7 +16,7 @@ use observer::cli::Args;
 const WIDTH: usize = 120;
 
 /// Pages whose lines may be longer: one that a task writes, and one that waits to be rewritten.
-const WIDE: [&str; 2] = ["docs/support.md", "docs/architecture.md"];
+const WIDE: [&str; 1] = ["docs/support.md"];
 
 /// One page of the documentation.
 struct Page {
