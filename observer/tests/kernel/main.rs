@@ -74,80 +74,6 @@ mod witness;
 /// Tests at a time. Each starts an observer, which loads its programs into the kernel.
 const THREADS: usize = 4;
 
-/// Every row; the letters and numbers are those of the scenarios in docs/scenarios.md.
-const ROWS: &[Row] = &[
-    Row { name: "a1", run: rows::a::a1 },
-    Row { name: "a2", run: rows::a::a2 },
-    Row { name: "a3_sigkill", run: rows::a::a3_sigkill },
-    Row { name: "a3_sigterm", run: rows::a::a3_sigterm },
-    Row { name: "a4", run: rows::a::a4 },
-    Row { name: "a5", run: rows::a::a5 },
-    Row { name: "a6", run: rows::a::a6 },
-    Row { name: "a7", run: rows::a::a7 },
-    Row { name: "a8", run: rows::a::a8 },
-    Row { name: "a9", run: rows::a::a9 },
-    Row { name: "b1", run: rows::b::b1 },
-    Row { name: "b4", run: rows::b::b4 },
-    Row { name: "b5", run: rows::b::b5 },
-    Row { name: "b6", run: rows::b::b6 },
-    Row { name: "b7", run: rows::b::b7 },
-    Row { name: "b8_keepalive", run: rows::b::b8_keepalive },
-    Row { name: "b8_user_timeout", run: rows::b::b8_user_timeout },
-    Row { name: "b8_unreachable", run: rows::b::b8_unreachable },
-    Row { name: "c1", run: rows::c::c1 },
-    Row { name: "c2", run: rows::c::c2 },
-    Row { name: "c3", run: rows::c::c3 },
-    Row { name: "c4", run: rows::c::c4 },
-    Row { name: "c5", run: rows::c::c5 },
-    Row { name: "c6", run: rows::c::c6 },
-    Row { name: "c7", run: rows::c::c7 },
-    Row { name: "c8", run: rows::c::c8 },
-    Row { name: "c9", run: rows::c::c9 },
-    Row { name: "c10", run: rows::c::c10 },
-    Row { name: "d1", run: rows::d::d1 },
-    Row { name: "d2", run: rows::d::d2 },
-    Row { name: "d3", run: rows::d::d3 },
-    Row { name: "d4", run: rows::d::d4 },
-    Row { name: "d5", run: rows::d::d5 },
-    Row { name: "e1", run: rows::e::e1 },
-    Row { name: "e2", run: rows::e::e2 },
-    Row { name: "f1", run: rows::f::f1 },
-    Row { name: "f2", run: rows::f::f2 },
-    Row { name: "f2_unacked", run: rows::f::f2_unacked },
-    Row { name: "f3", run: rows::f::f3 },
-    Row { name: "f4", run: rows::f::f4 },
-    Row { name: "f5", run: rows::f::f5 },
-    Row { name: "f6", run: rows::f::f6 },
-    Row { name: "f7_listener", run: rows::f::f7_listener },
-    Row { name: "f7_embryonic", run: rows::f::f7_embryonic },
-    Row { name: "f8", run: rows::f::f8 },
-    Row { name: "f9", run: rows::f::f9 },
-    Row { name: "f12", run: rows::f::f12 },
-    Row { name: "f13", run: rows::f::f13 },
-    Row { name: "wire_fin_never_left", run: rows::on_the_wire::fin_never_left },
-    Row { name: "wire_fin_waited", run: rows::on_the_wire::fin_waited },
-    Row { name: "wire_shut_down_by_another", run: rows::on_the_wire::shut_down_by_another },
-    Row { name: "wire_inherited", run: rows::on_the_wire::inherited },
-    Row { name: "wire_unread_in_the_accept_queue", run: rows::on_the_wire::unread_in_the_accept_queue },
-    Row { name: "wire_unread_at_disconnect", run: rows::on_the_wire::unread_at_disconnect },
-    Row { name: "wire_started_after_the_fin", run: rows::on_the_wire::started_after_the_fin },
-    Row { name: "wire_started_late_and_wrote", run: rows::on_the_wire::started_late_and_wrote },
-    Row { name: "w1_sendfile", run: rows::write_errors::w1_sendfile },
-    Row { name: "w1_first_page", run: rows::write_errors::w1_first_page },
-    Row { name: "w2_sendfile", run: rows::write_errors::w2_sendfile },
-    Row { name: "w3_splice", run: rows::write_errors::w3_splice },
-    Row { name: "w4_killed", run: rows::write_errors::w4_killed },
-    Row { name: "w5_reset_after_fin", run: rows::write_errors::w5_reset_after_fin },
-    Row { name: "w6_icmp", run: rows::write_errors::w6_icmp },
-    Row { name: "w7_fault", run: rows::write_errors::w7_fault },
-    Row { name: "w8_given_up", run: rows::write_errors::w8_given_up },
-    Row { name: "w9_already", run: rows::write_errors::w9_already },
-];
-
-/// The limit is the machine's, not the network namespace's.
-const ORPHAN_LIMIT: &[Row] =
-    &[Row { name: "f10", run: rows::f::f10 }, Row { name: "f11", run: rows::f::f11 }];
-
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     match words.next().as_deref() {
@@ -168,7 +94,7 @@ fn main() -> ExitCode {
     }
     arguments.test_threads.get_or_insert(THREADS);
 
-    let rows = ROWS.iter().flat_map(Row::trials).chain(ORPHAN_LIMIT.iter().flat_map(Row::lone_trials));
+    let rows = rows::rows().flat_map(Row::trials).chain(rows::lone_rows().flat_map(Row::lone_trials));
     let trials = rows
         // In the lab's slow machines on one address family: what differs there is the kernel.
         .chain(
