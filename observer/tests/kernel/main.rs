@@ -1,21 +1,22 @@
 //! The scenarios on a real kernel: real sockets of real processes, a real observer watching them.
 //!
-//! Each test is one row (what two processes do with a connection) or one timeline (what a peer of our own making sends
-//! to the socket of a process) on one address family. It runs in a network namespace of its own and holds three things
-//! against each other: what the system calls answered, what the observer reported, and what the kernel counted. Nothing
-//! but the expected lines may be reported, and the counters must move by exactly what the row says.
+//! Each test is one row or one timeline, on one address family. In a row two processes use a connection. In a timeline
+//! the tests' own peer sends segments to the socket of a process. A test runs in its own network namespace and compares
+//! three things: the results of the system calls, the reports of the observer, and the kernel's counters. Only the
+//! expected lines may be reported, and the counters must move by exactly what the row says.
 //!
-//! Needs root. Run with `cargo test --test kernel`; names, filters and `--test-threads` work as for any test.
+//! The tests need root. Run them with `cargo test --test kernel`; names, filters and `--test-threads` work as for any
+//! test.
 //!
-//! The environment can say:
-//! - `OBSERVER_TEST_KERNEL_ONLY=1`: no observer, only the system calls and the counters;
-//! - `OBSERVER_TEST_SHARED=1`: one observer for all tests;
-//! - `OBSERVER_TEST_SLOWER=4`: what a test measures may take four times as long;
-//! - `OBSERVER_TEST_BIN`: another observer than the one just built;
-//! - `OBSERVER_TEST_PAIRS=1`: of what each row recorded, two records at a time are left out too, not only one;
-//! - `OBSERVER_TEST_RECORDINGS=DIR`: what each row recorded of its own namespace stays there;
-//! - `OBSERVER_TEST_SEED`: the random connections of an earlier run once more;
-//! - `OBSERVER_TEST_SOAK=600`: Prometheus scrapes the daemon during ten minutes of mixed traffic.
+//! Environment variables:
+//! - `OBSERVER_TEST_KERNEL_ONLY=1`: run without an observer, and check only the system calls and the counters;
+//! - `OBSERVER_TEST_SHARED=1`: use one observer for all tests;
+//! - `OBSERVER_TEST_SLOWER=4`: times that a test measures may be four times as long;
+//! - `OBSERVER_TEST_BIN`: path of the observer to test, instead of the one just built;
+//! - `OBSERVER_TEST_PAIRS=1`: replay each row's recording also without each pair of records, not only without each one;
+//! - `OBSERVER_TEST_RECORDINGS=DIR`: keep each row's recording of its own namespace in this directory;
+//! - `OBSERVER_TEST_SEED`: repeat the random connections of an earlier run;
+//! - `OBSERVER_TEST_SOAK=600`: let Prometheus scrape the daemon during ten minutes of mixed traffic.
 
 #![expect(
     clippy::expect_used,
@@ -32,16 +33,15 @@ use libtest_mimic::Arguments;
 use crate::row::Row;
 
 mod actor;
-mod again;
 mod audit;
 mod counters;
 mod daemon;
 mod destroy;
 mod end;
 mod event_log;
-mod full;
 mod gauges;
 mod half_closed;
+mod hidden_events;
 mod lab;
 #[path = "../support/leave_out.rs"]
 mod leave_out;
@@ -56,28 +56,29 @@ mod raw;
 mod real;
 mod recorded;
 mod report;
+mod retry;
 mod row;
 mod rows;
+mod send_buffer_full;
 #[path = "../support/prometheus.rs"]
 mod server;
 mod service;
 mod shared;
-mod sight;
 mod timelines;
 #[path = "../support/traceless.rs"]
 mod traceless;
+mod visibility;
 mod wait;
 mod watch;
 mod who;
-mod witness;
 
-/// Tests at a time. Each starts an observer, which loads its programs into the kernel.
+/// Tests that run at the same time. Each starts an observer, which loads its programs into the kernel.
 const THREADS: usize = 4;
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     match words.next().as_deref() {
-        Some(actor::WORD) => return actor::child::run(&words.next().expect("an actor is given its name")),
+        Some(actor::WORD) => return actor::child::run(&words.next().expect("an actor has a name")),
         Some(random::driver::WORD) => {
             let mut number = || words.next().and_then(|word| word.parse().ok()).expect("a number");
             return random::driver::run(number(), number(), number());
@@ -88,7 +89,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     if !arguments.list && !nix::unistd::geteuid().is_root() {
         eprintln!(
-            "the kernel tests make network namespaces and load programs into the kernel: run them as root"
+            "the kernel tests create network namespaces and load programs into the kernel: run them as root"
         );
         return ExitCode::from(2);
     }
@@ -96,7 +97,7 @@ fn main() -> ExitCode {
 
     let rows = rows::rows().flat_map(Row::trials).chain(rows::lone_rows().flat_map(Row::lone_trials));
     let trials = rows
-        // In the lab's slow machines on one address family: what differs there is the kernel.
+        // The lab's machines are slow, and only the kernel differs there: timelines run on IPv4 alone.
         .chain(
             timelines::rows()
                 .flat_map(Row::trials)
@@ -109,7 +110,7 @@ fn main() -> ExitCode {
             random::trial(),
             gauges::trial(),
             audit::trial(),
-            full::trial(),
+            send_buffer_full::trial(),
             event_log::trial(),
             queries::trial(),
             prometheus::trial(),
@@ -120,7 +121,7 @@ fn main() -> ExitCode {
         .collect();
     row::note_panics();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    witness::dismiss();
+    hidden_events::stop_trace();
     if recorded::replayed() > 0 {
         eprintln!("{} replays with records left out", recorded::replayed());
     }

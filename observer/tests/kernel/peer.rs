@@ -3,7 +3,7 @@
 //!
 //! It is one end of one connection. It acknowledges nothing by itself: whatever it sends, the timeline says. Each of its
 //! segments goes on where the last one ended and acknowledges everything heard so far, unless the timeline says
-//! otherwise ([`Peer::say`]). What it expects it waits for, with a deadline; meanwhile it passes over pure ACKs and over
+//! otherwise ([`Peer::send`]). What it expects it waits for, with a deadline; meanwhile it passes over pure ACKs and over
 //! repetitions of what it has heard, and fails on anything else.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,11 +11,11 @@ use std::time::Instant;
 
 use crate::lab::{Family, Lab};
 
+mod connect;
 mod expect;
 pub(crate) mod icmp;
-mod make;
-mod say;
 pub(crate) mod segment;
+mod send;
 mod tun;
 
 pub(crate) use icmp::Icmp;
@@ -24,8 +24,8 @@ pub(crate) use segment::{ACK, FIN, PSH, RST, SYN, Segment};
 use tun::Tun;
 
 /// The peer's addresses, on the networks of the device.
-const HERE_IPV4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
-const HERE_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+const PEER_IPV4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+const PEER_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
 /// The peer's port. Nobody else uses its address.
 const PORT: u16 = 8080;
@@ -58,8 +58,8 @@ impl<'lab> Peer<'lab> {
     pub(crate) fn new(lab: &'lab Lab) -> Self {
         let tun = Tun::in_namespace(&lab.netns).expect("making a TUN device");
         let (here, host): (IpAddr, IpAddr) = match lab.family {
-            Family::Ipv4 => (HERE_IPV4.into(), tun::HOST_IPV4.into()),
-            Family::Ipv6 => (HERE_IPV6.into(), tun::HOST_IPV6.into()),
+            Family::Ipv4 => (PEER_IPV4.into(), tun::HOST_IPV4.into()),
+            Family::Ipv6 => (PEER_IPV6.into(), tun::HOST_IPV6.into()),
         };
         Self {
             lab,
@@ -77,7 +77,7 @@ impl<'lab> Peer<'lab> {
     }
 
     /// The kernel's next segment of this connection; none when none comes in time.
-    fn hear(&mut self, deadline: Instant) -> Option<Heard> {
+    fn receive(&mut self, deadline: Instant) -> Option<Received> {
         loop {
             let packet = self.tun.read(deadline).expect("reading from the TUN device")?;
             let Some((from, to, mut segment)) = segment::parse(&packet) else { continue };
@@ -104,19 +104,19 @@ impl<'lab> Peer<'lab> {
             if takes_room {
                 self.packet = packet;
             }
-            return Some(Heard { segment, is_new });
+            return Some(Received { segment, is_new });
         }
     }
 }
 
 /// A segment of the kernel's.
-pub(crate) struct Heard {
+pub(crate) struct Received {
     pub(crate) segment: Segment,
     /// It has something that was not heard before. A segment that takes no room in the sequence has nothing new.
     pub(crate) is_new: bool,
 }
 
-impl Heard {
+impl Received {
     /// Nothing that a timeline must mention: a pure ACK, or a repetition.
     fn passes(&self) -> bool {
         self.segment.is_pure_ack() || !self.is_new && !self.segment.flags.has(RST)

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use serde_json::Value;
 
 use crate::daemon::Daemon;
+use crate::hidden_events;
 use crate::lab::{CLOSED_PORT, Family, Lab};
 use crate::netns::Netns;
 use crate::prometheus::sums::{Sums, stored, told};
@@ -19,7 +20,6 @@ use crate::random::{self, driver::Done};
 use crate::row;
 use crate::server::{Folder, Prometheus, config};
 use crate::wait::{DEADLINE, eventually, let_pass};
-use crate::witness;
 
 mod sums;
 
@@ -41,7 +41,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 pub(crate) fn trial() -> Trial {
     Trial::test("prometheus", || match soak() {
-        None => witness::sees_all(|| row::caught(|| run(None))),
+        None => hidden_events::retry_if_hidden(|| row::caught(|| run(None))),
         // What is hidden is left out, and ten minutes are not tried again.
         soak => run(soak),
     })
@@ -73,7 +73,7 @@ fn run(soak: Option<u64>) -> Result<(), Failed> {
     ));
     prometheus.await_value("up", |up| up > 0.5);
 
-    let hidden_before = witness::hidden().len();
+    let hidden_before = hidden_events::hidden().len();
     let (rounds, random) = match soak {
         None => {
             traffic(&lab, || prometheus.await_value(FORGOTTEN, |number| (0.5..1.5).contains(&number)));
@@ -94,7 +94,7 @@ fn run(soak: Option<u64>) -> Result<(), Failed> {
         .unwrap_or_default(),
     };
     await_scrape(&prometheus);
-    let hidden = BTreeSet::from_iter(witness::hidden().split_off(hidden_before));
+    let hidden = BTreeSet::from_iter(hidden_events::hidden().split_off(hidden_before));
     // What the kernel hid may have its verdict when somebody uses the socket again, or none.
     if hidden.is_empty() {
         let closes = told(&lines).into_iter().next().map_or_else(Sums::new, |(.., closes)| closes);

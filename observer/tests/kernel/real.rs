@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::actor::Act;
+use crate::actor::Action;
 use crate::counters::Counters;
 use crate::end::End;
 use crate::lab::Lab;
@@ -198,7 +198,7 @@ fn from_server<'lab>(client: &End<'lab>) -> End<'lab> {
 
 fn connected(lab: &Lab) -> End<'_> {
     let mut client = lab.unconnected(PORT);
-    let port = client.call(Act::Connect(client.remote)).expect("connecting");
+    let port = client.call(Action::Connect(client.remote)).expect("connecting");
     client.local.set_port(u16::try_from(port).expect("a port"));
     client
 }

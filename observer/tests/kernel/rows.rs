@@ -1,6 +1,6 @@
 //! The scenarios of two real sockets, one file per theme and one function per row.
 //!
-//! "Us" is the side of interest and "peer" the other one; both get a verdict. Each row returns by how much the
+//! "We" are the side of interest, "the peer" is the other side; both get a verdict. Each row returns by how much the
 //! kernel's counters must have moved. The ids (`A4`) are those of docs/scenarios.md.
 
 use crate::row::Row;

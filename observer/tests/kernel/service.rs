@@ -16,10 +16,10 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, setgroups, setresgid, setresuid};
 
-use crate::actor::{Act, Actor};
-use crate::again::once_more;
+use crate::actor::{Action, Actor};
 use crate::daemon::Daemon;
 use crate::netns::Netns;
+use crate::retry::retry_in_lab;
 use crate::wait::{DEADLINE, eventually};
 use crate::watch::observer;
 
@@ -38,10 +38,10 @@ const ASKER: u32 = 61_818;
 
 pub(crate) fn trials() -> [Trial; 4] {
     [
-        Trial::test("service_rights", || once_more("service_rights", rights)),
-        Trial::test("service_manager", || once_more("service_manager", manager)),
-        Trial::test("service_reload", || once_more("service_reload", reload)),
-        Trial::test("service_query_group", || once_more("service_query_group", query_group)),
+        Trial::test("service_rights", || retry_in_lab("service_rights", rights)),
+        Trial::test("service_manager", || retry_in_lab("service_manager", manager)),
+        Trial::test("service_reload", || retry_in_lab("service_reload", reload)),
+        Trial::test("service_query_group", || retry_in_lab("service_query_group", query_group)),
     ]
 }
 
@@ -126,8 +126,8 @@ pub(crate) fn one_close(name: &'static str) -> Result<(), Failed> {
     let netns = Netns::new()?;
     let actor = Actor::start(name, &netns)?;
     crate::gauges::connect(&actor);
-    actor.call("server", Act::Linger(Some(0))).expect("setting SO_LINGER");
-    actor.call("server", Act::Close).expect("closing");
+    actor.call("server", Action::Linger(Some(0))).expect("setting SO_LINGER");
+    actor.call("server", Action::Close).expect("closing");
     Ok(())
 }
 

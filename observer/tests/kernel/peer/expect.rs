@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ACK, FIN, Heard, Peer, RST, SYN, Segment};
+use super::{ACK, FIN, Peer, RST, Received, SYN, Segment};
 use crate::wait::DEADLINE;
 
 impl Peer<'_> {
@@ -89,10 +89,10 @@ impl Peer<'_> {
 
     /// Waits for a segment that fits.
     #[track_caller]
-    pub(crate) fn expect(&mut self, what: &str, fits: impl Fn(&Heard) -> bool) -> Segment {
+    pub(crate) fn expect(&mut self, what: &str, fits: impl Fn(&Received) -> bool) -> Segment {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            let Some(heard) = self.hear(deadline) else {
+            let Some(heard) = self.receive(deadline) else {
                 panic!("the kernel does not send {what}:\n{}", self.log.join("\n"))
             };
             if fits(&heard) {
@@ -110,7 +110,7 @@ impl Peer<'_> {
     #[track_caller]
     pub(crate) fn expect_nothing_for(&mut self, time: Duration) {
         let deadline = Instant::now() + time;
-        while let Some(heard) = self.hear(deadline) {
+        while let Some(heard) = self.receive(deadline) {
             assert!(heard.passes(), "nothing was expected, and the last came:\n{}", self.log.join("\n"));
         }
     }

@@ -21,10 +21,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::actor::child::set_sigpipe;
 use crate::actor::sockets::on_socket;
-use crate::actor::{Act, Disposition};
+use crate::actor::{Action, Disposition};
 use crate::lab::CLOSED_PORT;
 use crate::random::behaviours::{ALL, Behaviour};
-use crate::random::draw::Draw;
+use crate::random::rng::Rng;
 use crate::random::side::{Expected, Side};
 use crate::wait::let_pass;
 
@@ -74,14 +74,14 @@ pub(crate) fn run(seed: u64, connections: u64, rate: u64) -> ExitCode {
 }
 
 fn one(place: &Place, seed: u64, connection: u64) -> Done {
-    let mut draw = Draw::new(seed, connection);
-    let behaviour = pick(&mut draw);
-    let expected = (behaviour.act)(place, &mut draw);
+    let mut rng = Rng::new(seed, connection);
+    let behaviour = pick(&mut rng);
+    let expected = (behaviour.action)(place, &mut rng);
     Done { connection, behaviour: behaviour.name.to_owned(), expected }
 }
 
-fn pick(draw: &mut Draw) -> &'static Behaviour {
-    let mut left = draw.below(ALL.iter().map(|behaviour| behaviour.weight).sum());
+fn pick(rng: &mut Rng) -> &'static Behaviour {
+    let mut left = rng.below(ALL.iter().map(|behaviour| behaviour.weight).sum());
     let chosen = ALL.iter().find(|behaviour| {
         let chosen = left < behaviour.weight;
         left = left.saturating_sub(behaviour.weight);
@@ -109,15 +109,15 @@ impl Place {
     }
 
     /// A connection with its ends in random order, over which some messages have gone that are read and acknowledged.
-    pub(crate) fn pair(&self, draw: &mut Draw) -> (Side, Side) {
+    pub(crate) fn pair(&self, rng: &mut Rng) -> (Side, Side) {
         let client = connect(self.address);
         let (server, _) = self.listener.accept().expect("accepting");
         let client = Side::new(client, self.address.port(), "local");
         let server = Side::new(server, client.local, "remote");
-        let (a, b) = if draw.coin() { (client, server) } else { (server, client) };
-        for _ in 0..draw.below(4) {
-            let (from, to) = if draw.coin() { (&a, &b) } else { (&b, &a) };
-            let bytes = draw.bytes();
+        let (a, b) = if rng.coin() { (client, server) } else { (server, client) };
+        for _ in 0..rng.below(4) {
+            let (from, to) = if rng.coin() { (&a, &b) } else { (&b, &a) };
+            let bytes = rng.bytes();
             from.send(bytes);
             to.receive(bytes);
         }
@@ -130,7 +130,7 @@ impl Place {
 
     /// The client's end of an attempt that nobody answers, until [`Place::hears_again`].
     pub(crate) fn connecting(&self) -> Side {
-        on_socket(&self.listener, Act::Silence(true)).expect("silencing the listener");
+        on_socket(&self.listener, Action::Silence(true)).expect("silencing the listener");
         let socket = stream();
         socket.set_nonblocking(true).expect("making a socket non-blocking");
         let error = socket.connect(&self.address.into()).expect_err("nobody answers");
@@ -140,7 +140,7 @@ impl Place {
 
     /// Not before the attempt is over: the SYN is sent again after a second, in which a busy machine may do other things.
     pub(crate) fn hears_again(&self) {
-        on_socket(&self.listener, Act::Silence(false)).expect("hearing again");
+        on_socket(&self.listener, Action::Silence(false)).expect("hearing again");
     }
 }
 

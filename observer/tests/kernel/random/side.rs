@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use socket2::Socket;
 
 use crate::actor::sockets::on_socket;
-use crate::actor::{Act, Condition, How, SocketOption};
+use crate::actor::{Action, Condition, How, SocketOption};
 use crate::report::Bytes;
 use crate::wait::{DEADLINE, eventually};
 
@@ -67,9 +67,9 @@ impl Side {
     }
 
     #[track_caller]
-    pub(crate) fn does(&self, act: Act) -> u64 {
-        let what = format!("{} -> {}: {act:?}", self.local, self.remote);
-        match on_socket(self.socket(), act) {
+    pub(crate) fn does(&self, action: Action) -> u64 {
+        let what = format!("{} -> {}: {action:?}", self.local, self.remote);
+        match on_socket(self.socket(), action) {
             Ok(answer) => answer,
             Err(error) => panic!("{what} failed: {error}"),
         }
@@ -77,22 +77,22 @@ impl Side {
 
     #[track_caller]
     pub(crate) fn send(&self, bytes: usize) {
-        assert_eq!(self.does(Act::Send { bytes, flags: 0 }), bytes as u64, "bytes sent");
+        assert_eq!(self.does(Action::Send { bytes, flags: 0 }), bytes as u64, "bytes sent");
     }
 
     #[track_caller]
     pub(crate) fn receive(&self, bytes: usize) {
-        assert_eq!(self.does(Act::Receive(bytes as u64)), bytes as u64, "bytes received");
+        assert_eq!(self.does(Action::Receive(bytes as u64)), bytes as u64, "bytes received");
     }
 
     #[track_caller]
     pub(crate) fn receive_to_end(&self, bytes: usize) {
-        assert_eq!(self.does(Act::Receive(u64::MAX)), bytes as u64, "bytes received up to the end");
+        assert_eq!(self.does(Action::Receive(u64::MAX)), bytes as u64, "bytes received up to the end");
     }
 
     #[track_caller]
     pub(crate) fn receive_fails(&self, errno: Errno) {
-        let error = on_socket(self.socket(), Act::Receive(1)).expect_err("receiving must fail");
+        let error = on_socket(self.socket(), Action::Receive(1)).expect_err("receiving must fail");
         assert_eq!(error.raw_os_error(), Some(errno as i32), "receiving: {error}");
     }
 
@@ -100,7 +100,8 @@ impl Side {
     #[track_caller]
     pub(crate) fn send_fails(&mut self, errno: Errno, cause: &str, quietly: bool) {
         let flags = if quietly { libc::MSG_NOSIGNAL } else { 0 };
-        let error = on_socket(self.socket(), Act::Send { bytes: 10, flags }).expect_err("sending must fail");
+        let error =
+            on_socket(self.socket(), Action::Send { bytes: 10, flags }).expect_err("sending must fail");
         assert_eq!(error.raw_os_error(), Some(errno as i32), "sending: {error}");
         let sigpipe = errno == Errno::EPIPE && !quietly;
         self.errors.push(json!({"errno": format!("{errno:?}"), "sigpipe": sigpipe, "cause": cause}));
@@ -108,12 +109,12 @@ impl Side {
 
     #[track_caller]
     pub(crate) fn await_readable(&self, bytes: usize) {
-        self.does(Act::Await(Condition::Readable(bytes as u64)));
+        self.does(Action::Await(Condition::Readable(bytes as u64)));
     }
 
     #[track_caller]
     pub(crate) fn await_peer_fin(&self) {
-        self.does(Act::Await(Condition::PeerFin));
+        self.does(Action::Await(Condition::PeerFin));
     }
 
     /// Reads the peer's FIN, with nothing before it, and acknowledges it: if the peer has closed, its socket is gone
@@ -127,12 +128,12 @@ impl Side {
     /// Waits until a reset or a timeout has ended the connection.
     #[track_caller]
     pub(crate) fn await_gone(&self) {
-        self.does(Act::Await(Condition::Gone));
+        self.does(Action::Await(Condition::Gone));
     }
 
     #[track_caller]
     pub(crate) fn await_acked(&self) {
-        self.does(Act::Await(Condition::Acked));
+        self.does(Action::Await(Condition::Acked));
     }
 
     #[track_caller]
@@ -160,24 +161,24 @@ impl Side {
     }
 
     pub(crate) fn shutdown(&self, how: How) {
-        self.does(Act::Shutdown(how));
+        self.does(Action::Shutdown(how));
     }
 
     pub(crate) fn linger(&self, seconds: u64) {
-        self.does(Act::Linger(Some(seconds)));
+        self.does(Action::Linger(Some(seconds)));
     }
 
     pub(crate) fn set(&self, option: SocketOption) {
-        self.does(Act::Set(option));
+        self.does(Action::Set(option));
     }
 
     /// From now on this end hears nothing, so its peer gets no answer.
     pub(crate) fn silence(&self) {
-        self.does(Act::Silence(true));
+        self.does(Action::Silence(true));
     }
 
     pub(crate) fn hear_again(&self) {
-        self.does(Act::Silence(false));
+        self.does(Action::Silence(false));
     }
 
     pub(crate) fn close(&mut self) {

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use serde_json::json;
 
-use crate::actor::Act;
+use crate::actor::Action;
 use crate::counters::Counters;
 use crate::lab::{CLOSED_PORT, Lab};
 use crate::report::{Bytes, linger_off, reset_received_in};
@@ -13,7 +13,7 @@ rows![write_before_connected, connect_refused, connect_to_silent_address,];
 /// B4. A write on a socket that never tried to connect fails with EPIPE, and there is no connection to report. A write
 /// while connecting returns EAGAIN, which is no error. Closing that socket abandons the attempt.
 fn write_before_connected(lab: &Lab) -> Counters {
-    let us = lab.unopened();
+    let us = lab.unconnected_socket();
     us.send_fails(Errno::EPIPE);
     lab.write_error_of(&us).shows(&json!({
         "close_id": null, "errno": "EPIPE", "sigpipe": false, "cause": "not_connected",
@@ -22,7 +22,7 @@ fn write_before_connected(lab: &Lab) -> Counters {
     us.close();
 
     let us = lab.connecting(lab.silent_listener());
-    assert_eq!(us.call(Act::Send { bytes: 10, flags: 0 }), Err(Errno::EAGAIN), "writing while connecting");
+    assert_eq!(us.call(Action::Send { bytes: 10, flags: 0 }), Err(Errno::EAGAIN), "writing while connecting");
     us.close();
     lab.close_of(&us).shows(&json!({
         "outcome": "aborted", "cause": "connect_abandoned", "first_close": "none", "local_action": "close",

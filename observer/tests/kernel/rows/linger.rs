@@ -129,7 +129,7 @@ fn linger_interrupted(lab: &Lab) -> Counters {
     let (us, peer) = silent_peer(lab, 60);
     us.begin_close();
     us.actor.signal(Signal::SIGUSR1);
-    us.end_close();
+    us.await_close();
     answer_at_last(lab, &us, &peer);
     let verdict = lab.close_of(&us);
     verdict.shows(&lingered("timed", 60_000, &json!("interrupted"), "close"));

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use serde_json::json;
 
-use crate::actor::{Act, How, SocketOption};
+use crate::actor::{Action, How, SocketOption};
 use crate::counters::Counters;
 use crate::destroy::destroy;
 use crate::lab::Lab;
@@ -23,7 +23,7 @@ rows![
 /// F1. connect(AF_UNSPEC) on a connection: RST, and the socket lives on without a connection.
 fn disconnect_established(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
-    us.call(Act::Disconnect).expect("disconnecting");
+    us.call(Action::Disconnect).expect("disconnecting");
     peer.await_gone();
     lab.close_of(&us).shows(&json!({
         "outcome": "reset_sent", "cause": "disconnect", "first_close": "local", "local_action": "disconnect",
@@ -45,7 +45,7 @@ fn disconnect_after_shutdown_both(lab: &Lab) -> Counters {
     us.linger(0);
     us.shutdown(How::Both);
     lab.await_state(&us, State::FinWait2);
-    us.call(Act::Disconnect).expect("disconnecting");
+    us.call(Action::Disconnect).expect("disconnecting");
     peer.await_gone();
     lab.close_of(&us).shows(&json!({
         "outcome": "reset_sent", "cause": "disconnect", "first_close": "local", "local_action": "shutdown_both",
@@ -149,7 +149,7 @@ fn close_in_repair_mode(lab: &Lab) -> Counters {
 /// F8. SO_LINGER zero on an MPTCP connection. The RST on its only subflow carries MPTCP's own option (MP_FASTCLOSE).
 fn mptcp_linger_zero(lab: &Lab) -> Counters {
     for actor in [&lab.cli, &lab.srv] {
-        actor.call("", Act::Mptcp).expect("choosing MPTCP");
+        actor.call("", Action::Mptcp).expect("choosing MPTCP");
     }
     let (us, peer) = lab.pair();
     us.send(10);

@@ -15,7 +15,7 @@ fn observer_started_after_fin(lab: &Lab) -> Counters {
     peer.shutdown(How::Write);
     us.await_peer_fin();
     lab.await_state(&peer, State::FinWait2);
-    lab.watch_anew();
+    lab.restart_observer();
     us.close();
     peer.receive_to_end(0);
     peer.close();
@@ -37,7 +37,7 @@ fn observer_started_before_write(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
     peer.close();
     us.await_peer_fin();
-    lab.watch_anew();
+    lab.restart_observer();
     us.send(13);
     us.await_gone();
     us.close();

@@ -44,7 +44,7 @@ fn fin_wait2_timeout(lab: &Lab) -> Counters {
 /// F12. The last processes of a network namespace are killed, and their FINs stay unacknowledged. A socket that a
 /// process made keeps its namespace (`sk_net_refcnt`), so these sockets end like any others.
 fn last_processes_of_netns_killed(lab: &Lab) -> Counters {
-    let other = lab.elsewhere();
+    let other = lab.another_lab();
     other.netns.set("ipv4/tcp_orphan_retries", "1");
     let (us, peer) = other.pair();
     us.silence();

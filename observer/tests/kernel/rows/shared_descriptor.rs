@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::actor::child::FORK_NAME;
-use crate::actor::{Act, Command, How};
+use crate::actor::{Action, ActorCommand, How};
 use crate::counters::Counters;
 use crate::lab::Lab;
 use crate::netns::State;
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(400);
 fn close_of_shared_descriptor(lab: &Lab) -> Counters {
     let (closed, its_peer) = lab.pair();
     let (shut, other_peer) = lab.pair();
-    let child = lab.cli.call(FORK_NAME, Act::Fork).expect("forking");
+    let child = lab.cli.call(FORK_NAME, Action::Fork).expect("forking");
     closed.close();
     lab.await_state(&closed, State::Established);
     lab.await_state(&its_peer, State::Established);
@@ -35,8 +35,8 @@ fn close_of_shared_descriptor(lab: &Lab) -> Counters {
     }));
     lab.close_of(&other_peer).shows(&json!({"outcome": "graceful", "cause": "orderly"}));
 
-    let last_close = Command { name: closed.name.clone(), act: Act::Close };
-    lab.cli.call(FORK_NAME, Act::In(Box::new(last_close))).expect("closing");
+    let last_close = ActorCommand { name: closed.name.clone(), action: Action::Close };
+    lab.cli.call(FORK_NAME, Action::In(Box::new(last_close))).expect("closing");
     its_peer.receive_to_end(0);
     lab.await_state(&closed, State::FinWait2);
     its_peer.close();
@@ -55,11 +55,11 @@ fn shutdown_by_one_close_by_another(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
     peer.send(100);
     us.await_readable(100);
-    lab.cli.call(FORK_NAME, Act::Fork).expect("forking");
-    let shutdown = Command { name: us.name.clone(), act: Act::Shutdown(How::Write) };
-    lab.cli.call(FORK_NAME, Act::In(Box::new(shutdown))).expect("shutting down in the child");
-    let exit = Command { name: String::new(), act: Act::Exit(0) };
-    lab.cli.begin(FORK_NAME, Act::Relay(Box::new(exit)));
+    lab.cli.call(FORK_NAME, Action::Fork).expect("forking");
+    let shutdown = ActorCommand { name: us.name.clone(), action: Action::Shutdown(How::Write) };
+    lab.cli.call(FORK_NAME, Action::In(Box::new(shutdown))).expect("shutting down in the child");
+    let exit = ActorCommand { name: String::new(), action: Action::Exit(0) };
+    lab.cli.begin(FORK_NAME, Action::Relay(Box::new(exit)));
     peer.await_peer_fin();
     let_pass(PAUSE);
     us.close();
@@ -78,10 +78,10 @@ fn shutdown_by_one_close_by_another(lab: &Lab) -> Counters {
 /// A child closes the descriptor that its parent opened. The report names both.
 fn close_of_inherited_descriptor(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
-    let child = lab.cli.call(FORK_NAME, Act::Fork).expect("forking");
+    let child = lab.cli.call(FORK_NAME, Action::Fork).expect("forking");
     us.close();
-    let close = Command { name: us.name.clone(), act: Act::Close };
-    lab.cli.call(FORK_NAME, Act::In(Box::new(close))).expect("closing in the child");
+    let close = ActorCommand { name: us.name.clone(), action: Action::Close };
+    lab.cli.call(FORK_NAME, Action::In(Box::new(close))).expect("closing in the child");
     peer.receive_to_end(0);
     peer.close();
     lab.close_by(&us, FORK_NAME, u32::try_from(child).expect("a process id")).shows(&json!({

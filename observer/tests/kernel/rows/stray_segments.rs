@@ -26,7 +26,7 @@ fn stray_ack_in_handshake(lab: &Lab) -> Counters {
 
     let us = lab.connecting(port);
     stray(&us, 1000);
-    let peer = lab.accepted_at_last(&us);
+    let peer = lab.accept_late(&us);
     us.close();
     peer.receive_to_end(0);
     lab.await_state(&us, State::FinWait2);
@@ -60,7 +60,7 @@ fn stray_ack_in_handshake(lab: &Lab) -> Counters {
 
 /// F7. An ACK that belongs to no connection reaches a listener.
 fn stray_ack_at_listener(lab: &Lab) -> Counters {
-    let us = lab.deaf();
+    let us = lab.raw_client();
     lab.netns.run(|| raw::send(us.local, us.remote, raw::Flag::Ack, 1000)).expect("sending a segment");
     lab.reset_of_unconnected(&us.other()).shows(&json!({"cause": "other"}));
     Counters { resets_sent: 1, ..Counters::NONE }
@@ -68,7 +68,7 @@ fn stray_ack_at_listener(lab: &Lab) -> Counters {
 
 /// F7. A second SYN arrives, in the window of the first, before the client has acknowledged the SYN-ACK.
 fn second_syn_before_ack(lab: &Lab) -> Counters {
-    let us = lab.deaf();
+    let us = lab.raw_client();
     let send = |sequence| lab.netns.run(|| raw::send(us.local, us.remote, raw::Flag::Syn, sequence));
     send(1000).expect("sending a SYN");
     send(1010).expect("sending the second SYN");

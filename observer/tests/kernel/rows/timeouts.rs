@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use serde_json::json;
 
-use crate::actor::{Act, SocketOption};
+use crate::actor::{Action, SocketOption};
 use crate::counters::Counters;
 use crate::end::End;
 use crate::lab::Lab;
@@ -36,12 +36,12 @@ fn user_timeout(lab: &Lab) -> Counters {
 /// B8. As [`user_timeout`], after a router reported "host unreachable". The write then fails with that error.
 fn user_timeout_host_unreachable(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
-    let sequence = us.call(Act::NextSequence).expect("asking for a sequence number");
+    let sequence = us.call(Action::NextSequence).expect("asking for a sequence number");
     let sequence = u32::try_from(sequence).expect("a sequence number");
     peer.silence();
     us.set(SocketOption::UserTimeout(300));
     us.send(100);
-    let message = || raw::unreachable(raw::Missing::Host, us.local, us.remote, sequence);
+    let message = || raw::send_unreachable(raw::Unreachable::Host, us.local, us.remote, sequence);
     lab.netns.run(message).expect("sending an ICMP message");
     us.await_gone();
     let verdict = lab.close_of(&us);

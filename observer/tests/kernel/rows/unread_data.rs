@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::actor::{Act, How};
+use crate::actor::{Action, How};
 use crate::counters::Counters;
 use crate::lab::Lab;
 use crate::netns::State;
@@ -95,7 +95,7 @@ fn disconnect_with_unread_data(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
     peer.send(5);
     us.await_readable(5);
-    us.call(Act::Disconnect).expect("disconnecting");
+    us.call(Action::Disconnect).expect("disconnecting");
     peer.await_gone();
     lab.close_of(&us).shows(&json!({
         "outcome": "reset_sent", "cause": "disconnect", "bytes": {"unread": 5}, "evidence": "exact",

@@ -4,7 +4,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::actor::{Act, Disposition, How};
+use crate::actor::{Action, Disposition, How};
 use crate::counters::Counters;
 use crate::end::End;
 use crate::lab::Lab;
@@ -165,7 +165,7 @@ fn write_after_shutdown_both(lab: &Lab) -> Counters {
 fn write_after_shutdown(lab: &Lab, how: How, local_action: &str) -> Counters {
     let (us, peer) = lab.pair();
     us.shutdown(how);
-    us.actor.call("", Act::Sigpipe(Disposition::Handled)).expect("handling SIGPIPE");
+    us.actor.call("", Action::Sigpipe(Disposition::Handled)).expect("handling SIGPIPE");
     us.send_fails(Errno::EPIPE);
     us.send_quietly_fails(Errno::EPIPE);
     peer.receive_to_end(0);

@@ -5,12 +5,12 @@ use nix::libc;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::actor::{Act, Disposition, How, SocketOption};
+use crate::actor::{Action, Disposition, How, SocketOption};
 use crate::counters::Counters;
 use crate::end::End;
 use crate::lab::Lab;
 use crate::netns::State;
-use crate::raw::{self, Missing};
+use crate::raw::{self, Unreachable};
 use crate::report::Report;
 
 rows![
@@ -34,8 +34,8 @@ const MORE_THAN_FITS: usize = 64 << 20;
 const PAGE: u64 = 4096;
 
 /// A call that blocks after it has sent something is cut short by RST. It returns the bytes sent; the next call fails.
-fn cut_short_by_reset(us: &End<'_>, long: Act, call: i64, end: impl FnOnce()) -> u64 {
-    us.begin_to(long, call);
+fn cut_short_by_reset(us: &End<'_>, long: Action, call: i64, end: impl FnOnce()) -> u64 {
+    us.begin_blocking(long, call);
     end();
     us.actor.answer().expect("a call that sent something returns the number of bytes")
 }
@@ -58,11 +58,11 @@ fn check_write_error(lab: &Lab, us: &End<'_>, close_id: &Value, errno: &str, cau
 /// EPIPE.
 fn sendfile_cut_short(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
-    let long = Act::Sendfile { from: 0, bytes: MORE_THAN_FITS, by_position: false };
+    let long = Action::Sendfile { from: 0, bytes: MORE_THAN_FITS, by_position: false };
     let sent = cut_short_by_reset(&us, long, libc::SYS_sendfile, || peer.close());
     assert!(sent > PAGE, "sendfile() has sent {sent} bytes");
     let verdict = verdict_of_reset(lab, &us, &peer, "unread_data");
-    us.fails_to(Act::Sendfile { from: sent, bytes: MORE_THAN_FITS, by_position: false }, Errno::EPIPE);
+    us.fails(Action::Sendfile { from: sent, bytes: MORE_THAN_FITS, by_position: false }, Errno::EPIPE);
     check_write_error(lab, &us, &verdict.value("/id"), "EPIPE", "peer_reset");
     us.close();
     Counters { resets_sent: 1, abort_on_close: 1, established_reset: 2, ..Counters::NONE }
@@ -73,7 +73,7 @@ fn sendfile_cut_short(lab: &Lab) -> Counters {
 fn sendfile_cut_short_in_first_page(lab: &Lab) -> Counters {
     // The bytes that fit one segment before the next one must wait for memory.
     let (us, peer) = corked_and_unacknowledged(lab);
-    let segment = us.call(Act::Send { bytes: 1 << 20, flags: libc::MSG_DONTWAIT }).expect("sending");
+    let segment = us.call(Action::Send { bytes: 1 << 20, flags: libc::MSG_DONTWAIT }).expect("sending");
     peer.hear_again();
     us.close();
     peer.receive_to_end(segment);
@@ -85,14 +85,14 @@ fn sendfile_cut_short_in_first_page(lab: &Lab) -> Counters {
     for by_position in [false, true] {
         let (us, peer) = corked_and_unacknowledged(lab);
         us.send(usize::try_from(segment - PAGE / 8).expect("a size that fits"));
-        let long = Act::Sendfile { from: PAGE / 4, bytes: MORE_THAN_FITS, by_position };
+        let long = Action::Sendfile { from: PAGE / 4, bytes: MORE_THAN_FITS, by_position };
         let sent = cut_short_by_reset(&us, long, libc::SYS_sendfile, || {
             peer.linger(0);
             peer.close();
         });
         assert_eq!(sent, PAGE / 8, "bytes sent by sendfile()");
         let verdict = verdict_of_reset(lab, &us, &peer, "linger_zero");
-        us.fails_to(Act::Sendfile { from: 0, bytes: 100, by_position }, Errno::EPIPE);
+        us.fails(Action::Sendfile { from: 0, bytes: 100, by_position }, Errno::EPIPE);
         check_write_error(lab, &us, &verdict.value("/id"), "EPIPE", "peer_reset");
         us.close();
     }
@@ -117,7 +117,7 @@ fn sendfile_after_reset(lab: &Lab) -> Counters {
         us.await_gone();
         let verdict = verdict_of_reset(lab, &us, &peer, "linger_zero");
         for errno in [Errno::ECONNRESET, Errno::EPIPE] {
-            us.fails_to(Act::Sendfile { from: PAGE / 4, bytes: MORE_THAN_FITS, by_position }, errno);
+            us.fails(Action::Sendfile { from: PAGE / 4, bytes: MORE_THAN_FITS, by_position }, errno);
             check_write_error(lab, &us, &verdict.value("/id"), &format!("{errno:?}"), "peer_reset");
         }
         us.close();
@@ -128,13 +128,13 @@ fn sendfile_after_reset(lab: &Lab) -> Counters {
 /// RST cuts splice() short, and the next one fails. A splice() that meets the RST at once may have sent something
 /// before. Its error is not reported, but the next one is.
 fn splice_cut_short(lab: &Lab) -> Counters {
-    let splice = Act::Splice { bytes: 1 << 20 };
+    let splice = Action::Splice { bytes: 1 << 20 };
     let (us, peer) = lab.pair();
     us.set(SocketOption::SendBuffer(1));
     let sent = cut_short_by_reset(&us, splice, libc::SYS_splice, || peer.close());
     assert!(sent > 0, "splice() has sent nothing");
     let verdict = verdict_of_reset(lab, &us, &peer, "unread_data");
-    us.fails_to(Act::Splice { bytes: 100 }, Errno::EPIPE);
+    us.fails(Action::Splice { bytes: 100 }, Errno::EPIPE);
     check_write_error(lab, &us, &verdict.value("/id"), "EPIPE", "peer_reset");
     us.close();
 
@@ -143,8 +143,8 @@ fn splice_cut_short(lab: &Lab) -> Counters {
     peer.close();
     us.await_gone();
     let verdict = verdict_of_reset(lab, &us, &peer, "linger_zero");
-    us.fails_to(Act::Splice { bytes: 100 }, Errno::ECONNRESET);
-    us.fails_to(Act::Splice { bytes: 100 }, Errno::EPIPE);
+    us.fails(Action::Splice { bytes: 100 }, Errno::ECONNRESET);
+    us.fails(Action::Splice { bytes: 100 }, Errno::EPIPE);
     check_write_error(lab, &us, &verdict.value("/id"), "EPIPE", "peer_reset");
     us.close();
     Counters { resets_sent: 2, abort_on_close: 1, abort_on_data: 1, established_reset: 4, ..Counters::NONE }
@@ -153,9 +153,9 @@ fn splice_cut_short(lab: &Lab) -> Counters {
 /// A write after shutdown() kills the process by SIGPIPE.
 fn write_killed_by_sigpipe(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
-    us.actor.call("", Act::Sigpipe(Disposition::Kills)).expect("setting what SIGPIPE does");
+    us.actor.call("", Action::Sigpipe(Disposition::Kills)).expect("setting what SIGPIPE does");
     us.shutdown(How::Write);
-    us.actor.begin(&us.name, Act::Send { bytes: 10, flags: 0 });
+    us.actor.begin(&us.name, Action::Send { bytes: 10, flags: 0 });
     us.actor.dies_of(Signal::SIGPIPE);
     peer.receive_to_end(0);
     peer.close();
@@ -178,7 +178,7 @@ fn blocked_send_reset_after_fin(lab: &Lab) -> Counters {
     // A fixed size: otherwise the kernel enlarges the buffer when the FIN comes.
     us.set(SocketOption::SendBuffer(1 << 16));
     us.fill();
-    us.begin_to(Act::Send { bytes: 10, flags: 0 }, libc::SYS_sendto);
+    us.begin_blocking(Action::Send { bytes: 10, flags: 0 }, libc::SYS_sendto);
     peer.shutdown(How::Write);
     lab.await_state(&us, State::CloseWait);
     peer.close();
@@ -199,14 +199,15 @@ fn blocked_send_reset_after_fin(lab: &Lab) -> Counters {
 
 /// With IP_RECVERR an ICMP message makes one write fail. The connection goes on and ends in order.
 fn write_fails_by_icmp_error(lab: &Lab) -> Counters {
-    for (missing, errno) in [(Missing::Port, Errno::ECONNREFUSED), (Missing::Host, Errno::EHOSTUNREACH)] {
+    for (what, errno) in [(Unreachable::Port, Errno::ECONNREFUSED), (Unreachable::Host, Errno::EHOSTUNREACH)]
+    {
         let (us, peer) = lab.pair();
         us.set(SocketOption::PassIcmpErrors);
-        let sequence = us.call(Act::NextSequence).expect("asking for a sequence number");
+        let sequence = us.call(Action::NextSequence).expect("asking for a sequence number");
         let sequence = u32::try_from(sequence).expect("a sequence number");
         peer.silence();
         us.send(100);
-        let message = || raw::unreachable(missing, us.local, us.remote, sequence);
+        let message = || raw::send_unreachable(what, us.local, us.remote, sequence);
         lab.netns.run(message).expect("sending an ICMP message");
         // POLLERR shows that the error is pending.
         us.await_gone();
@@ -232,7 +233,7 @@ fn write_fails_by_icmp_error(lab: &Lab) -> Counters {
 /// The data's address is invalid. The connection goes on, and its verdict counts the failed write.
 fn write_from_invalid_address(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
-    us.fails_to(Act::SendFromNowhere, Errno::EFAULT);
+    us.fails(Action::SendFromNowhere, Errno::EFAULT);
     check_write_error(lab, &us, &Value::Null, "EFAULT", "invalid_argument");
     us.send(100);
     peer.receive(100);
@@ -266,7 +267,7 @@ fn write_after_shutdown_in_connect(lab: &Lab) -> Counters {
 /// sendto(MSG_FASTOPEN) on a socket that is already connecting.
 fn fastopen_write_while_connecting(lab: &Lab) -> Counters {
     let us = lab.connecting(lab.silent_listener());
-    us.fails_to(Act::Send { bytes: 10, flags: libc::MSG_FASTOPEN }, Errno::EALREADY);
+    us.fails(Action::Send { bytes: 10, flags: libc::MSG_FASTOPEN }, Errno::EALREADY);
     check_write_error(lab, &us, &Value::Null, "EALREADY", "not_connected");
     us.close();
     lab.close_of(&us).shows(&json!({
@@ -281,7 +282,7 @@ fn write_to_closed_descriptor(lab: &Lab) -> Counters {
     peer.close();
     lab.await_state(&us, State::CloseWait);
     lab.await_state(&peer, State::FinWait2);
-    assert_eq!(us.call(Act::CloseThenSend), Err(Errno::EBADF), "writing to a closed descriptor");
+    assert_eq!(us.call(Action::CloseThenSend), Err(Errno::EBADF), "writing to a closed descriptor");
     for end in [&us, &peer] {
         lab.close_of(end).shows(&json!({"outcome": "graceful", "local_action": "close", "write_errors": {}}));
     }

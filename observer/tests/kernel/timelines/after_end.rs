@@ -40,7 +40,7 @@ fn in_time_wait<'lab>(lab: &'lab Lab, (mut peer, us): (Peer<'lab>, End<'lab>)) -
 /// A RST ends TIME_WAIT early, and no connection.
 fn rst_in_time_wait(lab: &Lab) -> Counters {
     let (mut peer, us) = in_time_wait(lab, Peer::connected(lab));
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     lab.await_out_of_state(&us, State::TimeWait);
     Counters::NONE
 }
@@ -48,7 +48,7 @@ fn rst_in_time_wait(lab: &Lab) -> Counters {
 /// Data from beyond the peer's own FIN.
 fn data_in_time_wait(lab: &Lab) -> Counters {
     let (mut peer, us) = in_time_wait(lab, Peer::connected(lab));
-    peer.say_in_vain(peer.segment(PSH | ACK).carrying(10));
+    peer.send_ignored(peer.segment(PSH | ACK).carrying(10));
     peer.expect_ack();
     lab.await_state(&us, State::TimeWait);
     Counters::NONE
@@ -57,7 +57,7 @@ fn data_in_time_wait(lab: &Lab) -> Counters {
 /// The peer connects again from the same port, which it may: one story ends, another begins.
 fn syn_in_time_wait(lab: &Lab) -> Counters {
     let (mut peer, us) = in_time_wait(lab, Peer::accepted(lab));
-    peer.begin_anew();
+    peer.forget_connection();
     peer.syn();
     peer.expect_syn_ack();
     peer.ack();
@@ -93,7 +93,7 @@ fn data_for_fin_wait2_orphan(lab: &Lab) -> Counters {
 /// The peer resets what it has not closed.
 fn rst_for_fin_wait2_orphan(lab: &Lab) -> Counters {
     let (mut peer, us) = fin_wait2_orphan(lab);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     lab.await_out_of_state(&us, State::FinWait2);
     Counters::NONE
 }
@@ -101,7 +101,7 @@ fn rst_for_fin_wait2_orphan(lab: &Lab) -> Counters {
 /// The peer closes at last.
 fn fin_for_fin_wait2_orphan(lab: &Lab) -> Counters {
     let (mut peer, us) = fin_wait2_orphan(lab);
-    peer.say(peer.segment(FIN | ACK));
+    peer.send(peer.segment(FIN | ACK));
     peer.expect_ack();
     lab.await_state(&us, State::TimeWait);
     peer.expect_nothing_for(Duration::from_millis(50));
@@ -134,7 +134,7 @@ fn data_for_full_orphan(lab: &Lab) -> Counters {
 /// The peer resets what it has not closed.
 fn rst_for_full_orphan(lab: &Lab) -> Counters {
     let (mut peer, us) = full_orphan(lab);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "FIN_WAIT2", "local", "close"))
         .shows(&json!({"bytes": Bytes::NONE}));

@@ -26,7 +26,7 @@ fn simultaneous_close(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
     peer.expect_fin();
-    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.send(peer.segment(FIN | ACK).acking(1));
     peer.expect_ack();
     lab.await_state(&us, State::Closing);
     peer.ack();
@@ -39,7 +39,7 @@ fn simultaneous_close_after_shutdown(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::accepted(lab);
     us.shutdown(How::Write);
     peer.expect_fin();
-    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.send(peer.segment(FIN | ACK).acking(1));
     peer.expect_ack();
     lab.await_state(&us, State::Closing);
     peer.ack();
@@ -55,10 +55,10 @@ fn fin_overtaken_by_its_ack(lab: &Lab) -> Counters {
     us.shutdown(How::Write);
     peer.expect_fin();
     let fin = peer.segment(FIN | ACK);
-    peer.say_in_vain(peer.segment(ACK).at(fin.end()));
+    peer.send_ignored(peer.segment(ACK).at(fin.end()));
     lab.await_state(&us, State::FinWait2);
-    peer.say_in_vain(fin.clone().acking(1));
-    peer.say(fin);
+    peer.send_ignored(fin.clone().acking(1));
+    peer.send(fin);
     peer.expect_ack();
     lab.close_of(&us).shows(&graceful("orderly", "local", "shutdown_write"));
     us.close();
@@ -79,7 +79,7 @@ fn fin_acks_fin(lab: &Lab) -> Counters {
 /// The peer's last data and its FIN come in one segment.
 fn fin_with_data(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    peer.say(peer.segment(FIN | PSH | ACK).carrying(10));
+    peer.send(peer.segment(FIN | PSH | ACK).carrying(10));
     peer.expect_ack();
     us.receive_to_end(10);
     us.close();
@@ -93,16 +93,16 @@ fn fin_with_data(lab: &Lab) -> Counters {
 fn fin_before_its_data(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     let data = peer.segment(PSH | ACK).carrying(10);
-    peer.say(peer.segment(FIN | ACK).at(data.end()));
+    peer.send(peer.segment(FIN | ACK).at(data.end()));
     peer.expect_ack();
     lab.await_state(&us, State::Established);
-    peer.say(data.clone());
+    peer.send(data.clone());
     // The FIN, too.
     peer.expect_ack_of(data.end() + 1);
     us.receive_to_end(10);
     us.close();
     peer.expect_fin();
-    peer.say(peer.segment(ACK).at(data.end() + 1));
+    peer.send(peer.segment(ACK).at(data.end() + 1));
     lab.close_of(&us).shows(&graceful("orderly", "remote", "close"));
     Counters::NONE
 }
@@ -113,7 +113,7 @@ fn data_beyond_fin(lab: &Lab) -> Counters {
     peer.fin();
     peer.expect_ack();
     us.await_peer_fin();
-    peer.say_in_vain(peer.segment(PSH | ACK).carrying(10));
+    peer.send_ignored(peer.segment(PSH | ACK).carrying(10));
     us.receive_to_end(0);
     us.close();
     peer.expect_fin();

@@ -35,7 +35,7 @@ rows![
 fn syn_refused(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
-    peer.say(peer.segment(RST | ACK));
+    peer.send(peer.segment(RST | ACK));
     assert_eq!(us.actor.answer(), Err(Errno::ECONNREFUSED), "connecting");
     lab.close_of(&us).shows(&json!({
         "outcome": "refused", "cause": "refused", "first_close": "none", "local_action": "none",
@@ -49,7 +49,7 @@ fn syn_refused(lab: &Lab) -> Counters {
 fn rst_without_ack_in_syn_sent(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     peer.syn_ack();
     us.actor.answer().expect("connecting");
     peer.expect_ack();
@@ -62,7 +62,7 @@ fn rst_without_ack_in_syn_sent(lab: &Lab) -> Counters {
 fn bad_ack_in_syn_sent(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
-    peer.say(peer.segment(ACK).acking(500_000));
+    peer.send(peer.segment(ACK).acking(500_000));
     peer.expect_rst();
     lab.reset_of_unconnected(&us).shows(&json!({"cause": "invalid_segment"}));
     peer.expect_syn_again();
@@ -93,7 +93,7 @@ fn simultaneous_open_then_rst(lab: &Lab) -> Counters {
     peer.syn();
     peer.expect_syn_ack();
     lab.await_state(&us, State::SynRecv);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "SYN_RECV", "remote", "none"))
@@ -173,7 +173,7 @@ fn syn_to_closed_port(lab: &Lab) -> Counters {
 fn rst_with_wrong_ack_in_syn_sent(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
-    peer.say(peer.segment(RST | ACK).acking(500_000));
+    peer.send(peer.segment(RST | ACK).acking(500_000));
     peer.syn_ack();
     us.actor.answer().expect("connecting");
     peer.expect_ack();

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use serde_json::json;
 
 use super::{graceful, reset_by_peer};
-use crate::actor::{Act, How, SocketOption};
+use crate::actor::{Action, How, SocketOption};
 use crate::counters::Counters;
 use crate::destroy::destroy;
 use crate::end::End;
@@ -35,9 +35,9 @@ const EVERYWHERE: &str = "1539";
 /// The socket is told to connect when it is first written to.
 fn deferred<'lab>(lab: &'lab Lab, peer: &Peer<'lab>) -> End<'lab> {
     let us = peer.client();
-    us.call(Act::Open { ipv6: matches!(lab.family, Family::Ipv6) }).expect("opening a socket");
+    us.call(Action::Open { ipv6: matches!(lab.family, Family::Ipv6) }).expect("opening a socket");
     us.set(SocketOption::FastOpenConnect);
-    us.call(Act::ConnectOpened(peer.address())).expect("connecting");
+    us.call(Action::ConnectOpened(peer.address())).expect("connecting");
     us
 }
 
@@ -61,7 +61,7 @@ fn fast_open_data_refused(lab: &Lab) -> Counters {
     let syn = peer.expect_syn();
     assert_eq!(syn.bytes, 10, "data in the SYN");
     us.local = peer.host();
-    peer.say(peer.segment(RST | ACK));
+    peer.send(peer.segment(RST | ACK));
     us.await_gone();
     lab.close_of(&us).shows(&json!({
         "outcome": "refused", "cause": "refused", "first_close": "none", "local_action": "none",
@@ -76,7 +76,7 @@ fn child(lab: &Lab) -> (Peer<'_>, End<'_>) {
     lab.netns.set("ipv4/tcp_fastopen", EVERYWHERE);
     let mut peer = Peer::new(lab);
     let us = peer.listener();
-    peer.say(peer.segment(SYN).carrying(10));
+    peer.send(peer.segment(SYN).carrying(10));
     peer.expect_syn_ack();
     (peer, us)
 }
@@ -131,7 +131,7 @@ fn fast_open_child_shut_down_in_syn_recv(lab: &Lab) -> Counters {
 /// The peer resets before the handshake is over. The kernel counts the failed attempt twice: the request and the socket.
 fn fast_open_child_reset_in_syn_recv(lab: &Lab) -> Counters {
     let (mut peer, us) = accepted_child(lab);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "SYN_RECV", "remote", "none"))
@@ -147,7 +147,7 @@ fn fast_open_child_icmp(lab: &Lab) -> Counters {
     peer.icmp(Icmp::HostUnreachable);
     Peer::accept(&us);
     us.receive(10);
-    assert_eq!(us.call(Act::Receive(1)), Err(Errno::EHOSTUNREACH), "reading");
+    assert_eq!(us.call(Action::Receive(1)), Err(Errno::EHOSTUNREACH), "reading");
     lab.close_unaccepted(&us).shows(&json!({
         "outcome": "refused", "cause": "icmp_error", "error": "EHOSTUNREACH", "first_close": "none",
         "reset": null, "write_errors": {},
@@ -179,7 +179,7 @@ fn fast_open_data_not_taken(lab: &Lab) -> Counters {
     us.send(10);
     peer.expect_syn();
     us.local = peer.host();
-    peer.say(peer.segment(SYN | ACK).at(0).acking(1));
+    peer.send(peer.segment(SYN | ACK).at(0).acking(1));
     peer.expect("the data again", |heard| !heard.is_new && heard.segment.bytes == 10);
     peer.ack();
     us.await_acked();

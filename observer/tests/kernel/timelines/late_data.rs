@@ -28,7 +28,7 @@ fn data_in_fin_wait1_after_close(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
     peer.expect_fin();
-    peer.say(peer.segment(PSH | ACK).acking(1).carrying(10));
+    peer.send(peer.segment(PSH | ACK).acking(1).carrying(10));
     peer.expect_rst();
     lab.close_of(&us).shows(&json!({
         "outcome": "reset_sent", "cause": "data_after_close", "first_close": "local", "local_action": "close",
@@ -42,7 +42,7 @@ fn data_in_fin_wait1_after_shutdown(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
     peer.expect_fin();
-    peer.say(peer.segment(PSH | ACK).acking(1).carrying(10));
+    peer.send(peer.segment(PSH | ACK).acking(1).carrying(10));
     peer.expect_ack();
     us.receive(10);
     peer.fin();
@@ -57,7 +57,7 @@ fn data_in_fin_wait1_after_shutdown_both(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Both);
     peer.expect_fin();
-    peer.say(peer.segment(PSH | ACK).acking(1).carrying(10));
+    peer.send(peer.segment(PSH | ACK).acking(1).carrying(10));
     peer.expect_rst();
     lab.close_of(&us).shows(&json!({
         "outcome": "reset_sent", "cause": "data_after_close", "first_close": "local",
@@ -93,7 +93,7 @@ fn data_with_fin_in_fin_wait2_after_shutdown(lab: &Lab) -> Counters {
     peer.expect_fin();
     peer.ack();
     lab.await_state(&us, State::FinWait2);
-    peer.say(peer.segment(FIN | PSH | ACK).carrying(10));
+    peer.send(peer.segment(FIN | PSH | ACK).carrying(10));
     peer.expect_ack();
     us.receive_to_end(10);
     lab.close_of(&us).shows(&graceful("orderly", "local", "shutdown_write"));
@@ -118,7 +118,7 @@ fn fin_out_of_order_after_close(lab: &Lab) -> Counters {
     us.close();
     peer.expect_fin();
     let data = peer.segment(PSH | ACK).carrying(10);
-    peer.say(peer.segment(FIN | ACK).at(data.end()));
+    peer.send(peer.segment(FIN | ACK).at(data.end()));
     peer.expect_rst();
     lab.close_of(&us).shows(&data_after_close_in_fin_wait2());
     Counters { resets_sent: 1, abort_on_data: 1, ..Counters::NONE }
@@ -134,7 +134,7 @@ fn data_after_close_in_fin_wait2() -> Value {
 /// The peer has sent and closed, and we close without having read. The FIN is no unread byte.
 fn unread_data_and_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    peer.say(peer.segment(FIN | PSH | ACK).carrying(10));
+    peer.send(peer.segment(FIN | PSH | ACK).carrying(10));
     peer.expect_ack();
     us.await_peer_fin();
     us.close();
@@ -167,7 +167,7 @@ fn unread_data_in_fin_wait2(lab: &Lab) -> Counters {
 /// The last of the peer's bytes is urgent. Urgent or not, none was read, and so all are lost.
 fn urgent_data_unread_at_close(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    peer.say(peer.segment(PSH | ACK).carrying(10).urgent_to(10));
+    peer.send(peer.segment(PSH | ACK).carrying(10).urgent_to(10));
     peer.expect_ack();
     us.close();
     peer.expect_rst();

@@ -57,10 +57,10 @@ fn our_data_lost(lab: &Lab) -> Counters {
 fn peer_fin_twice(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     let fin = peer.segment(FIN | ACK);
-    peer.say(fin.clone());
+    peer.send(fin.clone());
     peer.expect_ack();
     us.await_peer_fin();
-    peer.say(fin);
+    peer.send(fin);
     peer.expect_ack();
     us.close();
     peer.expect_fin();
@@ -75,10 +75,10 @@ fn peer_fin_twice_in_time_wait(lab: &Lab) -> Counters {
     us.close();
     peer.expect_fin();
     let fin = peer.segment(FIN | ACK);
-    peer.say(fin.clone());
+    peer.send(fin.clone());
     peer.expect_ack();
     lab.await_state(&us, State::TimeWait);
-    peer.say(fin);
+    peer.send(fin);
     peer.expect_ack();
     lab.close_of(&us).shows(&graceful("orderly", "local", "close"));
     Counters::NONE
@@ -90,11 +90,11 @@ fn peer_fin_twice_in_time_wait(lab: &Lab) -> Counters {
 fn peer_data_twice_after_close(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     let data = peer.segment(PSH | ACK).carrying(10);
-    peer.say(data.clone());
+    peer.send(data.clone());
     us.receive(10);
     us.close();
     peer.expect_fin();
-    peer.say(data);
+    peer.send(data);
     peer.expect_ack();
     peer.ack();
     let verdict = lab.doubtful_close_of(&us);
@@ -134,7 +134,7 @@ fn closing_never_acked(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
     peer.expect_fin();
-    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.send(peer.segment(FIN | ACK).acking(1));
     peer.expect_ack();
     peer.expect_fin_again();
     lab.close_of(&us).shows(&timed_out("simultaneous", "close")).shows(&json!({"bytes": Bytes::NONE}));

@@ -27,7 +27,7 @@ rows![
 /// A RST may carry data, for people to read. It is a RST all the same.
 fn rst_with_data(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    peer.say(peer.segment(RST | ACK).carrying(10));
+    peer.send(peer.segment(RST | ACK).carrying(10));
     us.await_gone();
     lab.close_of(&us).shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none")).shows(&json!({
         "linger": null, "half_closed": {"local_ms": null, "remote_ms": null}, "bytes": Bytes::NONE,
@@ -80,7 +80,7 @@ fn rst_answers_data_after_fin(lab: &Lab) -> Counters {
     us.send(100);
     peer.expect_data(100);
     // RFC 9293, 3.10.7.1: what answers a segment with ACK has its number and acknowledges nothing.
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("write_after_peer_fin", "CLOSE_WAIT", "remote", "none"))
@@ -94,7 +94,7 @@ fn rst_answers_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
     peer.expect_fin();
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "FIN_WAIT1", "local", "close"))
         .shows(&json!({"bytes": Bytes::NONE}));
@@ -122,9 +122,9 @@ fn rst_in_closing(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
     peer.expect_fin();
-    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.send(peer.segment(FIN | ACK).acking(1));
     peer.expect_ack();
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("reset_after_peer_fin", "CLOSING", "simultaneous", "shutdown_write"))
@@ -141,7 +141,7 @@ fn rst_in_last_ack(lab: &Lab) -> Counters {
     us.await_peer_fin();
     us.close();
     peer.expect_fin();
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     lab.close_of(&us)
         .shows(&reset_by_peer("reset_after_peer_fin", "LAST_ACK", "remote", "close"))
         .shows(&json!({"bytes": Bytes::NONE}));
@@ -157,7 +157,7 @@ fn rst_answers_data_in_last_ack(lab: &Lab) -> Counters {
     us.send(100);
     us.close();
     peer.expect_data_and_fin(100);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     lab.close_of(&us)
         .shows(&reset_by_peer("write_after_peer_fin", "LAST_ACK", "remote", "close"))
         .shows(&json!({"bytes": Bytes { unacked: 100, after_peer_fin: 100, ..Bytes::NONE }}));

@@ -6,7 +6,7 @@
 use serde_json::json;
 
 use super::aborted;
-use crate::actor::{Act, How};
+use crate::actor::{Action, How};
 use crate::counters::Counters;
 use crate::destroy::destroy;
 use crate::end::End;
@@ -35,7 +35,7 @@ fn in_closing(lab: &Lab) -> (Peer<'_>, End<'_>) {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
     peer.expect_fin();
-    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.send(peer.segment(FIN | ACK).acking(1));
     peer.expect_ack();
     lab.await_state(&us, State::Closing);
     (peer, us)
@@ -70,7 +70,7 @@ fn destroyed_in_closing(lab: &Lab) -> Counters {
 /// connect(AF_UNSPEC) in CLOSING.
 fn disconnected_in_closing(lab: &Lab) -> Counters {
     let (_peer, us) = in_closing(lab);
-    us.call(Act::Disconnect).expect("disconnecting");
+    us.call(Action::Disconnect).expect("disconnecting");
     lab.close_of(&us).shows(&aborted("disconnect", "simultaneous", "shutdown_write"));
     us.close();
     Counters::NONE
@@ -97,7 +97,7 @@ fn destroyed_in_last_ack(lab: &Lab) -> Counters {
 /// connect(AF_UNSPEC) in LAST_ACK.
 fn disconnected_in_last_ack(lab: &Lab) -> Counters {
     let (_peer, us) = in_last_ack(lab);
-    us.call(Act::Disconnect).expect("disconnecting");
+    us.call(Action::Disconnect).expect("disconnecting");
     lab.close_of(&us).shows(&aborted("disconnect", "remote", "shutdown_write"));
     us.close();
     Counters::NONE
@@ -149,7 +149,7 @@ fn disconnected_with_unread_data(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.data(5);
     peer.expect_ack();
-    us.call(Act::Disconnect).expect("disconnecting");
+    us.call(Action::Disconnect).expect("disconnecting");
     peer.expect_rst();
     lab.close_of(&us).shows(&json!({
         "outcome": "reset_sent", "cause": "disconnect", "first_close": "local", "local_action": "disconnect",
@@ -184,7 +184,7 @@ fn listener_closed_after_peer_fin(lab: &Lab) -> Counters {
     peer.syn();
     peer.expect_syn_ack();
     peer.ack();
-    peer.say(peer.segment(FIN | ACK).carrying(5));
+    peer.send(peer.segment(FIN | ACK).carrying(5));
     peer.expect_ack();
     peer.close_listener();
     peer.expect_rst();

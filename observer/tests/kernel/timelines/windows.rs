@@ -69,7 +69,7 @@ fn window_for_a_half_then_rst(lab: &Lab) -> Counters {
     peer.window(500);
     us.send(1000);
     peer.expect_data(500);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))
@@ -85,7 +85,7 @@ fn fin_waits_for_window_then_fin(lab: &Lab) -> Counters {
     us.send(1000);
     us.close();
     peer.expect_probe();
-    peer.say(peer.segment(FIN | ACK).with_window(0));
+    peer.send(peer.segment(FIN | ACK).with_window(0));
     lab.await_state(&us, State::Closing);
     peer.ack();
     peer.expect_data_and_fin(1000);
@@ -103,7 +103,7 @@ fn keepalive_answered_then_reset(lab: &Lab) -> Counters {
     peer.expect_probe();
     peer.ack();
     peer.expect_probe();
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))

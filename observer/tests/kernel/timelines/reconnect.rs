@@ -4,7 +4,7 @@ use nix::errno::Errno;
 use serde_json::json;
 
 use super::{aborted, graceful};
-use crate::actor::{Act, How};
+use crate::actor::{Action, How};
 use crate::counters::Counters;
 use crate::end::End;
 use crate::lab::Lab;
@@ -27,7 +27,7 @@ fn connects_again<'lab>(lab: &'lab Lab, peer: &mut Peer<'lab>, us: &End<'lab>) {
 fn refused_then_connected(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
-    peer.say(peer.segment(RST | ACK));
+    peer.send(peer.segment(RST | ACK));
     assert_eq!(us.actor.answer(), Err(Errno::ECONNREFUSED), "connecting");
     lab.close_of(&us).shows(&json!({
         "outcome": "refused", "cause": "refused", "first_close": "none", "local_action": "none",
@@ -54,7 +54,7 @@ fn icmp_then_connected(lab: &Lab) -> Counters {
 /// connect(AF_UNSPEC) ends a connection, connect() begins another.
 fn disconnected_then_connected(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    us.call(Act::Disconnect).expect("disconnecting");
+    us.call(Action::Disconnect).expect("disconnecting");
     peer.expect_rst();
     lab.close_of(&us).shows(&json!({
         "outcome": "reset_sent", "cause": "disconnect", "first_close": "local", "local_action": "disconnect",

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::aborted;
 use super::connecting::closes_in_order;
-use crate::actor::{Act, How};
+use crate::actor::{Action, How};
 use crate::counters::Counters;
 use crate::destroy::destroy;
 use crate::end::End;
@@ -57,7 +57,7 @@ fn shutdown_in_syn_sent(lab: &Lab, how: How, local_action: &str) -> Counters {
 fn disconnect_in_syn_sent(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.connecting();
-    us.call(Act::Disconnect).expect("disconnecting");
+    us.call(Action::Disconnect).expect("disconnecting");
     lab.close_of(&us).shows(&aborted("connect_abandoned", "none", "disconnect"));
     us.close();
     Counters::NONE
@@ -103,7 +103,7 @@ fn connect_without_port(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     let second = End { name: "second".to_owned(), ..peer.client() };
     for _ in 0..3 {
-        assert_eq!(second.call(Act::Connect(peer.address())), Err(Errno::EADDRNOTAVAIL), "connecting");
+        assert_eq!(second.call(Action::Connect(peer.address())), Err(Errno::EADDRNOTAVAIL), "connecting");
         second.close();
     }
     closes_in_order(lab, &mut peer, &us);
@@ -114,7 +114,7 @@ fn connect_without_port(lab: &Lab) -> Counters {
 fn fast_open_write_while_connecting(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.connecting();
-    let write = Act::Send { bytes: 10, flags: libc::MSG_FASTOPEN };
+    let write = Action::Send { bytes: 10, flags: libc::MSG_FASTOPEN };
     assert_eq!(us.call(write), Err(Errno::EALREADY), "writing while connecting");
     lab.write_error_of(&us).shows(&json!({"errno": "EALREADY", "sigpipe": false}));
     us.close();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 
 use super::Peer;
-use crate::actor::Act;
+use crate::actor::Action;
 use crate::end::End;
 use crate::lab::Lab;
 
@@ -49,7 +49,7 @@ impl<'lab> Peer<'lab> {
     #[track_caller]
     pub(crate) fn begin_connect(&mut self) -> End<'lab> {
         let us = self.client();
-        us.actor.begin(US, Act::Connect(self.here));
+        us.actor.begin(US, Action::Connect(self.here));
         self.expect_syn();
         End { local: self.host, ..us }
     }
@@ -58,7 +58,7 @@ impl<'lab> Peer<'lab> {
     #[track_caller]
     pub(crate) fn connecting(&mut self) -> End<'lab> {
         let us = self.client();
-        us.call(Act::StartConnect(self.here)).expect("starting to connect");
+        us.call(Action::StartConnect(self.here)).expect("starting to connect");
         self.expect_syn();
         End { local: self.host, ..us }
     }
@@ -76,9 +76,9 @@ impl<'lab> Peer<'lab> {
     /// The client connects once more with the socket that it has. The kernel chooses another port.
     #[track_caller]
     pub(crate) fn connects_again(&mut self, us: &End<'lab>) -> End<'lab> {
-        self.begin_anew();
+        self.forget_connection();
         self.host.set_port(0);
-        us.actor.begin(&us.name, Act::ConnectOpened(self.here));
+        us.actor.begin(&us.name, Action::ConnectOpened(self.here));
         self.expect_syn();
         self.syn_ack();
         let us = End { local: self.host, name: us.name.clone(), ..*us };
@@ -115,7 +115,7 @@ impl<'lab> Peer<'lab> {
     /// The server listens: its end of a connection that the peer is yet to make.
     #[track_caller]
     pub(crate) fn listener(&mut self) -> End<'lab> {
-        let port = self.lab.srv.call(LISTENER, Act::Listen(self.host.ip())).expect("listening");
+        let port = self.lab.srv.call(LISTENER, Action::Listen(self.host.ip())).expect("listening");
         self.nobody(u16::try_from(port).expect("a port"))
     }
 
@@ -134,16 +134,16 @@ impl<'lab> Peer<'lab> {
     /// The server accepts the peer's connection.
     #[track_caller]
     pub(crate) fn accept(us: &End<'_>) {
-        us.call(Act::Accept { listener: LISTENER.to_owned() }).expect("accepting");
+        us.call(Action::Accept { listener: LISTENER.to_owned() }).expect("accepting");
     }
 
     #[track_caller]
     pub(crate) fn close_listener(&self) {
-        self.lab.srv.call(LISTENER, Act::Close).expect("closing the listener");
+        self.lab.srv.call(LISTENER, Action::Close).expect("closing the listener");
     }
 
     /// The peer has forgotten the connection and will begin another from the same port.
-    pub(crate) fn begin_anew(&mut self) {
+    pub(crate) fn forget_connection(&mut self) {
         self.first += STEP;
         (self.next, self.heard, self.host_first) = (0, 0, 0);
     }

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::{graceful, reset_by_peer};
-use crate::actor::{Act, How};
+use crate::actor::{Action, How};
 use crate::counters::Counters;
 use crate::lab::Lab;
 use crate::netns::State;
@@ -27,7 +27,7 @@ rows![
 /// A write that names no memory fails and ends nothing.
 fn write_error_in_living_connection(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    assert_eq!(us.call(Act::SendFromNowhere), Err(Errno::EFAULT), "writing");
+    assert_eq!(us.call(Action::SendFromNowhere), Err(Errno::EFAULT), "writing");
     lab.write_error_of(&us).shows(&json!({
         "errno": "EFAULT", "sigpipe": false, "cause": "invalid_argument",
         "since_peer_fin_ms": null, "since_reset_ms": null,
@@ -74,8 +74,8 @@ fn linger_ended_by_rst_then_signal(lab: &Lab) -> Counters {
     peer.expect_data(100);
     us.begin_close();
     peer.expect_fin();
-    peer.say(peer.segment(RST));
-    us.end_close();
+    peer.send(peer.segment(RST));
+    us.await_close();
     let_pass(LATER);
     us.actor.signal(Signal::SIGUSR1);
     let verdict = lab.close_of(&us);
@@ -96,7 +96,7 @@ fn linger_acked_then_signal(lab: &Lab) -> Counters {
     us.begin_close();
     peer.expect_data_and_fin(100);
     peer.ack();
-    us.end_close();
+    us.await_close();
     let_pass(LATER);
     us.actor.signal(Signal::SIGUSR1);
     lab.close_of(&us).shows(&graceful("closed_first", "local", "close")).shows(&json!({
@@ -127,7 +127,7 @@ fn linger_ended_by_fin(lab: &Lab) -> Counters {
     us.begin_close();
     peer.expect_fin();
     peer.fin();
-    us.end_close();
+    us.await_close();
     peer.expect_ack();
     lab.close_of(&us).shows(&graceful("orderly", "local", "close")).shows(&json!({
         "linger": {"mode": "timed", "configured_ms": 30_000, "result": "acked"},

@@ -24,7 +24,7 @@ fn half_open(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.send(100);
     peer.expect_data(100);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))
@@ -38,16 +38,16 @@ fn half_open(lab: &Lab) -> Counters {
 fn half_open_connects_again(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::accepted(lab);
     let old = (peer.segment(SYN).at(0), peer.segment(RST));
-    peer.say(old.0);
+    peer.send(old.0);
     peer.expect_ack();
-    peer.say(old.1);
+    peer.send(old.1);
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))
         .shows(&json!({"bytes": Bytes::NONE}));
     us.close();
 
-    peer.begin_anew();
+    peer.forget_connection();
     peer.syn();
     peer.expect_syn_ack();
     peer.ack();
@@ -64,7 +64,7 @@ fn half_open_connects_again(lab: &Lab) -> Counters {
 /// A SYN in the middle of a connection gets a challenge ACK and changes nothing (RFC 5961).
 fn syn_in_established(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::accepted(lab);
-    peer.say(peer.segment(SYN).at(0));
+    peer.send(peer.segment(SYN).at(0));
     peer.expect_ack();
     peer.data(10);
     peer.expect_ack();
@@ -98,7 +98,7 @@ fn data_over_the_fin(lab: &Lab) -> Counters {
     peer.fin();
     peer.expect_ack();
     us.await_peer_fin();
-    peer.say(peer.segment(PSH | ACK).at(1).carrying(10));
+    peer.send(peer.segment(PSH | ACK).at(1).carrying(10));
     peer.expect_rst();
     us.await_gone();
     lab.close_of(&us).shows(&json!({
@@ -112,7 +112,7 @@ fn data_over_the_fin(lab: &Lab) -> Counters {
 /// A RST from outside the window is not believed and not answered; the connection lives on and ends in order.
 fn rst_with_wrong_sequence(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    peer.say(peer.segment(RST | ACK).at(1_000_000));
+    peer.send(peer.segment(RST | ACK).at(1_000_000));
     peer.data(10);
     peer.expect_ack();
     us.receive(10);
@@ -128,10 +128,10 @@ fn rst_with_wrong_sequence(lab: &Lab) -> Counters {
 /// the peer answers with the exact RST.
 fn challenge_ack_then_rst(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    peer.say(peer.segment(RST).at(101));
+    peer.send(peer.segment(RST).at(101));
     peer.expect_ack();
     lab.await_state(&us, State::Established);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))

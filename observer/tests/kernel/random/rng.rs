@@ -1,13 +1,13 @@
 //! Numbers that look random and are the same for the same seed, on every machine and with every compiler.
 
 /// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-pub(crate) struct Draw(u64);
+pub(crate) struct Rng(u64);
 
-impl Draw {
+impl Rng {
     /// Of each connection its own, so that what it does depends neither on the others nor on which thread is faster.
     pub(crate) fn new(seed: u64, connection: u64) -> Self {
-        let mut draw = Self(seed ^ connection.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        Self(draw.next())
+        let mut rng = Self(seed ^ connection.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        Self(rng.next())
     }
 
     fn next(&mut self) -> u64 {

@@ -29,7 +29,7 @@ fn paws_drops_data(lab: &Lab) -> Counters {
     let (mut peer, us) = connected(lab);
     let data = peer.segment(PSH | ACK).carrying(10);
     dropped(&mut peer, &data);
-    peer.say(data);
+    peer.send(data);
     peer.expect_ack();
     us.receive(10);
     us.close();
@@ -55,14 +55,14 @@ fn paws_drops_fin(lab: &Lab) -> Counters {
 
 /// Sent as if long ago; the ACK is of what came before it.
 fn dropped(peer: &mut Peer<'_>, segment: &Segment) {
-    peer.say_in_vain(segment.clone().with_option(OLD));
+    peer.send_ignored(segment.clone().with_option(OLD));
     peer.expect_ack();
 }
 
 /// A RST is believed whatever its timestamp is.
 fn paws_lets_rst_pass(lab: &Lab) -> Counters {
     let (mut peer, us) = connected(lab);
-    peer.say(peer.segment(RST | ACK).with_option(OLD));
+    peer.send(peer.segment(RST | ACK).with_option(OLD));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))

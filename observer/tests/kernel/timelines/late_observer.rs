@@ -17,10 +17,10 @@ fn observer_after_peer_fin(lab: &Lab) -> Counters {
     peer.fin();
     peer.expect_ack();
     us.await_peer_fin();
-    lab.watch_anew();
+    lab.restart_observer();
     us.send(100);
     peer.expect_data(100);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of_older(&us)
         .shows(&reset_by_peer("write_after_peer_fin", "CLOSE_WAIT", "remote", "none"))
@@ -38,7 +38,7 @@ fn observer_after_our_fin(lab: &Lab) -> Counters {
     peer.expect_fin();
     peer.ack();
     lab.await_state(&us, State::FinWait2);
-    lab.watch_anew();
+    lab.restart_observer();
     peer.fin();
     peer.expect_ack();
     lab.close_of_older(&us).shows(&json!({
@@ -54,10 +54,10 @@ fn observer_after_both_fins(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
     peer.expect_fin();
-    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.send(peer.segment(FIN | ACK).acking(1));
     peer.expect_ack();
     lab.await_state(&us, State::Closing);
-    lab.watch_anew();
+    lab.restart_observer();
     peer.ack();
     lab.close_of_older(&us).shows(&json!({
         "outcome": "graceful", "cause": "orderly", "evidence": "inferred",
