@@ -77,14 +77,14 @@ fn run() -> Result<(), Failed> {
     // The rest of the last block still takes some lines.
     let is_lost = eventually(DEADLINE, || one_close(OBSERVED).ok().and_then(|()| lost()));
     assert!(is_lost.is_some(), "no line was lost on a full disk");
-    let told = daemon.message("cannot be written");
-    assert!(told.contains("events.jsonl") && told.contains("No space left"), "{told}");
+    let error = daemon.message("cannot be written");
+    assert!(error.contains("events.jsonl") && error.contains("No space left"), "{error}");
 
     fs::remove_file(&filler)?;
     one_close(OBSERVED)?;
     // The error is logged once: the next message about the log says that it works again.
-    let told = daemon.message("event log");
-    assert!(told.contains("is written again"), "{told}");
+    let next = daemon.message("event log");
+    assert!(next.contains("is written again"), "{next}");
     let text = fs::read_to_string(&log)?;
     assert!(text.ends_with('\n'), "the log ends in half a line");
     for line in text.lines() {

@@ -1,15 +1,15 @@
-//! What the peer sends. Without more words a segment goes on where the last one ended and acknowledges all that was heard.
+//! The segments and messages that the peer sends.
 
 use etherparse::TcpOptionElement;
 
 use super::segment::Flags;
 use super::{ACK, FIN, Icmp, PSH, Peer, RST, SYN, Segment};
 
-/// Data in one segment of the kernel's.
+/// Most data bytes of a segment from the kernel.
 const MSS: u16 = 1000;
 
 impl Peer<'_> {
-    /// A segment that goes on where the last one ended and acknowledges all that was heard.
+    /// A segment that begins where the last one ended, and acknowledges everything received.
     pub(crate) fn segment(&self, flags: Flags) -> Segment {
         Segment::new(flags, self.next, self.heard)
     }
@@ -27,12 +27,12 @@ impl Peer<'_> {
         self.send(self.segment(ACK));
     }
 
-    /// Acknowledges no more than this, whatever was heard.
+    /// Acknowledges everything before this sequence number.
     pub(crate) fn ack_up_to(&mut self, sequence: u32) {
         self.send(self.segment(ACK).acking(sequence));
     }
 
-    /// Acknowledges all, and says how much more the peer would take.
+    /// Acknowledges everything, and sets the window in bytes.
     pub(crate) fn window(&mut self, window: u16) {
         self.send(self.segment(ACK).with_window(window));
     }
@@ -49,9 +49,9 @@ impl Peer<'_> {
         self.send(self.segment(RST | ACK));
     }
 
-    /// Sends a segment. Where it ends is where the next one begins, unless it is an old one or one from beyond.
+    /// Sends a segment. The next segment begins at its end, unless this one is old or beyond the next expected byte.
     ///
-    /// Unless a system call has the socket at that moment, the kernel is done with it when this returns.
+    /// The kernel has handled the segment when this returns, unless a system call holds the socket at that moment.
     pub(crate) fn send(&mut self, segment: Segment) {
         if segment.sequence <= self.next {
             self.next = self.next.max(segment.end());
@@ -59,7 +59,7 @@ impl Peer<'_> {
         self.send_ignored(segment);
     }
 
-    /// As [`Peer::send`], of what the kernel will not take: the next segment begins where this one did.
+    /// As [`Peer::send`], for a segment that the kernel will ignore: the next segment begins at the same place.
     pub(crate) fn send_ignored(&mut self, mut segment: Segment) {
         if let Some((clock, heard)) = self.timestamps
             && segment.timestamp().is_none()
@@ -71,13 +71,13 @@ impl Peer<'_> {
         self.tun.write(&packet).expect("sending a segment");
     }
 
-    /// The kernel hears that its last segment (SYN, FIN or data) did not arrive.
+    /// Sends an ICMP error about the kernel's last segment with SYN, FIN or data.
     pub(crate) fn icmp(&mut self, icmp: Icmp) {
         self.log.push(format!("peer:   ICMP {icmp:?}"));
         self.send_icmp(icmp, &self.packet);
     }
 
-    /// As [`Peer::icmp`], about a segment that the kernel has not sent.
+    /// As [`Peer::icmp`], about a segment that the kernel did not send.
     pub(crate) fn icmp_about(&mut self, icmp: Icmp, segment: &Segment) {
         self.log.push(format!("peer:   ICMP {icmp:?} about {segment}"));
         let packet = segment.packet(self.host, self.here, (self.host_first, self.first));

@@ -1,6 +1,6 @@
-//! What two ends can do with a connection: each behaviour does it, and says what must be reported of both.
+//! The behaviours of two ends of a connection. Each returns the expected reports on both ends.
 //!
-//! `a` acts first and `b` is its peer; which of them had connected is random.
+//! `a` acts first and `b` is its peer. Which of them connected is random.
 
 use nix::errno::Errno;
 use serde_json::json;
@@ -13,12 +13,12 @@ use crate::report::Bytes;
 
 pub(crate) struct Behaviour {
     pub(crate) name: &'static str,
-    /// How often, in relation to the others.
+    /// Relative frequency.
     pub(crate) weight: u64,
     pub(crate) action: fn(&Place, &mut Rng) -> Vec<Expected>,
 }
 
-/// Those that take the kernel a while (a timeout, a retransmission) are rarer.
+/// Behaviours that take the kernel longer (a timeout, a retransmission) are rarer.
 pub(crate) const ALL: &[Behaviour] = &[
     Behaviour { name: "close", weight: 20, action: close },
     Behaviour { name: "timed_linger", weight: 5, action: timed_linger },
@@ -54,7 +54,7 @@ fn close(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     b.take_peer_fin();
     b.close();
     vec![
-        // B asks for its acknowledgement to leave at once; now and then one is lost in a full backlog queue.
+        // B sends its acknowledgement at once. Sometimes one is lost in a full backlog queue.
         a.ends(PEER_STILL_OPEN, "local", "close", Bytes::NONE).or_orderly(),
         b.ends(ORDERLY, "remote", "close", Bytes::NONE),
     ]
@@ -74,7 +74,7 @@ fn timed_linger(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     ]
 }
 
-/// A shuts down and keeps the socket until B has closed. It may try to write all the same.
+/// A shuts down and keeps the socket until B has closed. It may still try to write.
 fn shutdown(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(rng);
     let (how, action) =
@@ -94,7 +94,7 @@ fn shutdown(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     vec![a.ends(ORDERLY, "local", action, Bytes::NONE), b.ends(ORDERLY, "remote", "close", Bytes::NONE)]
 }
 
-/// A says that its request is complete; B replies and closes.
+/// A shuts down writing after its request. B replies and closes.
 fn half_close(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(rng);
     let (request, reply) = (rng.bytes(), rng.bytes());
@@ -116,14 +116,14 @@ fn linger_zero(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(rng);
     a.linger(0);
     a.close();
-    notices_reset(&mut b, rng);
+    after_reset(&mut b, rng);
     vec![
         a.ends(("reset_sent", "linger_zero"), "local", "close", Bytes::NONE),
         b.ends(PEER_RESET, "remote", "none", Bytes::NONE),
     ]
 }
 
-/// A shuts down its side first, and then does not wait.
+/// A shuts down its side, then closes with SO_LINGER zero.
 fn linger_zero_after_shutdown(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(rng);
     a.shutdown(How::Write);
@@ -155,8 +155,7 @@ fn linger_zero_after_fin(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     ]
 }
 
-/// As [`linger_zero`], when both have shut down and A's FIN is lost: there is nothing left to reset, and B is not
-/// told anything.
+/// As [`linger_zero`], when both have shut down and A's FIN is lost. The kernel sends no RST, so B notices nothing.
 fn linger_zero_after_fins(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(rng);
     b.shutdown(How::Write);
@@ -173,12 +172,12 @@ fn linger_zero_after_fins(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     ]
 }
 
-/// A closes without having read what B sent.
+/// A closes with B's data unread.
 fn unread(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(rng);
     let bytes = sends_unread(&b, &a, rng);
     a.close();
-    notices_reset(&mut b, rng);
+    after_reset(&mut b, rng);
     vec![
         a.ends(("reset_sent", "unread_data"), "local", "close", Bytes { unread: bytes, ..Bytes::NONE }),
         b.ends(PEER_RESET, "remote", "none", Bytes::NONE),
@@ -201,11 +200,11 @@ fn unread_after_shutdown(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     ]
 }
 
-/// As [`unread`], when B has already closed: B's part is over before A's reset.
+/// As [`unread`], when B has already closed: B's connection has ended before A's RST.
 fn unread_after_close(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(rng);
     let bytes = sends_unread(&b, &a, rng);
-    // Otherwise A's acknowledgement, which waits for A to read, might come with A's reset or before.
+    // Otherwise A's delayed acknowledgement might come with A's RST, or just before it.
     b.linger(5);
     b.close();
     a.close();
@@ -215,7 +214,7 @@ fn unread_after_close(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     ]
 }
 
-/// A says that its request is complete, and closes without having read the reply.
+/// A shuts down writing after its request, and closes with the reply unread.
 fn unread_reply(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(rng);
     a.shutdown(How::Write);
@@ -243,11 +242,11 @@ fn unread_reply(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     ]
 }
 
-/// A closes; B writes, which is answered by a reset, and perhaps writes again.
+/// A closes. B writes, which is answered by RST, and may write again.
 fn write_after_close(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(rng);
     let bytes = rng.bytes();
-    // Not before A's FIN is acknowledged: an acknowledgement that comes with the data is another scenario.
+    // B writes only after A's FIN is acknowledged: an acknowledgement together with the data is another scenario.
     a.linger(5);
     a.close();
     b.take_peer_fin();
@@ -260,11 +259,11 @@ fn write_after_close(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     b.close();
     vec![
         a.ends(PEER_STILL_OPEN, "local", "close", Bytes::NONE),
-        b.ends(("reset_received", "write_after_peer_fin"), "remote", "none", in_vain(bytes)),
+        b.ends(("reset_received", "write_after_peer_fin"), "remote", "none", lost_after_fin(bytes)),
     ]
 }
 
-/// As [`write_after_close`], but A has only shut down both its sides.
+/// As [`write_after_close`], but A has only shut down both sides.
 fn write_after_shutdown(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(rng);
     let bytes = rng.bytes();
@@ -281,15 +280,15 @@ fn write_after_shutdown(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     b.close();
     vec![
         a.ends(("reset_sent", "data_after_close"), "local", "shutdown_both", Bytes::NONE),
-        b.ends(("reset_received", "write_after_peer_fin"), "remote", "none", in_vain(bytes)),
+        b.ends(("reset_received", "write_after_peer_fin"), "remote", "none", lost_after_fin(bytes)),
     ]
 }
 
-/// A leaves by connect(AF_UNSPEC) and keeps the socket.
+/// A ends the connection by connect(AF_UNSPEC) and keeps the socket.
 fn disconnect(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(rng);
     a.does(Action::Disconnect);
-    notices_reset(&mut b, rng);
+    after_reset(&mut b, rng);
     a.close();
     vec![
         a.ends(("reset_sent", "disconnect"), "local", "disconnect", Bytes::NONE),
@@ -297,7 +296,7 @@ fn disconnect(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     ]
 }
 
-/// A has shut down and does not wait for B's FIN when it closes.
+/// A has shut down, then closes with a negative TCP_LINGER2: the kernel does not wait for B's FIN.
 fn negative_linger2(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(rng);
     a.set(SocketOption::Linger2(-1));
@@ -313,20 +312,20 @@ fn negative_linger2(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     ]
 }
 
-/// Nobody listens.
+/// The port has no listener.
 fn refused(_: &Place, _: &mut Rng) -> Vec<Expected> {
     let mut a = attempt_refused();
-    let mut nobody = Side::nobody(a.remote, a.local);
-    nobody.resets("closed_port");
+    let mut closed = Side::without_socket(a.remote, a.local);
+    closed.resets("closed_port");
     a.close();
-    vec![a.ends(("refused", "refused"), "none", "none", Bytes::NONE), nobody.ends_nothing()]
+    vec![a.ends(("refused", "refused"), "none", "none", Bytes::NONE), closed.ends_nothing()]
 }
 
-/// A closes while nobody answers its SYN.
+/// A closes while its SYN gets no answer.
 fn abandoned(place: &Place, _: &mut Rng) -> Vec<Expected> {
     let mut a = place.connecting();
     a.close();
-    place.hears_again();
+    place.answer_again();
     vec![a.ends(("aborted", "connect_abandoned"), "none", "close", Bytes::NONE)]
 }
 
@@ -334,23 +333,23 @@ fn abandoned(place: &Place, _: &mut Rng) -> Vec<Expected> {
 fn never_accepted(_: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (listener, mut b) = unaccepted();
     drop(listener);
-    notices_reset(&mut b, rng);
-    let a = Side::nobody(b.remote, b.local);
+    after_reset(&mut b, rng);
+    let a = Side::without_socket(b.remote, b.local);
     vec![
         a.ends(("reset_sent", "never_accepted"), "local", "none", Bytes::NONE),
         b.ends(PEER_RESET, "remote", "none", Bytes::NONE),
     ]
 }
 
-/// Both shut down, and B sends its FIN without having heard A's. A sees that the two crossed; B, whose FIN is
-/// acknowledged together with A's, may take itself for the first.
+/// Both shut down, and B sends its FIN before A's FIN arrives. A sees that the FINs crossed. B gets A's FIN with the
+/// ACK of its own, so it may look as if B closed first.
 fn crossing_fins(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(rng);
     b.silence();
     a.shutdown(How::Write);
     b.shutdown(How::Write);
     b.hear_again();
-    // Until A's FIN is sent again, in 200 ms at least.
+    // Until the retransmission of A's FIN, after at least 200 ms.
     a.await_state(State::Close);
     b.await_state(State::Close);
     a.close();
@@ -361,7 +360,7 @@ fn crossing_fins(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     ]
 }
 
-/// A gives up on a peer that does not answer; the peer's own end comes when it closes, into the void.
+/// A gives up on a peer that does not answer. The peer's connection ends later, when the peer closes.
 fn timeout(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (mut a, mut b) = place.pair(rng);
     let bytes = rng.bytes();
@@ -375,7 +374,7 @@ fn timeout(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     }
     a.close();
     b.hear_again();
-    // B's FIN finds no connection, whether or not something listens on the port of A.
+    // B's FIN finds no connection, whether or not A's port has a listener.
     a.resets("other");
     b.close();
     vec![
@@ -389,22 +388,22 @@ fn timeout(place: &Place, rng: &mut Rng) -> Vec<Expected> {
     ]
 }
 
-/// The end that was reset may read, write, do both, or nothing before it closes.
-fn notices_reset(b: &mut Side, rng: &mut Rng) {
+/// After the RST this end may read, write, do both or nothing before it closes.
+fn after_reset(b: &mut Side, rng: &mut Rng) {
     b.await_gone();
     let (reads, writes) = (rng.coin(), rng.below(3));
     if reads {
         b.receive_fails(Errno::ECONNRESET);
     }
     for write in 0..writes {
-        // Who asks first is told of the reset, who asks later is not.
+        // Only the first call after the RST gets ECONNRESET.
         let errno = if write == 0 && !reads { Errno::ECONNRESET } else { Errno::EPIPE };
         b.send_fails(errno, "peer_reset", rng.coin());
     }
     b.close();
 }
 
-/// The bytes that are there for the receiver, acknowledged and not read.
+/// Sends bytes that the receiver acknowledges and does not read. Returns their number.
 fn sends_unread(sender: &Side, receiver: &Side, rng: &mut Rng) -> u64 {
     let bytes = rng.bytes();
     sender.send(bytes);
@@ -413,7 +412,7 @@ fn sends_unread(sender: &Side, receiver: &Side, rng: &mut Rng) -> u64 {
     bytes as u64
 }
 
-/// Written after the peer's FIN, and never acknowledged.
-fn in_vain(bytes: usize) -> Bytes {
+/// The expected bytes for a write after the peer's FIN that is never acknowledged.
+fn lost_after_fin(bytes: usize) -> Bytes {
     Bytes { unacked: bytes as u64, after_peer_fin: bytes as u64, ..Bytes::NONE }
 }

@@ -1,8 +1,8 @@
 //! The process that makes the random connections.
 //!
-//! It is this executable, started with [`WORD`], a seed, a number of connections and how many of them are begun in a
-//! second. It writes what must be reported of each socket as a line of JSON, and fails if a system call does not answer
-//! as it must.
+//! It is this executable, started with [`WORD`], a seed, a number of connections, and the connections begun per second.
+//! It writes the expected reports of each connection as a line of JSON. It fails if a system call has an unexpected
+//! result.
 
 use std::ffi::CString;
 use std::io::{self, Write as _};
@@ -28,13 +28,13 @@ use crate::random::rng::Rng;
 use crate::random::side::{Expected, Side};
 use crate::wait::let_pass;
 
-/// The first argument that makes the driver of this executable, and its process name.
+/// The driver's first argument, and its process name.
 pub(crate) const WORD: &str = "driver";
 
-/// Connections at a time: each thread has one.
+/// Threads, and so connections at the same time.
 const THREADS: usize = 200;
 
-/// What was done with one connection.
+/// One connection's behaviour, and the expected reports.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Done {
     pub(crate) connection: u64,
@@ -42,10 +42,10 @@ pub(crate) struct Done {
     pub(crate) expected: Vec<Expected>,
 }
 
-/// Makes so many connections, and begins so many of them in a second.
+/// Makes this many connections, and begins `rate` of them per second.
 pub(crate) fn run(seed: u64, connections: u64, rate: u64) -> ExitCode {
     prctl::set_name(&CString::new(WORD).expect("a name")).expect("setting the process name");
-    // Rust ignores it; what is handled must be reported.
+    // Rust ignores SIGPIPE; the tests expect reports with SIGPIPE handled.
     set_sigpipe(Disposition::Handled);
     let next = &AtomicU64::new(0);
     let allowed = sched_getaffinity(Pid::from_raw(0)).expect("asking for our CPUs");
@@ -65,7 +65,7 @@ pub(crate) fn run(seed: u64, connections: u64, rate: u64) -> ExitCode {
                     let_pass(its_time.saturating_duration_since(Instant::now()));
                     let done = one(&place, seed, connection);
                     let line = format!("{}\n", serde_json::json!(done));
-                    io::stdout().lock().write_all(line.as_bytes()).expect("telling what was done");
+                    io::stdout().lock().write_all(line.as_bytes()).expect("writing the expected reports");
                 }
             });
         }
@@ -96,7 +96,7 @@ fn stay_on(cpu: usize) {
     sched_setaffinity(Pid::from_raw(0), &only).expect("staying on one CPU");
 }
 
-/// Where a thread makes its connections: a listener of its own.
+/// The listener of one thread, to which it makes its connections.
 pub(crate) struct Place {
     listener: Socket,
     address: SocketAddr,
@@ -108,7 +108,7 @@ impl Place {
         Self { listener, address }
     }
 
-    /// A connection with its ends in random order, over which some messages have gone that are read and acknowledged.
+    /// A connection with its ends in random order. It has carried some messages, which are read and acknowledged.
     pub(crate) fn pair(&self, rng: &mut Rng) -> (Side, Side) {
         let client = connect(self.address);
         let (server, _) = self.listener.accept().expect("accepting");
@@ -128,35 +128,36 @@ impl Place {
         (a, b)
     }
 
-    /// The client's end of an attempt that nobody answers, until [`Place::hears_again`].
+    /// The client's end of a connection attempt that gets no answer until [`Place::answer_again`].
     pub(crate) fn connecting(&self) -> Side {
         on_socket(&self.listener, Action::Silence(true)).expect("silencing the listener");
         let socket = stream();
         socket.set_nonblocking(true).expect("making a socket non-blocking");
-        let error = socket.connect(&self.address.into()).expect_err("nobody answers");
+        let error = socket.connect(&self.address.into()).expect_err("no answer yet");
         assert_eq!(error.raw_os_error(), Some(libc::EINPROGRESS), "connecting: {error}");
         Side::new(socket, self.address.port(), "local")
     }
 
-    /// Not before the attempt is over: the SYN is sent again after a second, in which a busy machine may do other things.
-    pub(crate) fn hears_again(&self) {
+    /// Lets the listener answer again. Call it only after the attempt has ended: the SYN is retransmitted after a
+    /// second.
+    pub(crate) fn answer_again(&self) {
         on_socket(&self.listener, Action::Silence(false)).expect("hearing again");
     }
 }
 
-/// A connection that nobody has accepted: its listener, and the client's end.
+/// A connection that is not accepted. Returns its listener and the client's end.
 pub(crate) fn unaccepted() -> (Socket, Side) {
     let (listener, address) = listen();
     let client = connect(address);
     (listener, Side::new(client, address.port(), "local"))
 }
 
-/// The client's end of an attempt that was refused. It is bound, since one that is not loses its port.
+/// The client's end of a refused attempt. It is bound, because an unbound socket loses its port.
 pub(crate) fn attempt_refused() -> Side {
     let closed = SocketAddr::from((Ipv4Addr::LOCALHOST, CLOSED_PORT));
     let socket = stream();
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("binding");
-    let error = socket.connect(&closed.into()).expect_err("nobody listens");
+    let error = socket.connect(&closed.into()).expect_err("a port without a listener");
     assert_eq!(error.raw_os_error(), Some(libc::ECONNREFUSED), "connecting: {error}");
     Side::new(socket, CLOSED_PORT, "local")
 }

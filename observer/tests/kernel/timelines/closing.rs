@@ -21,7 +21,7 @@ rows![
     fin_acks_fin_with_negative_linger2,
 ];
 
-/// Both FINs are under way at once. The peer's does not acknowledge ours, which its ACK does later.
+/// Both FINs cross. The peer's FIN does not acknowledge ours; its ACK does so later.
 fn simultaneous_close(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
@@ -34,7 +34,7 @@ fn simultaneous_close(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// As [`simultaneous_close`], with a socket that the process still has.
+/// As [`simultaneous_close`], by shutdown(): the process still has the socket.
 fn simultaneous_close_after_shutdown(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::accepted(lab);
     us.shutdown(How::Write);
@@ -48,8 +48,8 @@ fn simultaneous_close_after_shutdown(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer's FIN and its ACK of ours arrive in the wrong order. From here that looks as if the peer had waited for our
-/// FIN. Linux 5.10 does not take a FIN whose own ACK is old; so it comes once more, as it would from any peer.
+/// The peer's FIN and its ACK of our FIN arrive in the wrong order. On our side this looks as if the peer had waited
+/// for our FIN. Linux 5.10 ignores a FIN whose own ACK is old, so the peer retransmits it.
 fn fin_overtaken_by_its_ack(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
@@ -65,7 +65,7 @@ fn fin_overtaken_by_its_ack(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// We close, and one segment of the peer's acknowledges our FIN and has its own.
+/// We close. One segment of the peer acknowledges our FIN and has its own FIN.
 fn fin_acks_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
@@ -89,7 +89,7 @@ fn fin_with_data(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer's FIN arrives before the data that it ends; it counts when the data has come.
+/// The peer's FIN arrives before its last data. The kernel acts on it when the data has come.
 fn fin_before_its_data(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     let data = peer.segment(PSH | ACK).carrying(10);
@@ -97,7 +97,7 @@ fn fin_before_its_data(lab: &Lab) -> Counters {
     peer.expect_ack();
     lab.await_state(&us, State::Established);
     peer.send(data.clone());
-    // The FIN, too.
+    // The ACK covers the FIN, too.
     peer.expect_ack_of(data.end() + 1);
     us.receive_to_end(10);
     us.close();
@@ -107,7 +107,7 @@ fn fin_before_its_data(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer goes on after its FIN: the kernel throws that away, and nothing else happens.
+/// The peer sends data beyond its FIN. The kernel drops it, and nothing else happens.
 fn data_beyond_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.fin();
@@ -122,7 +122,7 @@ fn data_beyond_fin(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// With a negative TCP_LINGER2 the kernel does not wait for the peer's FIN, also when that comes with the ACK.
+/// With a negative TCP_LINGER2 the kernel does not wait for the peer's FIN, even if it comes with the ACK.
 fn fin_acks_fin_with_negative_linger2(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.set(SocketOption::Linger2(-1));

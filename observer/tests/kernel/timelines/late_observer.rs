@@ -1,4 +1,4 @@
-//! An observer that comes when the end has begun: what it has not seen it does not claim.
+//! An observer that starts after the end has begun: it reports nothing that it has not seen.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use crate::peer::{ACK, FIN, Peer, RST};
 
 rows![observer_after_peer_fin, observer_after_our_fin, observer_after_both_fins];
 
-/// The peer had closed. How much of what we wrote was written after that, nobody knows.
+/// The peer had closed. The number of bytes written after its FIN is unknown.
 fn observer_after_peer_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.fin();
@@ -31,7 +31,7 @@ fn observer_after_peer_fin(lab: &Lab) -> Counters {
     Counters { established_reset: 1, ..Counters::NONE }
 }
 
-/// We had shut down, and the peer had acknowledged it.
+/// We had shut down, and the peer had acknowledged our FIN.
 fn observer_after_our_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
@@ -49,7 +49,7 @@ fn observer_after_our_fin(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// Both had closed, and only the ACK of our FIN was to come. Who was the first, nobody knows.
+/// Both had closed, and only the ACK of our FIN was missing. Who closed first is unknown.
 fn observer_after_both_fins(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);

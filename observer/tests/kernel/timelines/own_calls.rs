@@ -1,4 +1,4 @@
-//! What the process itself meets with: errors of its calls, and a close() that waits.
+//! The process's own calls: failing writes, and a lingering close().
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ rows![
     shutdown_read_then_data_then_close,
 ];
 
-/// A write that names no memory fails and ends nothing.
+/// A write from an invalid address fails, and the connection goes on.
 fn write_error_in_living_connection(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     assert_eq!(us.call(Action::SendFromNowhere), Err(Errno::EFAULT), "writing");
@@ -63,10 +63,10 @@ fn write_after_shutdown_in_fin_wait2(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// How long after its close() the process gets a signal that has nothing to do with it.
+/// The time from close() to an unrelated signal.
 const LATER: Duration = Duration::from_millis(100);
 
-/// A lingering close() is ended by the peer's RST. A signal that comes later has not interrupted it.
+/// The peer's RST ends a lingering close(). A later signal did not interrupt it.
 fn linger_ended_by_rst_then_signal(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.linger(30);
@@ -88,7 +88,7 @@ fn linger_ended_by_rst_then_signal(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// As [`linger_ended_by_rst_then_signal`], ended by the peer's ACK.
+/// As [`linger_ended_by_rst_then_signal`], but the peer's ACK ends it.
 fn linger_acked_then_signal(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.linger(30);
@@ -105,7 +105,7 @@ fn linger_acked_then_signal(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// shutdown() of the reading side sends nothing, and what the peer sends is still kept: unread at close().
+/// shutdown() of the read side sends nothing. The peer's later data is still queued, and unread at close().
 fn shutdown_read_then_data_then_close(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Read);
@@ -120,7 +120,7 @@ fn shutdown_read_then_data_then_close(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, abort_on_close: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// The peer's FIN acknowledges all, so that close() returns and the connection ends at once.
+/// The peer's FIN acknowledges everything, so close() returns and the connection ends at once.
 fn linger_ended_by_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.linger(30);
