@@ -19,7 +19,7 @@ use crate::watch::Watch;
 /// The name of the server's listener.
 const LISTENER: &str = "listener";
 
-/// A port without a listener. A new namespace has none.
+/// A port without a listener: a new namespace has no listeners.
 pub(crate) const CLOSED_PORT: u16 = 9;
 
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,9 @@
 //! The scenarios on a real kernel: real sockets of real processes, a real observer watching them.
 //!
 //! Each test is one row or one timeline, on one address family. In a row two processes use a connection. In a timeline
-//! the tests' own peer sends segments to the socket of a process. A test runs in its own network namespace and compares
-//! three things: the results of the system calls, the reports of the observer, and the kernel's counters. Only the
-//! expected lines may be reported, and the counters must move by exactly what the row says.
+//! the tests' own peer sends segments to the socket of a process. A test runs in its own network namespace. It compares
+//! the results of the system calls, the observer's reports, and the kernel's counters. Only the expected lines may be
+//! reported, and the counters must move by exactly what the row says.
 //!
 //! The tests need root. Run them with `cargo test --test kernel`; names, filters and `--test-threads` work as for any
 //! test.

@@ -49,7 +49,7 @@ fn observer_after_our_fin(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// Both had closed, and only the ACK of our FIN was missing. Who closed first is unknown.
+/// Both had closed, and only the ACK of our FIN was missing. The observer cannot know which side closed first.
 fn observer_after_both_fins(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
