@@ -17,9 +17,9 @@ use std::{
 };
 
 use observer::{
-    history::Limits,
+    history::HistoryLimits,
     pipeline::Pipeline,
-    publish::query::{Feeder, serve_in_thread, socket::Socket, status::Pulse},
+    query::{HistorySender, serve_in_thread, socket::QuerySocket, status::DaemonStatus},
     source::{clock::monotonic_ns, recording::Recording},
     story::table,
 };
@@ -53,36 +53,36 @@ impl Drop for Place {
 
 /// The daemon's query thread, fed from a recording.
 struct Answering {
-    feeder: Option<Feeder>,
+    sender: Option<HistorySender>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Answering {
-    fn start(path: &Path, limits: Limits) -> Self {
+    fn start(path: &Path, limits: HistoryLimits) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let inside = runtime.enter();
-        let socket = Socket::bind(path, None).unwrap();
+        let socket = QuerySocket::bind(path, None).unwrap();
         drop(inside);
-        let (feeder, thread) = serve_in_thread(socket, limits).unwrap();
-        Self { feeder: Some(feeder), thread: Some(thread) }
+        let (sender, thread) = serve_in_thread(socket, limits).unwrap();
+        Self { sender: Some(sender), thread: Some(thread) }
     }
 
     fn feed(&mut self) {
-        let feeder = self.feeder.as_mut().unwrap();
-        let mut pipeline = Pipeline::new(table::Limits::default());
+        let sender = self.sender.as_mut().unwrap();
+        let mut pipeline = Pipeline::new(table::TableLimits::default());
         for event in Recording::open(BufReader::new(File::open(RECORDING).unwrap())).unwrap() {
-            pipeline.apply(&event.unwrap(), &mut |report| feeder.report(report));
+            pipeline.apply(&event.unwrap(), &mut |report| sender.report(report));
         }
-        pipeline.finish(&mut |report| feeder.report(report));
-        feeder.flush();
+        pipeline.finish(&mut |report| sender.report(report));
+        sender.flush();
     }
 
-    fn pulse(&mut self, pulse: Pulse) {
-        self.feeder.as_mut().unwrap().pulse(pulse);
+    fn status(&mut self, status: DaemonStatus) {
+        self.sender.as_mut().unwrap().status(Box::new(status));
     }
 
     fn stop(&mut self) {
-        self.feeder.take();
+        self.sender.take();
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
         }
@@ -97,7 +97,7 @@ impl Drop for Answering {
 
 /// Starts it with the recording's two closes in its history.
 fn answering(place: &Place) -> Answering {
-    let mut answering = Answering::start(&place.socket(), Limits::default());
+    let mut answering = Answering::start(&place.socket(), HistoryLimits::default());
     answering.feed();
     let end = Instant::now() + DEADLINE;
     while !ask(&place.socket(), r#"{"schema":1,"request":"closes","limit":9}"#).contains("\"told\":2") {
@@ -150,7 +150,7 @@ fn closes_are_listed_and_filtered() {
 
     let (code, stdout, stderr) = run(&path, &["closes", "--limit", "1"]);
     assert_eq!((code, stdout.lines().count()), (Some(0), 2), "{stdout}");
-    assert!(stderr.contains("--limit shows more"), "{stderr}");
+    assert!(stderr.contains("--limit N shows more"), "{stderr}");
     assert_eq!(run(&path, &["closes", "--pid", "1"]).0, Some(1));
     assert_eq!(run(&path, &["errors"]).0, Some(1));
     assert_eq!(run(&path, &["closes", "--port", "37213"]).1.lines().count(), 3);
@@ -253,7 +253,7 @@ fn status_names_problems() {
     let place = Place::new("status");
     let mut answering = answering(&place);
     let lost = vec![("ring_full".to_owned(), 3), ("read_fault".to_owned(), 0)];
-    answering.pulse(Pulse { ns: monotonic_ns(), lost, ..Pulse::default() });
+    answering.status(DaemonStatus { ns: monotonic_ns(), lost, ..DaemonStatus::default() });
     let end = Instant::now() + DEADLINE;
     let (code, stdout) = loop {
         let (code, stdout, _) = run(&place.socket(), &["status"]);
@@ -327,7 +327,7 @@ fn an_existing_file_at_the_path_is_checked() {
     let place = Place::new("stale");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();
-    let bind = |path: &Path| Socket::bind(path, None);
+    let bind = |path: &Path| QuerySocket::bind(path, None);
     // A killed daemon leaves its socket behind.
     drop(UnixListener::bind(place.socket()).unwrap());
     assert!(place.socket().exists());
@@ -341,6 +341,7 @@ fn an_existing_file_at_the_path_is_checked() {
     assert!(place.socket().exists(), "the daemon removed a file that is no socket");
     let error = bind(&place.0.join("x".repeat(120))).unwrap_err().to_string();
     assert!(error.contains("cannot listen at") && error.contains("--socket"), "{error}");
-    let error = Socket::bind(&place.0.join("other.sock"), Some("no-such-group")).unwrap_err().to_string();
+    let error =
+        QuerySocket::bind(&place.0.join("other.sock"), Some("no-such-group")).unwrap_err().to_string();
     assert!(error.contains("no group") && error.contains("--socket-group"), "{error}");
 }

@@ -2,11 +2,13 @@
 //! that can build `core` for the BPF target and lint it, and a bpf-linker whose LLVM reads what that compiler
 //! writes. Takes what is there first, says what it changes and why, and says nothing where nothing is missing.
 
+pub(crate) mod checkers;
 mod compiler;
 pub(crate) mod counting;
 pub(crate) mod debian;
 pub(crate) mod lab;
 mod linker;
+pub(crate) mod miri;
 mod peers;
 pub(crate) mod servers;
 
@@ -18,7 +20,9 @@ use self::compiler::{Facts, Source};
 pub(crate) fn everything() -> Result<()> {
     run()?;
     servers::provide()?;
-    lab::provide()
+    lab::provide()?;
+    checkers::provide()?;
+    Ok(())
 }
 
 /// What the benchmarks compare with; nothing else needs it.

@@ -9,7 +9,8 @@ use observer_ebpf::abi::record::{self, flag, kind};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Body, Endpoints, Event, Flags, Reason, Side, SockId, Socket, State, Task, unread};
+use super::{Body, Endpoints, Event, Flags, Reason, SockId, Socket, State, Task, unread};
+use crate::words::Side;
 
 /// What the running kernel calls its numbers, and how long its clock tick is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,21 +54,21 @@ pub enum DecodeError {
 ///
 /// # Safety
 /// Every bit pattern must be valid.
-unsafe trait Record: Copy {}
+unsafe trait RecordStruct: Copy {}
 
 macro_rules! records {
     ($($name:ident)*) => { $(
         // SAFETY: abi::record allows fixed-width integers and arrays of them only.
-        unsafe impl Record for record::$name {}
+        unsafe impl RecordStruct for record::$name {}
     )* };
 }
 records!(Header Opened StateChange Act ResetSent ResetReceived Destroyed WriteError StrayReset LingerInterrupted FinQueued LingerOver);
 
-fn view<T: Record>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
+fn view<T: RecordStruct>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
     if bytes.len() != size_of::<T>() {
         return Err(DecodeError::Length { kind, len: bytes.len(), expected: size_of::<T>() });
     }
-    // SAFETY: the length was checked, every bit pattern of a Record is valid, and the read may be unaligned.
+    // SAFETY: the length was checked, every bit pattern of a RecordStruct is valid, and the read may be unaligned.
     Ok(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::event::Comm;
 
 /// The bytes of a record.
-fn bytes<T: Record>(record: &T) -> Vec<u8> {
+fn bytes<T: RecordStruct>(record: &T) -> Vec<u8> {
     // SAFETY: a Record is integers without padding, so each of its bytes is initialised.
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(record).cast::<u8>(), size_of::<T>()) }.to_vec()
 }
