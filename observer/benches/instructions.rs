@@ -1,10 +1,11 @@
-//! How many instructions each piece of the way from a record to an answer takes: the same on a busy machine as on an
-//! idle one. `cargo xtask bench --instructions` runs it under valgrind's callgrind and holds it against the limits here.
+//! Counts the instructions of each step from a record to a query's answer. The count is the same on a busy machine and
+//! on an idle one. `cargo xtask bench --instructions` runs it under valgrind's callgrind and compares it with the
+//! limits here.
 //!
-//! The events are a recording of connections that ended by FIN, by RST and with failing writes. The limits are what was
-//! measured last, and a tenth more; they hold for the pinned compiler on x86-64.
+//! The events are a recording of connections that ended by FIN, by RST and with failing writes. Each limit is the last
+//! measured count plus a tenth. The limits hold for the pinned compiler on x86-64.
 
-// No docs for what the macros make.
+// The macros generate items without docs.
 #![allow(missing_docs, clippy::must_use_candidate, reason = "the macros of gungraun make public items")]
 
 use std::hint::black_box;
@@ -32,7 +33,7 @@ use self::material::{act, history, many, metrics, reports, stories};
 
 mod material;
 
-/// A run may take so many instructions. What a function was given it returns, so that letting go of it is not counted.
+/// Sets the limit of instructions per run. The functions return their arguments, so that dropping them is not counted.
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
     let limit = [(EventKind::Ir, instructions)];
     LibraryBenchmarkConfig::default().tool(Callgrind::default().hard_limits(limit)).clone()

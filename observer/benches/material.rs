@@ -1,4 +1,4 @@
-//! What both benchmarks work on: events, stories and reports of a recording.
+//! The input of both benchmarks: events, stories and reports of a recording.
 
 #![allow(
     dead_code,
@@ -27,7 +27,7 @@ fn recorded() -> Vec<Event> {
     recording.collect::<Result<_, _>>().expect("events")
 }
 
-/// The recording again and again, with other sockets and later.
+/// The recording repeated this many times, each time later and with other sockets.
 pub(crate) fn many(times: u64) -> Vec<Event> {
     let events = recorded();
     let again = |n: u64| {
@@ -66,18 +66,18 @@ pub(crate) fn reports() -> Vec<Report> {
 }
 
 pub(crate) fn act() -> [u8; size_of::<Act>()] {
-    // SAFETY: integers and arrays of them only.
+    // SAFETY: the struct has only integers and arrays of integers.
     let mut made: Act = unsafe { std::mem::zeroed() };
     let change = &mut made.change;
     change.header.kind = kind::ACT;
     change.header.has_task = 1;
     change.socket.endpoints.family = AF_INET;
     (change.socket.state, change.old, change.new) = (1, 1, 4);
-    // SAFETY: the same, and without padding, as abi::record asserts.
+    // SAFETY: the struct also has no padding, as abi::record asserts.
     unsafe { std::mem::transmute(made) }
 }
 
-/// With every series that the reports have.
+/// Metrics with every series of the reports.
 pub(crate) fn metrics() -> Metrics {
     let mut metrics = Metrics::new(OwnerBy::Comm, 100, &[]).expect("metrics");
     for report in &reports() {
@@ -86,7 +86,7 @@ pub(crate) fn metrics() -> Metrics {
     metrics
 }
 
-/// Full.
+/// A history that is full.
 pub(crate) fn history() -> History {
     let records: Vec<_> = reports().iter().filter_map(PackedReport::of).collect();
     let mut history = History::new(HistoryLimits::default(), Cgroups::none());

@@ -1,8 +1,8 @@
-//! What each piece of the way from a record to an answer costs: `cargo bench -p observer`.
+//! Measures the time of each step from a record to a query's answer: `cargo bench -p observer`.
 //!
 //! The events are a recording of connections that ended by FIN, by RST and with failing writes.
 
-// No docs for what criterion's macros make.
+// Criterion's macros generate items without docs.
 #![allow(missing_docs, reason = "criterion_group! makes public functions")]
 
 use std::hint::black_box;

@@ -1,4 +1,4 @@
-//! The binary as a person types it: output, errors, exit codes. Needs no kernel; as root it also tries without rights.
+//! The binary's output, errors and exit codes. Needs no kernel; as root it also tries without rights.
 
 #![expect(clippy::expect_used, reason = "in a test a panic is the way to fail")]
 
@@ -24,7 +24,7 @@ fn run(command: &mut Command) -> (Option<i32>, String, String) {
     (status.code(), text(stdout), text(stderr))
 }
 
-/// Exit code 2, nothing on stdout, and one line that holds every one of these.
+/// Checks exit code 2, an empty stdout, and one line on stderr that contains all these parts.
 fn fails(command: &mut Command, says: &[&str]) {
     let (code, stdout, stderr) = run(command);
     assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
@@ -35,7 +35,7 @@ fn fails(command: &mut Command, says: &[&str]) {
 }
 
 #[test]
-fn a_bad_flag_is_named_and_helped() {
+fn a_bad_flag_is_named_with_a_suggestion() {
     fails(&mut observer(&["trace", "--ouptut", "json"]), &["'--ouptut'", "--output", "--help"]);
     fails(&mut observer(&["trace", "--output", "yaml"]), &["'yaml'", "text, json"]);
     fails(&mut observer(&["tarce"]), &["'tarce'", "'trace'"]);
@@ -55,7 +55,7 @@ fn help_and_version_are_no_errors() {
         let (code, stdout, stderr) = run(&mut observer(&args));
         assert_eq!((code, stderr.as_str()), (Some(0), ""));
         assert!(stdout.contains("Usage:"), "{stdout}");
-        // What a command has to say for itself, and not only its line in the list.
+        // The command's own help, not only its line in the list.
         assert!(stdout.contains("Exit status:") || ["completions", "man"].contains(&command), "{stdout}");
     }
     let (_, all, _) = run(&mut observer(&["--help"]));
@@ -92,7 +92,7 @@ fn every_word_of_the_json_is_documented() {
     for word in words.concat() {
         assert!(documented.contains(&format!("`{word}`")), "{word} is not in docs/json.md");
     }
-    // And every field of a line.
+    // Every field of a line, too.
     let (_, stdout, _) = run(&mut observer(&["replay", "--output", "json", RECORDING]));
     let line: serde_json::Value = serde_json::from_str(stdout.lines().next().expect("a line")).expect("JSON");
     for field in line.as_object().expect("an object").keys() {
@@ -120,14 +120,14 @@ fn a_recording_is_replayed_without_rights() {
 }
 
 #[test]
-fn what_is_no_recording_is_said_so() {
+fn an_invalid_recording_is_named() {
     fails(&mut observer(&["replay", "/nonexistent"]), &["/nonexistent", "No such file"]);
     fails(&mut observer(&["replay", env!("CARGO_BIN_EXE_observer")]), &["reading the recording"]);
     fails(&mut observer(&["replay", "-"]), &["it is empty", "trace --record"]);
 }
 
 #[test]
-fn a_cut_recording_tells_what_it_has_and_then_where_it_breaks() {
+fn a_truncated_recording_is_replayed_up_to_the_error() {
     let whole = std::fs::read_to_string(RECORDING).expect("the recording");
     let mut command = observer(&["replay", "-"]);
     let mut child = command
@@ -163,7 +163,7 @@ fn a_recording_without_an_end_matches_nothing() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_ends_it_quietly() {
+fn a_closed_pipe_ends_it_quietly() {
     let mut child = observer(&["replay", RECORDING])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -174,7 +174,7 @@ fn a_reader_that_has_seen_enough_ends_it_quietly() {
     assert_eq!((status.code(), stderr), (Some(0), Vec::new()));
 }
 
-/// A file of this test's own, with this in it.
+/// Writes a file for this test.
 fn file(name: &str, text: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.yaml"));
     std::fs::write(&path, text).expect("writing the file");
@@ -191,7 +191,7 @@ fn the_default_configuration_is_printed_and_is_good() {
 }
 
 #[test]
-fn what_a_configuration_names_is_looked_at() {
+fn files_named_by_a_configuration_are_checked() {
     let path = file("elsewhere", "web: {config_file: /nonexistent/web.yml}\nquery: {group: nobodys-group}\n");
     let (code, stdout, stderr) = run(observer(&["config", "--check"]).arg(&path));
     assert_eq!((code, stderr.as_str()), (Some(1), ""), "{stdout}");
@@ -241,7 +241,7 @@ fn the_daemon_does_not_start_with_mistakes_wherever_they_are() {
 fn bash_completes_commands_flags_and_values() {
     let (code, script, stderr) = run(&mut observer(&["completions", "bash"]));
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
-    // As bash calls the function: the command, the word to complete and the one before it.
+    // Bash calls the function with the command, the word to complete and the word before it.
     let complete = |words: &[&str]| {
         let [.., before, word] = words else { panic!("two words at least") };
         let (all, at) = (words.join(" "), words.len() - 1);
@@ -285,19 +285,18 @@ fn manual_pages_name_every_command_and_every_flag() {
 }
 
 #[test]
-fn watching_without_rights_says_what_is_needed() {
+fn tracing_without_rights_names_what_is_needed() {
     for command in ["trace", "check", "run"] {
         fails(without_rights(&mut observer(&[command])), &["needs root, or CAP_BPF and CAP_PERFMON", "sudo"]);
     }
 }
 
-/// Without any capability, also where the test runs as root. Not as another user, who may have no access to the
-/// build directory.
+/// Drops all capabilities, also if the test runs as root. Another user might have no access to the build directory.
 fn without_rights(command: &mut Command) -> &mut Command {
-    // include/uapi/linux/securebits.h: SECBIT_NOROOT, being root gives no capability when a program is executed.
+    // SECBIT_NOROOT (include/uapi/linux/securebits.h): root gets no capabilities when it executes a program.
     const NOROOT: libc::c_ulong = 1;
-    // SAFETY: prctl is one system call, which is allowed between fork and exec. Where it is refused, there is no
-    // capability to lose.
+    // SAFETY: prctl is one system call, which is allowed between fork and exec. If it fails, there is no capability to
+    // lose.
     unsafe {
         command.pre_exec(|| {
             libc::prctl(libc::PR_SET_SECUREBITS, NOROOT);

@@ -1,6 +1,6 @@
-//! The example recordings, as users replay them, and what `examples/README.md` says of each.
+//! Replays the example recordings, and compares the output with `examples/README.md`.
 
-#![allow(missing_docs, reason = "tests")]
+#![expect(clippy::expect_used, reason = "in a test a panic is the way to fail")]
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -10,10 +10,11 @@ fn examples() -> PathBuf {
 
 /// The lines that `observer replay` prints, indented as Markdown wants them.
 fn replayed(recording: &PathBuf) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_observer")).arg("replay").arg(recording).output().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_observer"));
+    let output = command.arg("replay").arg(recording).output().expect("running the observer");
     assert!(output.status.success(), "{}: {}", recording.display(), String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| format!("    {line}\n")).collect()
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().flat_map(|line| ["    ", line, "\n"]).collect()
 }
 
 #[test]

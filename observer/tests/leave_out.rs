@@ -1,7 +1,7 @@
-//! Whatever record is lost, no verdict says `exact` and is wrong: recordings of real connections, with records left out.
+//! Replays recordings of real connections with records left out: no verdict may be wrong and say `exact`.
 //!
-//! `tests/recordings/` has one file per scenario of the kernel tests. `OBSERVER_TEST_RECORDINGS` makes them anew: see
-//! `tests/kernel/main.rs`, whose tests leave out records of what they have just recorded themselves.
+//! `tests/recordings/` has one file per kernel test, named after it. `OBSERVER_TEST_RECORDINGS` records them anew: see
+//! `tests/kernel/main.rs`. The kernel tests also leave out records of their own new recordings.
 
 #![expect(clippy::expect_used, reason = "in a test a panic is the way to fail")]
 
@@ -42,7 +42,11 @@ fn no_loss_makes_a_wrong_verdict_exact() {
     );
     let unused = TRACELESS.iter().enumerate().filter(|(place, _)| !used.contains(place));
     let unused: Vec<_> = unused.map(|(_, entry)| format!("{}: {}", entry.lost, entry.why)).collect();
-    assert!(unused.is_empty(), "a trace shows these losses by now:\n{}", unused.join("\n"));
+    assert!(
+        unused.is_empty(),
+        "these losses are now detected, so remove their entries:\n{}",
+        unused.join("\n")
+    );
 }
 
 fn read(path: &Path) -> Vec<Event> {

@@ -1,4 +1,4 @@
-//! The metrics server over real sockets; needs no root.
+//! The metrics server over real sockets. These tests need no root.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Longer than any answer takes, shorter than the server's own limits.
+/// Longer than any answer takes, and shorter than the server's own limits.
 const SOON: Duration = Duration::from_secs(2);
 
 fn start() -> (SocketAddr, Server) {
@@ -61,7 +61,7 @@ async fn metrics_come_in_the_text_format() {
 }
 
 #[tokio::test]
-async fn metrics_come_as_open_metrics_to_who_prefers_them() {
+async fn metrics_come_as_open_metrics_on_request() {
     let (address, _server) = start();
     let accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
     let request = format!("GET /metrics HTTP/1.1\r\nHost: observer\r\nAccept: {accept}\r\n\r\n");
@@ -94,7 +94,7 @@ async fn ten_thousand_series_are_written_at_once() {
     let answer = get(address, "/metrics").await;
     let took = begin.elapsed();
     assert_eq!(answer.matches("\na_total{").count(), 10_000);
-    // A build with checks takes ten times as long, and the machine may be busy.
+    // A debug build takes ten times as long, and the machine may be busy.
     let limit = Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 50 });
     assert!(took < limit, "it took {took:?}");
 }
@@ -135,17 +135,17 @@ async fn a_request_has_a_bounded_head() {
     let many = "X-One: 1\r\n".repeat(200);
     let answer = ask(address, &format!("GET /metrics HTTP/1.1\r\nHost: observer\r\n{many}\r\n")).await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
-    // What is too long is not read to its end, so the answer may be lost to a reset.
+    // The server does not read a head that is too long to its end, so an RST may destroy the answer.
     let mut stream = TcpStream::connect(address).await.unwrap();
     let long = "x".repeat(1 << 20);
     stream.write_all(format!("GET /metrics HTTP/1.1\r\nX-Long: {long}").as_bytes()).await.ok();
     let mut answer = Vec::new();
     timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an end in time").ok();
-    assert!(!answer.starts_with(b"HTTP/1.1 200"), "a megabyte is read");
+    assert!(!answer.starts_with(b"HTTP/1.1 200"), "a head of a megabyte was accepted");
 }
 
 #[tokio::test]
-async fn half_a_request_holds_up_nobody_else() {
+async fn half_a_request_does_not_block_others() {
     let (address, _server) = start();
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nHo").await.unwrap();
@@ -155,7 +155,7 @@ async fn half_a_request_holds_up_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_holds_up_nobody_else() {
+async fn a_client_that_does_not_read_does_not_block_others() {
     let (address, _server) = start();
     let mut deaf = Vec::new();
     for _ in 0..8 {
@@ -169,7 +169,7 @@ async fn a_client_that_does_not_read_holds_up_nobody_else() {
 #[tokio::test]
 async fn silent_clients_lose_their_places() {
     let (address, _server) = start();
-    // More than are let in at a time: the last ones wait in the backlog, and so does the scrape behind them.
+    // More than the server accepts at the same time: the last ones and the scrape wait in the backlog.
     let mut silent = Vec::new();
     for _ in 0..40 {
         silent.push(TcpStream::connect(address).await.unwrap());
@@ -199,7 +199,7 @@ async fn stopping_frees_the_port_at_once() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_told_with_what_to_do() {
+async fn a_taken_port_is_reported_with_advice() {
     let (address, _server) = start();
     let error = http::bind(address).unwrap_err();
     assert!(matches!(error, BindError::Taken { .. }), "{error}");

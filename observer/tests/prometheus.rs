@@ -1,5 +1,5 @@
-//! What Prometheus and its promtool, as Debian has them, say of the files in config/prometheus and of a scrape. Needs
-//! no root; tests/kernel/prometheus.rs goes on where a kernel has to be watched.
+//! Checks the files in config/prometheus and a scrape with Debian's Prometheus and promtool. These tests need no root.
+//! The tests in tests/kernel/prometheus.rs need a kernel to watch.
 
 #![expect(
     clippy::expect_used,
@@ -25,7 +25,7 @@ use observer::owner::OwnerBy;
 
 use self::server::{Folder, Prometheus, config};
 
-/// A server of metrics of which none has moved, in this process.
+/// A metrics server in this process. All its metrics are zero.
 fn observer(web: Web) -> (SocketAddr, Server) {
     let metrics = Metrics::new(OwnerBy::Comm, 100, &["ring_full"]).unwrap();
     metrics.hook("tcp_send_reset", "fentry");
@@ -36,7 +36,7 @@ fn observer(web: Web) -> (SocketAddr, Server) {
     (address, Server::start(listener, served).unwrap())
 }
 
-/// Runs promtool, which must have nothing to complain of, and gives what it writes.
+/// Runs promtool, which must succeed without complaints. Returns its output.
 fn promtool(arguments: &[&str], input: &str) -> String {
     let mut command = Command::new("/usr/bin/promtool");
     command.args(arguments).current_dir(config().join("prometheus"));
@@ -58,7 +58,7 @@ fn the_configuration_and_the_rules_are_good() {
 #[test]
 fn alerts_fire_when_they_should_and_only_then() {
     promtool(&["test", "rules", "alerts_test.yml"], "");
-    // Each of them is tested, and says what to do.
+    // Each alert has a test and says what to do.
     let read = |name: &str| fs::read_to_string(config().join("prometheus").join(name)).unwrap();
     let (alerts, tests) = (read("alerts.yml"), read("alerts_test.yml"));
     let mut number = 0;
@@ -75,7 +75,7 @@ fn alerts_fire_when_they_should_and_only_then() {
 }
 
 #[test]
-fn runbooks_name_commands_that_there_are() {
+fn runbooks_name_existing_commands() {
     let alerts = fs::read_to_string(config().join("prometheus/alerts.yml")).unwrap();
     let joined = alerts.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut named = 0;
@@ -90,7 +90,7 @@ fn runbooks_name_commands_that_there_are() {
 }
 
 #[tokio::test]
-async fn promtool_has_nothing_to_say_about_a_scrape() {
+async fn promtool_accepts_a_scrape() {
     let (address, server) = observer(Web::open().unwrap());
     let url = format!("http://{address}/metrics");
     let scrape = tokio::task::spawn_blocking(move || curl(&["--fail", &url])).await.unwrap();
@@ -99,7 +99,7 @@ async fn promtool_has_nothing_to_say_about_a_scrape() {
     server.stop();
 }
 
-/// Prometheus asks for OpenMetrics, and refuses what is not quite that.
+/// Prometheus asks for OpenMetrics, and is strict about the format.
 #[test]
 fn prometheus_reads_it_over_tls_with_a_password() {
     let folder = Folder::new();
@@ -124,7 +124,7 @@ fn prometheus_reads_it_over_tls_with_a_password() {
     ));
     prometheus.await_value("up", |up| up > 0.5);
     prometheus.await_value("sum(observer_tcp_closes_total)", |closes| closes < 0.5);
-    // Only OpenMetrics has units, and writes the bound of a bucket in this way.
+    // Only OpenMetrics has units, and writes bucket bounds this way.
     prometheus.await_value("sum(observer_tcp_half_closed_seconds_bucket{le=\"1.0\"})", |count| count < 0.5);
     let metadata = prometheus.api("/api/v1/targets/metadata?metric=observer_tcp_half_closed_seconds");
     assert_eq!(metadata.pointer("/data/0/unit"), Some(&"seconds".into()), "{metadata}");

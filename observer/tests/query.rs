@@ -1,4 +1,5 @@
-//! Queries over a real socket, with a history of a recording; needs no root. `tests/kernel` has a real daemon.
+//! Queries over a real socket, with a history from a recording. These tests need no root. `tests/kernel` has a real
+//! daemon.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -23,13 +24,13 @@ use observer::{
     story::table,
 };
 
-/// One connection between two sockets of one host, closed with SO_LINGER {on, 0}, made on 6.18.
+/// A recording of one connection between two sockets of one host, closed with SO_LINGER {on, 0}, from Linux 6.18.
 const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/old_recordings/linger_zero.jsonl");
 
 /// Longer than any answer takes.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A place of a test's own.
+/// A directory for one test.
 struct Place(PathBuf);
 
 impl Place {
@@ -50,7 +51,7 @@ impl Drop for Place {
     }
 }
 
-/// What answers: the daemon's own thread, fed from a recording.
+/// The daemon's query thread, fed from a recording.
 struct Answering {
     sender: Option<HistorySender>,
     thread: Option<JoinHandle<()>>,
@@ -94,7 +95,7 @@ impl Drop for Answering {
     }
 }
 
-/// With the recording's two closes in history.
+/// Starts it with the recording's two closes in its history.
 fn answering(place: &Place) -> Answering {
     let mut answering = Answering::start(&place.socket(), HistoryLimits::default());
     answering.feed();
@@ -156,14 +157,14 @@ fn closes_are_listed_and_filtered() {
 }
 
 #[test]
-fn a_story_is_told_from_the_daemon_as_from_the_recording() {
+fn explain_agrees_between_daemon_and_recording() {
     let place = Place::new("explain");
     let _answering = answering(&place);
     let path = place.socket();
     let (code, ladder, stderr) = run(&path, &["explain", "127.0.0.1:33824", ">", "127.0.0.1:37213"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     let tail = |text: &str| text.split_once("\n\n         ms").expect("a ladder").1.to_owned();
-    // The end that was named first stands on the left.
+    // The end that was named first is on the left.
     let expected = [
         "  127.0.0.1:33824                                                                    127.0.0.1:37213",
         "      0.000  connect()                                                       SYN ────────────▶",
@@ -191,7 +192,7 @@ fn a_story_is_told_from_the_daemon_as_from_the_recording() {
 }
 
 #[test]
-fn top_is_one_table_where_nobody_watches() {
+fn top_prints_one_table_without_a_terminal() {
     let place = Place::new("top");
     let _answering = answering(&place);
     let (code, stdout, stderr) = run(&place.socket(), &["top", "--by", "owner"]);
@@ -204,7 +205,7 @@ fn top_is_one_table_where_nobody_watches() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_ends_it_quietly() {
+fn a_closed_pipe_ends_it_quietly() {
     let place = Place::new("pipe");
     let _answering = answering(&place);
     for args in
@@ -219,7 +220,7 @@ fn a_reader_that_has_seen_enough_ends_it_quietly() {
 }
 
 #[test]
-fn who_follows_is_told_what_comes() {
+fn a_follower_gets_new_closes() {
     let place = Place::new("follow");
     let mut answering = answering(&place);
     let mut command = observer(&place.socket(), &["closes", "--follow", "--output", "json"]);
@@ -248,7 +249,7 @@ impl Drop for Ended {
 }
 
 #[test]
-fn status_tells_what_is_wrong() {
+fn status_names_problems() {
     let place = Place::new("status");
     let mut answering = answering(&place);
     let lost = vec![("ring_full".to_owned(), 3), ("read_fault".to_owned(), 0)];
@@ -269,7 +270,7 @@ fn status_tells_what_is_wrong() {
 }
 
 #[test]
-fn without_a_daemon_it_is_said_what_to_do() {
+fn without_a_daemon_the_error_gives_advice() {
     let place = Place::new("none");
     for args in [&["closes"][..], &["errors"], &["top"], &["status"], &["explain", ":1"]] {
         let (code, stdout, stderr) = run(&place.socket(), args);
@@ -282,7 +283,7 @@ fn without_a_daemon_it_is_said_what_to_do() {
 }
 
 #[test]
-fn what_is_no_question_is_refused() {
+fn an_invalid_request_is_refused() {
     let place = Place::new("refused");
     let _answering = answering(&place);
     let path = place.socket();
@@ -291,7 +292,7 @@ fn what_is_no_question_is_refused() {
     }
     let long = format!(r#"{{"schema":1,"request":"{}"}}"#, "x".repeat(20_000));
     let mut stream = UnixStream::connect(&path).unwrap();
-    // It may stop reading before all is written.
+    // It may stop reading before everything is written.
     let _cut = stream.write_all(long.as_bytes());
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).unwrap();
@@ -299,10 +300,10 @@ fn what_is_no_question_is_refused() {
 }
 
 #[test]
-fn silent_clients_hold_up_nobody() {
+fn silent_clients_do_not_block_others() {
     let place = Place::new("silent");
     let _answering = answering(&place);
-    // More than are let in at a time: the last ones wait in the backlog, and so does the question behind them.
+    // More than the daemon accepts at the same time: the last ones and the query wait in the backlog.
     let silent: Vec<_> = (0..40).map(|_| UnixStream::connect(place.socket()).unwrap()).collect();
     let begin = Instant::now();
     assert!(ask(&place.socket(), r#"{"schema":1,"request":"status"}"#).contains("\"kind\":\"end\""));
@@ -318,16 +319,16 @@ fn only_the_owner_and_the_group_may_open_the_socket() {
     let mode = fs::symlink_metadata(place.socket()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
     answering.stop();
-    assert!(!place.socket().exists(), "the socket stays when its daemon ends");
+    assert!(!place.socket().exists(), "the daemon left its socket behind");
 }
 
 #[test]
-fn what_is_at_the_place_already_is_looked_at() {
+fn an_existing_file_at_the_path_is_checked() {
     let place = Place::new("stale");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();
     let bind = |path: &Path| QuerySocket::bind(path, None);
-    // A daemon that was killed leaves its socket.
+    // A killed daemon leaves its socket behind.
     drop(UnixListener::bind(place.socket()).unwrap());
     assert!(place.socket().exists());
     let socket = bind(&place.socket()).unwrap();
@@ -337,7 +338,7 @@ fn what_is_at_the_place_already_is_looked_at() {
     File::create(place.socket()).unwrap();
     let error = bind(&place.socket()).unwrap_err().to_string();
     assert!(error.contains("is no socket"), "{error}");
-    assert!(place.socket().exists(), "a file of somebody's is removed");
+    assert!(place.socket().exists(), "the daemon removed a file that is no socket");
     let error = bind(&place.0.join("x".repeat(120))).unwrap_err().to_string();
     assert!(error.contains("cannot listen at") && error.contains("--socket"), "{error}");
     let error =

@@ -1,4 +1,4 @@
-//! TLS, passwords and headers of what is served, asked for by a real curl.
+//! TLS, passwords and headers of the metrics server, tested with a real curl.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -20,21 +20,22 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
 
-/// A folder with certificates, that goes with the test.
+/// A folder with certificates, which is removed with the test.
 struct Folder {
     path: PathBuf,
     authority: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Folder {
-    /// With an authority (`ca.pem`) and what it signed: `server` and `client`, each a `.pem` and a `.key`.
+    /// Makes an authority (`ca.pem`) and two certificates that it signed: `server` and `client`, each a `.pem` and a
+    /// `.key`.
     fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("observer-web-{}-{number}", std::process::id()));
         fs::create_dir(&path).unwrap();
         let mut params = CertificateParams::default();
-        // Another than of those it signs, which would pass for signed by themselves.
+        // A name of its own: with the same name its certificates would count as self-signed.
         params.distinguished_name.push(DnType::CommonName, "authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -55,7 +56,7 @@ impl Folder {
         self.write(&format!("{file}.pem"), &certificate.pem());
     }
 
-    /// A key of `tls_server_config` with this file's content.
+    /// A line of `tls_server_config` that has this file's content as its value.
     fn inline(&self, key: &str, file: &str) -> String {
         let text = fs::read_to_string(self.path.join(file)).unwrap();
         format!("  {key}: |\n    {}\n", text.trim().replace('\n', "\n    "))
@@ -99,7 +100,7 @@ struct Serving<'folder> {
     _server: Server,
 }
 
-/// What curl got: the status, 0 where there was no answer, and the head and the body.
+/// curl's result: the status (0 without an answer), and the head with the body.
 #[derive(Debug)]
 struct Got {
     status: u16,
@@ -107,7 +108,7 @@ struct Got {
 }
 
 impl Serving<'_> {
-    /// Asks by TLS, for a name that the certificate has.
+    /// Requests the metrics over TLS, for a name that is in the certificate.
     fn curl(&self, arguments: &[&str]) -> Got {
         let port = self.address.port();
         let address = format!("localhost:{port}:127.0.0.1");
@@ -142,8 +143,8 @@ fn tls_by_the_certificate_of_the_file() {
         assert_eq!(got.status, 200, "{got:?}");
         assert!(got.text.contains("# TYPE observer_tcp_closes_total counter"), "{got:?}");
     }
-    assert_eq!(serving.curl(&["--tls-max", "1.1"]).status, 0, "an old version is spoken");
-    assert_eq!(serving.plain_curl(&[]).status, 0, "plain HTTP is served");
+    assert_eq!(serving.curl(&["--tls-max", "1.1"]).status, 0, "an old TLS version was accepted");
+    assert_eq!(serving.plain_curl(&[]).status, 0, "plain HTTP was served");
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn the_oldest_version_may_be_raised() {
 }
 
 #[test]
-fn clients_prove_who_they_are_by_a_certificate() {
+fn clients_need_a_certificate() {
     let folder = Folder::new();
     let config = |wanted: &str| {
         format!(
@@ -170,12 +171,20 @@ fn clients_prove_who_they_are_by_a_certificate() {
 
     let serving = folder.serve(&config("RequireAndVerifyClientCert"));
     assert_eq!(serving.curl(&["--cert", "client.pem", "--key", "client.key"]).status, 200);
-    assert_eq!(serving.curl(&[]).status, 0, "nobody without a certificate");
-    assert_eq!(serving.curl(&["--cert", certificate, "--key", key]).status, 0, "of another authority");
+    assert_eq!(serving.curl(&[]).status, 0, "accepted without a certificate");
+    assert_eq!(
+        serving.curl(&["--cert", certificate, "--key", key]).status,
+        0,
+        "accepted a certificate of another authority"
+    );
 
     let serving = folder.serve(&config("VerifyClientCertIfGiven"));
     assert_eq!(serving.curl(&[]).status, 200);
-    assert_eq!(serving.curl(&["--cert", certificate, "--key", key]).status, 0, "of another authority");
+    assert_eq!(
+        serving.curl(&["--cert", certificate, "--key", key]).status,
+        0,
+        "accepted a certificate of another authority"
+    );
 }
 
 #[test]
@@ -190,11 +199,11 @@ fn certificates_and_key_may_stand_in_the_configuration() {
     let serving = folder.serve(&inline(&folder));
     let client = ["--cert", "client.pem", "--key", "client.key"];
     assert_eq!(serving.curl(&client).status, 200);
-    assert_eq!(serving.curl(&[]).status, 0, "nobody without a certificate");
-    // The next one is for another name, so curl refuses it.
+    assert_eq!(serving.curl(&[]).status, 0, "accepted without a certificate");
+    // The new certificate is for another name, so curl refuses it.
     folder.sign("server", "elsewhere.example");
     folder.write("web.yml", &inline(&folder));
-    assert_eq!(serving.curl(&client).status, 0, "the old certificate is still shown");
+    assert_eq!(serving.curl(&client).status, 0, "the old certificate is still in use");
 }
 
 #[test]
@@ -216,16 +225,16 @@ fn passwords_are_asked_for_on_every_page() {
         assert!(got.text.contains("www-authenticate: Basic realm=\"observer\""), "{got:?}");
         assert!(!got.text.contains("observer_tcp"), "{got:?}");
     }
-    // Without TLS too, which the format allows.
+    // Also without TLS, which the format allows.
     let serving = folder.serve(&format!("basic_auth_users: {{alice: {hash}}}\n"));
     assert_eq!(serving.plain_curl(&["--user", "alice:right"]).status, 200);
     assert_eq!(serving.plain_curl(&[]).status, 401);
 }
 
 #[test]
-fn a_password_is_compared_once_and_a_wrong_one_holds_up_nobody() {
+fn a_password_is_compared_once_and_a_wrong_one_does_not_block_others() {
     let folder = Folder::new();
-    // A second or so.
+    // A cost that takes about a second.
     let hash = bcrypt::hash("right", if cfg!(debug_assertions) { 9 } else { 13 }).unwrap();
     let serving = folder.serve(&format!("basic_auth_users: {{alice: {hash}}}\n"));
     let took = |arguments: &[&str]| {
@@ -258,25 +267,25 @@ fn headers_are_added_to_every_answer() {
 }
 
 #[test]
-fn what_changes_is_followed_and_what_breaks_is_not() {
+fn changes_take_effect_and_broken_files_do_not() {
     let folder = Folder::new();
     let serving = folder.serve(TLS);
     assert_eq!(serving.curl(&[]).status, 200);
-    // The next one is for another name, so curl refuses it, and with it the connection.
+    // The new certificate is for another name, so curl refuses the connection.
     folder.sign("server", "elsewhere.example");
-    assert_eq!(serving.curl(&[]).status, 0, "the old certificate is still shown");
-    // Half of a renewal: what was good remains.
+    assert_eq!(serving.curl(&[]).status, 0, "the old certificate is still in use");
+    // Half of a renewal: the old certificate stays in use.
     folder.sign("server", "localhost");
     assert_eq!(serving.curl(&[]).status, 200);
     folder.write("server.pem", "not a certificate");
     assert_eq!(serving.curl(&[]).status, 200);
-    // Users are followed as well.
+    // Changes of users take effect, too.
     folder.sign("server", "localhost");
     let hash = bcrypt::hash("right", 4).unwrap();
     folder.write("web.yml", &format!("{TLS}basic_auth_users: {{alice: {hash}}}\n"));
     assert_eq!(serving.curl(&[]).status, 401);
     folder.write("web.yml", "nonsense");
-    assert_eq!(serving.curl(&[]).status, 401, "an unreadable file opens the door");
+    assert_eq!(serving.curl(&[]).status, 401, "an unreadable file disabled the passwords");
 }
 
 #[test]
@@ -291,7 +300,7 @@ fn silent_tls_clients_lose_their_places() {
 }
 
 #[test]
-fn mistakes_are_told_at_the_start() {
+fn mistakes_are_reported_at_the_start() {
     let folder = Folder::new();
     folder.write("empty.pem", "");
     folder.sign("other", "localhost");
@@ -337,10 +346,10 @@ fn mistakes_are_told_at_the_start() {
     ] {
         let error = folder.refused(&format!("tls_server_config:\n{config}"));
         assert!(error.contains(told), "{config}: {error}");
-        assert!(!error.contains("PRIVATE KEY"), "a secret is told: {error}");
+        assert!(!error.contains("PRIVATE KEY"), "a secret was printed: {error}");
     }
     let Err(error) = Web::load(&folder.path.join("missing.yml")) else {
-        panic!("a missing file is accepted")
+        panic!("a missing file was accepted")
     };
     assert!(chain(error).contains("missing.yml"));
 }

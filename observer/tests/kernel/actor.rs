@@ -1,8 +1,8 @@
-//! An actor: a process of its own that does with its sockets what a test tells it.
+//! An actor: a process that executes the commands of a test on its sockets.
 //!
-//! The two ends of a connection belong to two actors, so that they differ in process id and name and can be killed by
-//! a signal. An actor is this same executable, started with [`WORD`]. It reads one [`Command`] a line (JSON) from its
-//! standard input and answers one [`Answer`] a line; it ends when its input does.
+//! The two ends of a connection belong to two actors, which differ in process id and name and can be killed. An actor
+//! is this same executable, started with [`WORD`]. It reads one [`ActorCommand`] per line (JSON) from its standard
+//! input, and writes one [`Answer`] per line. It ends at the end of its input.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,95 +17,96 @@ mod uring;
 
 pub(crate) use handle::Actor;
 
-/// The first argument that makes an actor of this executable.
+/// The first argument of an actor.
 pub(crate) const WORD: &str = "actor";
 
-/// What one actor is told.
+/// A command for an actor.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Command {
-    /// Name of the socket concerned, chosen by the test; of the forked process for [`Act::Fork`] and [`Act::In`].
+pub(crate) struct ActorCommand {
+    /// The socket's name, which the test chose. For [`Action::Fork`] and [`Action::In`] the name of the forked process.
     pub(crate) name: String,
-    pub(crate) act: Act,
+    pub(crate) action: Action,
 }
 
-/// A count, port or process id (0 where there is none to give), or the errno.
+/// A count, a port or a process id, or the errno. 0 if the action has no result.
 pub(crate) type Answer = Result<u64, i32>;
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Act {
-    /// Sockets made from now on are of MPTCP.
+pub(crate) enum Action {
+    /// Makes all later sockets MPTCP sockets.
     Mptcp,
-    /// A socket that is not connected.
+    /// Opens a socket and does not connect it.
     Open {
         ipv6: bool,
     },
-    /// A listener on a port of the kernel's choice: the port.
+    /// Listens on a port that the kernel chooses. Answers the port.
     Listen(IpAddr),
-    /// A listener on this address that shares it with others (SO_REUSEPORT): the port.
+    /// Listens on this address, which other listeners may share (SO_REUSEPORT). Answers the port.
     ListenTogether(SocketAddr),
-    /// The next connection of the listener of this name.
+    /// Accepts the next connection of this listener.
     Accept {
         listener: String,
     },
-    /// A new connection: its local port.
+    /// Connects a new socket. Answers its local port.
     Connect(SocketAddr),
-    /// As [`Act::Connect`], non-blocking: the local port, with the connection pending.
+    /// As [`Action::Connect`], but non-blocking: the connection may still be pending.
     StartConnect(SocketAddr),
-    /// As [`Act::Connect`], with the socket of this name that is open: its local port.
+    /// As [`Action::Connect`], with the open socket of this name.
     ConnectOpened(SocketAddr),
-    /// One send(2): the bytes it took.
+    /// One send(2). Answers the bytes sent.
     Send {
         bytes: usize,
         flags: i32,
     },
-    /// One sendfile(2) from this place in a file, given as its argument or as the file's own position: the bytes it took.
+    /// One sendfile(2) from this offset of a file. The offset is the call's argument or the file's own position.
+    /// Answers the bytes sent.
     Sendfile {
         from: u64,
         bytes: usize,
         by_position: bool,
     },
-    /// One splice(2) from a pipe: the bytes it took.
+    /// One splice(2) from a pipe. Answers the bytes sent.
     Splice {
         bytes: usize,
     },
-    /// One send(2) with an invalid address of the data.
+    /// One send(2) of data at an invalid address.
     SendFromNowhere,
-    /// Sends until no more fits and nothing is in flight: the bytes taken.
+    /// Sends until no more fits and nothing is in flight. Answers the bytes sent.
     Fill,
-    /// Bytes written and not yet acknowledged (SIOCOUTQ).
+    /// Answers the bytes that were written and are not acknowledged (SIOCOUTQ).
     Queued,
-    /// The part of [`Act::Queued`] that was never sent (SIOCOUTQNSD).
+    /// Answers the part of [`Action::Queued`] that was never sent (SIOCOUTQNSD).
     Unsent,
-    /// The sequence number of the next byte that will be written.
+    /// Answers the sequence number of the next byte to be written.
     NextSequence,
-    /// Reads until so many bytes or the end have come: the bytes read.
+    /// Reads this many bytes, or to the end. Answers the bytes read.
     Receive(u64),
-    /// Waits for a condition; ETIME when it does not come.
+    /// Waits for a condition. Fails with ETIME if it does not come true in time.
     Await(Condition),
     Shutdown(How),
-    /// SO_LINGER: seconds, or off.
+    /// Sets SO_LINGER in seconds. None is off.
     Linger(Option<u64>),
     Set(SocketOption),
-    /// Whether the socket drops all that arrives, so that its peer hears nothing.
+    /// Starts or stops dropping all packets that arrive, so that the peer gets no answer.
     Silence(bool),
     /// connect(AF_UNSPEC).
     Disconnect,
     Close,
     /// close(2), then send(2) on the same descriptor.
     CloseThenSend,
-    /// A child process with copies of all descriptors: its process id.
+    /// Forks a child process, with copies of all descriptors. Answers its process id.
     Fork,
-    /// Something for the forked child to do.
-    In(Box<Command>),
-    /// As [`Act::In`], without waiting for the child's answer.
-    Relay(Box<Command>),
-    /// Something for another thread to do.
-    InThread(Box<Command>),
-    /// Sends the descriptor to the process that does [`Act::TakeDescriptor`], and keeps it.
+    /// A command for the forked child.
+    In(Box<ActorCommand>),
+    /// As [`Action::In`], without waiting for the child's answer.
+    Relay(Box<ActorCommand>),
+    /// A command for another thread of the actor.
+    InThread(Box<ActorCommand>),
+    /// Sends a copy of the descriptor to the process that does [`Action::TakeDescriptor`].
     PassDescriptor,
-    /// Waits for a descriptor and gives it this name.
+    /// Waits for a descriptor, which gets this name.
     TakeDescriptor,
-    /// Executes this program anew, which closes all sockets. There is no answer.
+    /// Executes this program anew, which closes all sockets. It has no answer.
     Exec,
     /// One send(2), by io_uring.
     UringSend {
@@ -115,9 +116,9 @@ pub(crate) enum Act {
     UringClose {
         in_worker: bool,
     },
-    /// Ends the process, with every socket still open.
+    /// Ends the process with every socket still open.
     Exit(i32),
-    /// SIGPIPE, which actors ignore, is handled from now on, or kills.
+    /// Changes the disposition of SIGPIPE, which actors ignore by default.
     Sigpipe(Disposition),
 }
 
@@ -136,13 +137,13 @@ pub(crate) enum Disposition {
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Condition {
-    /// So many bytes are there to be read.
+    /// At least this many bytes can be read.
     Readable(u64),
     /// The peer's FIN (or a reset) has come.
     PeerFin,
-    /// The connection is gone: a reset or a timeout.
+    /// RST or a timeout has ended the connection.
     Gone,
-    /// An error waits for the next call.
+    /// The socket has an error for the next call.
     Error,
     /// Everything written has been acknowledged.
     Acked,
@@ -151,7 +152,7 @@ pub(crate) enum Condition {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum SocketOption {
     NonBlocking,
-    /// Seconds idle, seconds between probes, and the number of probes.
+    /// SO_KEEPALIVE: seconds idle, seconds between probes, and the number of probes.
     Keepalive {
         idle: u64,
         interval: u64,
@@ -165,10 +166,10 @@ pub(crate) enum SocketOption {
     Repair,
     /// TCP_FASTOPEN_CONNECT without a cookie: connect(2) sends nothing, the first write sends the SYN.
     FastOpenConnect,
-    /// IP_RECVERR, or IPV6_RECVERR: ICMP errors are passed on at once.
+    /// IP_RECVERR or IPV6_RECVERR: the next call fails with an ICMP error.
     PassIcmpErrors,
     /// SO_SNDBUF.
     SendBuffer(usize),
-    /// TCP_CORK on: no segment leaves before it is full.
+    /// TCP_CORK on: only full segments are sent.
     Cork,
 }

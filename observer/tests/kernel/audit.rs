@@ -1,4 +1,4 @@
-//! The daemon compares what it reported with what the kernel counted, and says so when it did not report everything.
+//! The daemon compares its reports with the kernel's counters, and shows a difference if reports are missing.
 
 use std::process::Command;
 use std::time::Duration;
@@ -6,33 +6,33 @@ use std::time::Duration;
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::actor::{Act, Actor, How};
-use crate::again::once_more;
+use crate::actor::{Action, Actor, How};
 use crate::daemon::Daemon;
 use crate::gauges::connect;
 use crate::netns::Netns;
+use crate::retry::retry_in_lab;
 use crate::server::Folder;
-use crate::sight::{Kind, sees};
+use crate::visibility::{ReportKind, is_visible};
 use crate::wait::{DEADLINE, eventually};
 use crate::watch::observer;
 
-/// By when a difference is confirmed and told: two comparisons, and a second of the daemon's.
+/// The time until a difference is confirmed and shown: two audits, and a second of the daemon's.
 const SOON: Duration = Duration::from_secs(4);
 
 const NAME: &str = "audit_of_a_loss";
 
 pub(crate) fn trial() -> Trial {
-    Trial::test(NAME, || once_more(NAME, run))
+    Trial::test(NAME, || retry_in_lab(NAME, run))
 }
 
-/// The story table has room for one connection, and one that is half-closed stays in it: resets of others are counted by
-/// the kernel and reported by nobody.
+/// The story table has room for one connection, and a half-closed connection fills it. The kernel counts the RSTs of
+/// others, and the observer does not report them.
 fn run() -> Result<(), Failed> {
     if std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1") {
         return Ok(());
     }
-    // Where some resets cannot be seen, their counter is not compared.
-    if !sees(Kind::Reset) {
+    // On a kernel that hides some RSTs, the audit does not compare their counter.
+    if !is_visible(ReportKind::Reset) {
         return Ok(());
     }
     let netns = Netns::new()?;
@@ -46,16 +46,16 @@ fn run() -> Result<(), Failed> {
     assert_eq!(resets_not_reported(&daemon, &netns), None, "before anything happened");
 
     let differs = eventually(DEADLINE, || {
-        // Once more, since a connection of somebody else may have had the place.
+        // In a loop: a connection of another process may have taken the place in the table.
         connect(&half_closed);
-        half_closed.call("client", Act::Shutdown(How::Write)).ok()?;
+        half_closed.call("client", Action::Shutdown(How::Write)).ok()?;
         connect(&resets);
-        resets.call("client", Act::Linger(Some(0))).ok()?;
-        resets.call("client", Act::Close).ok()?;
-        resets.call("server", Act::Close).ok()?;
+        resets.call("client", Action::Linger(Some(0))).ok()?;
+        resets.call("client", Action::Close).ok()?;
+        resets.call("server", Action::Close).ok()?;
         eventually(SOON, || resets_not_reported(&daemon, &netns))
     });
-    assert!(differs.is_some_and(|resets| resets > 0), "resets that nobody reported: {differs:?}");
+    assert!(differs.is_some_and(|resets| resets > 0), "RSTs that were not reported: {differs:?}");
     let status = ask(&daemon, "text");
     let line = status.lines().find(|line| line.starts_with("audit ")).ok_or("no line on the audit")?;
     assert!(line.contains("OutRsts: kernel counted"), "{line}");
@@ -65,7 +65,7 @@ fn run() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Kernel minus reported; None when they agree.
+/// RSTs counted by the kernel minus RSTs reported. None if they agree.
 fn resets_not_reported(daemon: &Daemon, netns: &Netns) -> Option<i64> {
     let status: Value = serde_json::from_str(&ask(daemon, "json")).expect("JSON");
     let differing = status["pulse"]["audit"]["differing"].as_array().expect("namespaces that differ");

@@ -1,27 +1,27 @@
-//! The kernel's own counts of how connections end, per network namespace: what the verdicts are held against.
+//! The kernel's own counters of how connections end, per network namespace. The tests compare the verdicts with them.
 
 use std::ops::Sub;
 
 use crate::netns::Netns;
 
-/// Counts, or by how much they moved.
+/// The counters, or their changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counters {
-    /// Resets sent, for live connections and for none.
+    /// RSTs sent, with or without a connection (OutRsts).
     pub(crate) resets_sent: i64,
-    /// Connections that went from ESTABLISHED or CLOSE_WAIT straight to CLOSE; on loopback each end counts.
+    /// Connections that went from ESTABLISHED or CLOSE_WAIT straight to CLOSE. On loopback each end counts.
     pub(crate) established_reset: i64,
     /// Connections that went from SYN_SENT or SYN_RECV to CLOSE.
     pub(crate) attempts_failed: i64,
-    /// Closed with unread data.
+    /// Closes with unread data.
     pub(crate) abort_on_close: i64,
-    /// SO_LINGER zero, or data for a socket that is closed on our side.
+    /// Closes with SO_LINGER zero, and data that came after close().
     pub(crate) abort_on_data: i64,
-    /// TCP_LINGER2, not SO_LINGER.
+    /// Ends by TCP_LINGER2, not by SO_LINGER.
     pub(crate) abort_on_linger: i64,
     pub(crate) abort_on_memory: i64,
     pub(crate) abort_on_timeout: i64,
-    /// A reset that could not be built or sent.
+    /// RSTs that the kernel could not build or send.
     pub(crate) abort_failed: i64,
 }
 
@@ -75,17 +75,17 @@ impl Sub for Counters {
     }
 }
 
-/// One more of them, by the beginning of its lines and its name.
+/// Another counter, by its line's prefix (`Tcp:` or `TcpExt:`) and its name.
 pub(crate) fn count(netns: &Netns, prefix: &str, name: &str) -> i64 {
     value(&netns.proc_net(if prefix == "Tcp:" { "snmp" } else { "netstat" }), prefix, name)
 }
 
-/// Both files have pairs of lines that begin alike: names, then values.
+/// Both files have pairs of lines with the same prefix: first names, then values.
 fn value(table: &str, prefix: &str, name: &str) -> i64 {
     let mut lines =
         table.lines().filter_map(|line| line.strip_prefix(prefix)).map(str::split_ascii_whitespace);
     let (names, values) = lines.next().zip(lines.next()).expect("a line of names and one of values");
     let found =
         names.zip(values).find_map(|(its, value)| (its == name).then(|| value.parse().ok())).flatten();
-    found.unwrap_or_else(|| panic!("{prefix} {name} is not counted by this kernel"))
+    found.unwrap_or_else(|| panic!("{prefix} {name} is missing on this kernel"))
 }

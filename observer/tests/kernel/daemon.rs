@@ -1,4 +1,4 @@
-//! A real daemon, with a free port for its metrics.
+//! A real daemon, with its metrics on a free port.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -15,10 +15,10 @@ use nix::unistd::Pid;
 use crate::wait::DEADLINE;
 use crate::watch::observer;
 
-/// Loading programs into a busy kernel takes a while.
+/// Longest time until the daemon is ready: a busy kernel loads programs slowly.
 const READY: Duration = Duration::from_secs(90);
 
-/// For queries, which most tests do not ask: a place of its own, since daemons of other tests may run.
+/// A socket path of its own for queries, because the daemons of other tests may run at the same time.
 fn socket() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -27,14 +27,14 @@ fn socket() -> PathBuf {
 
 pub(crate) struct Daemon {
     process: Child,
-    /// Where it answers, unless it was configured otherwise.
+    /// The path of its query socket, unless `configure` chose another.
     pub(crate) socket: PathBuf,
     pub(crate) address: SocketAddr,
     messages: Receiver<String>,
 }
 
 impl Daemon {
-    /// Starts it, as `configure` says, and waits until it says where its metrics are.
+    /// Starts it with the arguments that `configure` adds. Waits until it prints the address of its metrics.
     pub(crate) fn start(configure: impl FnOnce(&mut Command)) -> io::Result<Self> {
         let mut command = Command::new(observer());
         let socket = socket();
@@ -48,7 +48,7 @@ impl Daemon {
         let address = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut daemon = Self { process, socket, address, messages };
         let ready = daemon.await_message(READY, "metrics at http://");
-        let (_, url) = ready.split_once("http://").expect("it was waited for");
+        let (_, url) = ready.split_once("http://").expect("a URL in the message");
         daemon.address = url.trim_end_matches("/metrics").parse().expect("an address");
         Ok(daemon)
     }
@@ -61,7 +61,7 @@ impl Daemon {
         kill(Pid::from_raw(self.pid().cast_signed()), signal).expect("signalling the daemon");
     }
 
-    /// The next message that holds this.
+    /// Waits for the next message that contains `part`.
     #[track_caller]
     pub(crate) fn message(&self, part: &str) -> String {
         self.await_message(DEADLINE, part)
@@ -72,7 +72,7 @@ impl Daemon {
         let end = Instant::now() + deadline;
         let mut others = Vec::new();
         loop {
-            // It ends, and its messages with it, when it cannot get ready.
+            // If it cannot get ready it ends, which also ends its messages.
             let left = end.saturating_duration_since(Instant::now());
             let Ok(line) = self.messages.recv_timeout(left) else {
                 panic!("no message with {part:?}, but {others:?}")
@@ -84,7 +84,7 @@ impl Daemon {
         }
     }
 
-    /// The value of a series, or the first of those that begin so; None while there is none.
+    /// The value of the first series that begins with `series`. None if there is none.
     pub(crate) fn value(&self, series: &str) -> Option<String> {
         self.scrape().lines().find_map(|line| Some(line.strip_prefix(series)?.trim().to_owned()))
     }
@@ -101,11 +101,11 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Fails only when it has ended already.
+        // This fails only if it has ended already.
         if self.process.kill().is_ok() {
             self.process.wait().ok();
         }
-        // It had no time to do it itself; gone already where it had.
+        // After SIGKILL the file is left; otherwise the daemon removed it.
         std::fs::remove_file(&self.socket).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! `ss -K`: the destruction of a socket that is somebody else's, by sock_diag(7).
+//! Destroys a socket of another process by sock_diag(7), as `ss -K` does.
 
 use std::io;
 use std::net::SocketAddr as Address;
@@ -10,10 +10,10 @@ use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, Stat
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr};
 
-/// include/uapi/linux/sock_diag.h; the crate knows only the question for sockets.
+/// From include/uapi/linux/sock_diag.h. The crate does not define it.
 const SOCK_DESTROY: u16 = 21;
 
-/// Destroys the socket with these ends in the calling thread's namespace.
+/// Destroys the socket with these addresses in the calling thread's namespace.
 pub(crate) fn destroy(local: Address, remote: Address) -> io::Result<()> {
     let request = InetRequest {
         family: if local.is_ipv4() { AF_INET } else { AF_INET6 },
@@ -26,7 +26,7 @@ pub(crate) fn destroy(local: Address, remote: Address) -> io::Result<()> {
             source_address: local.ip(),
             destination_address: remote.ip(),
             interface_id: 0,
-            // INET_DIAG_NOCOOKIE: whichever socket has these ends.
+            // INET_DIAG_NOCOOKIE: any socket with these addresses.
             cookie: [u8::MAX; 8],
         },
     };
@@ -45,7 +45,7 @@ pub(crate) fn destroy(local: Address, remote: Address) -> io::Result<()> {
     let (answer, _) = socket.recv_from_full()?;
     let answer = NetlinkMessage::<SockDiagMessage>::deserialize(&answer).map_err(io::Error::other)?;
     match answer.payload {
-        // An error of zero is the acknowledgement.
+        // An error code of zero is the acknowledgement.
         NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
         NetlinkPayload::Error(_) => Ok(()),
         other => Err(io::Error::other(format!("not an acknowledgement: {other:?}"))),

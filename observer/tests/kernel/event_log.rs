@@ -1,4 +1,4 @@
-//! The daemon's event log: on a disk that gets full and empty again, and in systemd's journal.
+//! The daemon's event log, on a disk that is full for a while, and in systemd's journal.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -13,21 +13,21 @@ use libtest_mimic::{Failed, Trial};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::again::once_more;
 use crate::daemon::Daemon;
+use crate::retry::retry_in_lab;
 use crate::service::{directory, is_skipped, one_close};
 use crate::wait::{DEADLINE, eventually};
 
-/// Process name of the one that is observed; no other test has it.
+/// Process name of the observed process. No other test uses it.
 const OBSERVED: &str = "log-observed";
 
 const LOST: &str = "observer_event_log_lost_total{reason=\"write_failed\"}";
 
-/// Of the end that is looked for; the other end has a line of its own, before it or after it.
+/// The cause of the end that the test looks for. The other end has its own line, before or after.
 const CAUSE: &str = "linger_zero";
 
 pub(crate) fn trial() -> Trial {
-    Trial::test("event_log", || once_more("event_log", run))
+    Trial::test("event_log", || retry_in_lab("event_log", run))
 }
 
 fn run() -> Result<(), Failed> {
@@ -45,7 +45,7 @@ fn run() -> Result<(), Failed> {
     let daemon = Daemon::start(|command| {
         with_own_disk(command.arg("--config").arg(&config), &disk, &run);
     })?;
-    // As the daemon sees it.
+    // The paths in the daemon's mount namespace.
     let root = format!("/proc/{}/root", daemon.pid());
     let [disk, log] =
         [disk, log].map(|path| Path::new(&root).join(path.strip_prefix("/").expect("absolute")));
@@ -74,29 +74,29 @@ fn run() -> Result<(), Failed> {
     let filler = disk.join("filler");
     fill(&filler)?;
     let lost = || daemon.value(LOST).filter(|lost| lost != "0");
-    // What is left of the last block takes some lines.
+    // The rest of the last block still takes some lines.
     let is_lost = eventually(DEADLINE, || one_close(OBSERVED).ok().and_then(|()| lost()));
-    assert!(is_lost.is_some(), "nothing is lost on a full disk");
-    let told = daemon.message("cannot be written");
-    assert!(told.contains("events.jsonl") && told.contains("No space left"), "{told}");
+    assert!(is_lost.is_some(), "no line was lost on a full disk");
+    let error = daemon.message("cannot be written");
+    assert!(error.contains("events.jsonl") && error.contains("No space left"), "{error}");
 
     fs::remove_file(&filler)?;
     one_close(OBSERVED)?;
-    // Told once: the next message about the log is that it works again.
-    let told = daemon.message("event log");
-    assert!(told.contains("is written again"), "{told}");
+    // The error is logged once: the next message about the log says that it works again.
+    let next = daemon.message("event log");
+    assert!(next.contains("is written again"), "{next}");
     let text = fs::read_to_string(&log)?;
-    assert!(text.ends_with('\n'), "half a line is left");
+    assert!(text.ends_with('\n'), "the log ends in half a line");
     for line in text.lines() {
         let line: serde_json::Value = serde_json::from_str(line)?;
-        assert_ne!(line["outcome"], "graceful", "recorded unasked");
+        assert_ne!(line["outcome"], "graceful", "graceful closes are not configured");
     }
     drop(daemon);
     fs::remove_dir_all(directory)?;
     Ok(())
 }
 
-/// Takes what comes, as a journal does: one that does not would hold up the writer.
+/// Reads all entries, like a journal. Unread entries would block the writer.
 fn journal(path: &Path) -> io::Result<Receiver<String>> {
     let socket = UnixDatagram::bind(path)?;
     let (sender, entries) = channel();
@@ -111,7 +111,7 @@ fn journal(path: &Path) -> io::Result<Receiver<String>> {
     Ok(entries)
 }
 
-/// A small disk of its own, and a journal: in a mount namespace of its own, and gone with it.
+/// Gives the daemon a small disk and a journal in a mount namespace of its own, which ends with it.
 fn with_own_disk(command: &mut Command, disk: &Path, run: &Path) {
     let (disk, run) = (disk.to_owned(), run.to_owned());
     let mounts = move || {
@@ -122,7 +122,7 @@ fn with_own_disk(command: &mut Command, disk: &Path, run: &Path) {
         mount(Some(&run), "/run", none, MsFlags::MS_BIND, none)?;
         io::Result::Ok(())
     };
-    // SAFETY: system calls on memory that is there already.
+    // SAFETY: only system calls, on memory that exists before the fork.
     unsafe {
         command.pre_exec(mounts);
     }

@@ -1,4 +1,4 @@
-//! The daemon's gauges of half-closed connections, for a descriptor that somebody forgot to close.
+//! The daemon's gauges of half-closed connections, for a leaked descriptor.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -7,31 +7,31 @@ use std::time::Duration;
 use libtest_mimic::{Failed, Trial};
 use nix::sys::signal::Signal;
 
-use crate::actor::{Act, Actor};
-use crate::again::once_more;
+use crate::actor::{Action, Actor};
 use crate::daemon::Daemon;
 use crate::netns::{Netns, State};
+use crate::retry::retry_in_lab;
 use crate::wait::{DEADLINE, eventually, let_pass};
 use crate::watch::observer;
 
-/// Process name of the one that forgets; no other test has it.
+/// Process name of the leaking process. No other test uses it.
 const LEAKER: &str = "leaker";
 
-/// Another, which forgets while the daemon looks.
+/// Another one, which leaks while the daemon runs.
 const SECOND: &str = "leaker-second";
 
-/// More than any round trip or tick.
+/// Longer than any round trip or clock tick.
 const AGE: Duration = Duration::from_millis(300);
 
-/// The daemon looks every 10 s, and where a look takes long less often.
+/// The daemon scans every 10 s, and less often if a scan takes long.
 const NEXT_LOOK: Duration = Duration::from_secs(90);
 
 pub(crate) fn trial() -> Trial {
-    Trial::test("gauges_of_a_leak", || once_more("gauges_of_a_leak", run))
+    Trial::test("gauges_of_a_leak", || retry_in_lab("gauges_of_a_leak", run))
 }
 
-/// The leak is older than the daemon, whose first look finds it; the next one finds that it is gone. When the FIN of a
-/// second leak came is asked of the daemon, which saw it.
+/// The leak is older than the daemon, whose first scan finds it. The next scan finds that it is gone. The daemon sees
+/// the FIN of a second leak, and so knows its age exactly.
 fn run() -> Result<(), Failed> {
     if std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1") {
         return Ok(());
@@ -45,7 +45,7 @@ fn run() -> Result<(), Failed> {
     await_leaks(&daemon, "1", DEADLINE);
     let oldest = daemon.value("observer_tcp_half_closed_oldest_seconds{side=\"remote\"}").expect("an age");
     let oldest: f64 = oldest.parse()?;
-    // A tick less, since the kernel's times are whole ticks; more, where another test has an older one.
+    // The age may be a clock tick too low. It is higher if another test has an older connection.
     assert!(oldest > AGE.as_secs_f64() / 2.0, "the oldest is only {oldest} s old");
 
     assert_eq!(age_of(&daemon, LEAKER).as_deref(), Some("at_least"));
@@ -55,11 +55,11 @@ fn run() -> Result<(), Failed> {
     actor.kill(Signal::SIGKILL);
     await_leaks(&daemon, "0", NEXT_LOOK);
     let known = eventually(DEADLINE, || (age_of(&daemon, SECOND)? == "exact").then_some(()));
-    assert!(known.is_some(), "when the FIN came is {:?} to the daemon", age_of(&daemon, SECOND));
+    assert!(known.is_some(), "the age of the second leak is {:?}, not exact", age_of(&daemon, SECOND));
     Ok(())
 }
 
-/// What `observer half-closed` makes of the age, if it lists such a process as one that does not close.
+/// The word that `observer half-closed` prints for the age of this process's leak. None if it lists none.
 fn age_of(daemon: &Daemon, comm: &str) -> Option<String> {
     let mut command = Command::new(observer());
     command
@@ -70,21 +70,21 @@ fn age_of(daemon: &Daemon, comm: &str) -> Option<String> {
     line["age"].as_str().map(str::to_owned)
 }
 
-/// A connection of the actor to itself whose other end is closed.
+/// Connects the actor to itself and closes the other end.
 fn leak(actor: &Actor, netns: &Netns) {
     let (server, client) = connect(actor);
-    actor.call("client", Act::Close).expect("closing");
+    actor.call("client", Action::Close).expect("closing");
     let reached = eventually(DEADLINE, || netns.has(server, client, State::CloseWait).then_some(()));
-    assert!(reached.is_some(), "the FIN does not arrive");
+    assert!(reached.is_some(), "the FIN did not arrive");
 }
 
-/// Makes the actor's sockets `server` and `client`, connected to each other; returns their addresses.
+/// Makes the actor's sockets `server` and `client`, connected to each other. Returns their addresses.
 pub(crate) fn connect(actor: &Actor) -> (SocketAddr, SocketAddr) {
-    let port = actor.call("listener", Act::Listen(Ipv4Addr::LOCALHOST.into())).expect("listening");
+    let port = actor.call("listener", Action::Listen(Ipv4Addr::LOCALHOST.into())).expect("listening");
     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port).expect("a port")));
-    let port = actor.call("client", Act::Connect(server)).expect("connecting");
+    let port = actor.call("client", Action::Connect(server)).expect("connecting");
     let client = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port).expect("a port")));
-    actor.call("server", Act::Accept { listener: "listener".to_owned() }).expect("accepting");
+    actor.call("server", Action::Accept { listener: "listener".to_owned() }).expect("accepting");
     (server, client)
 }
 
@@ -92,5 +92,9 @@ pub(crate) fn connect(actor: &Actor) -> (SocketAddr, SocketAddr) {
 fn await_leaks(daemon: &Daemon, number: &str, deadline: Duration) {
     let series = format!("observer_tcp_half_closed_connections{{owner=\"{LEAKER}\",side=\"remote\"}}");
     let reached = eventually(deadline, || (daemon.value(&series)? == number).then_some(()));
-    assert!(reached.is_some(), "{LEAKER} has {:?} and not {number}", daemon.value(&series));
+    assert!(
+        reached.is_some(),
+        "{LEAKER} has {:?} half-closed connections, expected {number}",
+        daemon.value(&series)
+    );
 }

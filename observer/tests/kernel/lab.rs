@@ -1,4 +1,4 @@
-//! Where one test happens: a network namespace, a client and a server in it, and an observer outside that watches.
+//! The lab of one test: a network namespace, a client and a server in it, and an observer outside.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,20 +6,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use nix::errno::Errno;
 use serde_json::{Value, json};
 
-use crate::actor::{Act, Actor};
+use crate::actor::{Action, Actor};
 use crate::counters::Counters;
 use crate::end::End;
 use crate::netns::{Netns, State};
 use crate::report::Report;
 use crate::shared;
-use crate::sight::{Kind, sees};
+use crate::visibility::{ReportKind, is_visible};
 use crate::wait::{DEADLINE, eventually};
 use crate::watch::Watch;
 
-/// The listener's name in the server.
+/// The name of the server's listener.
 const LISTENER: &str = "listener";
 
-/// A port on which nobody listens: nobody does in a new namespace.
+/// A port without a listener: a new namespace has no listeners.
 pub(crate) const CLOSED_PORT: u16 = 9;
 
 #[derive(Clone, Copy, Debug)]
@@ -33,13 +33,13 @@ pub(crate) struct Lab {
     pub(crate) netns: Netns,
     pub(crate) cli: Actor,
     pub(crate) srv: Actor,
-    /// None when only the kernel is asked.
+    /// None if the test runs without an observer.
     watch: RefCell<Option<Watch>>,
     before: Counters,
     listener: OnceCell<u16>,
     sockets: Cell<u32>,
-    /// Something was asked for that cannot be seen here.
-    blind: Cell<bool>,
+    /// The test asked for a report that the observer cannot make here.
+    incomplete: Cell<bool>,
 }
 
 impl Lab {
@@ -47,12 +47,12 @@ impl Lab {
         Self::with_actors(family, "cli", "srv")
     }
 
-    /// With these names of the client's and the server's process.
+    /// As [`Lab::new`], with these process names of the client and the server.
     pub(crate) fn with_actors(family: Family, cli: &'static str, srv: &'static str) -> Self {
         let netns = Netns::new().expect("making a network namespace");
         let alone = std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1");
         let watch = || Watch::start(netns.inode()).expect("starting the observer");
-        // One that runs already finds the namespace when the first process is in it, and that must not be missed.
+        // A shared observer finds the namespace when the first process is in it. The test must not miss that.
         let joined = (!alone && shared::wanted()).then(watch);
         let cli = Actor::start(cli, &netns).expect("starting the client");
         let srv = Actor::start(srv, &netns).expect("starting the server");
@@ -68,19 +68,19 @@ impl Lab {
             before,
             listener: OnceCell::new(),
             sockets: Cell::new(0),
-            blind: Cell::new(false),
+            incomplete: Cell::new(false),
         }
     }
 
-    /// Another namespace, with a client and a server of the same names and an observer that watches it.
-    pub(crate) fn elsewhere(&self) -> Self {
+    /// Another namespace, with a client and a server of the same names and an observer of its own.
+    pub(crate) fn another_lab(&self) -> Self {
         Self::new(self.family)
     }
 
-    /// Ends the observer, whatever it may have had to say, and starts another: all that is there now is older than
-    /// this one.
+    /// Ends the observer, ignores its remaining reports, and starts another. All present connections are then older
+    /// than the observer.
     #[track_caller]
-    pub(crate) fn watch_anew(&self) {
+    pub(crate) fn restart_observer(&self) {
         let mut watch = self.watch.borrow_mut();
         if let Some(old) = watch.take() {
             drop(old);
@@ -88,11 +88,11 @@ impl Lab {
         }
     }
 
-    /// A connection from the client to the server: the client's end, and the server's.
+    /// Connects the client to the server. Returns the client's end and the server's end.
     #[track_caller]
     pub(crate) fn pair(&self) -> (End<'_>, End<'_>) {
         let (client, server) = self.unaccepted();
-        server.call(Act::Accept { listener: LISTENER.to_owned() }).expect("accepting");
+        server.call(Action::Accept { listener: LISTENER.to_owned() }).expect("accepting");
         (client, server)
     }
 
@@ -100,21 +100,21 @@ impl Lab {
     #[track_caller]
     pub(crate) fn unaccepted(&self) -> (End<'_>, End<'_>) {
         let mut client = self.unconnected(self.listener());
-        let port = client.call(Act::Connect(client.remote)).expect("connecting");
+        let port = client.call(Action::Connect(client.remote)).expect("connecting");
         client.local.set_port(u16::try_from(port).expect("a port"));
         let server = End { actor: &self.srv, opened_by: "remote", ..client.other() };
         (client, server)
     }
 
-    /// The client's end of a connection attempt to this port that must fail; its own port cannot be asked for.
+    /// The client's end of a connection attempt to this port that must fail. Its own port is then unknown.
     #[track_caller]
     pub(crate) fn fails_to_connect(&self, port: u16, expected: Errno) -> End<'_> {
         let end = self.unconnected(port);
-        assert_eq!(end.call(Act::Connect(end.remote)), Err(expected), "connecting");
+        assert_eq!(end.call(Action::Connect(end.remote)), Err(expected), "connecting");
         end
     }
 
-    /// The client's end of a connection yet to be made to this port.
+    /// The client's end of a connection to this port that is not begun.
     pub(crate) fn unconnected(&self, port: u16) -> End<'_> {
         let number = self.sockets.get();
         self.sockets.set(number + 1);
@@ -122,18 +122,18 @@ impl Lab {
         End { actor: &self.cli, name: format!("socket{number}"), local, remote, opened_by: "local" }
     }
 
-    /// As [`Lab::unconnected`], with the attempt under way.
+    /// As [`Lab::unconnected`], with connect() begun.
     #[track_caller]
     pub(crate) fn connecting(&self, port: u16) -> End<'_> {
         let mut end = self.unconnected(port);
-        let port = end.call(Act::StartConnect(end.remote)).expect("starting to connect");
+        let port = end.call(Action::StartConnect(end.remote)).expect("starting to connect");
         end.local.set_port(u16::try_from(port).expect("a port"));
         end
     }
 
     /// A socket of the client that never tries to connect.
     #[track_caller]
-    pub(crate) fn unopened(&self) -> End<'_> {
+    pub(crate) fn unconnected_socket(&self) -> End<'_> {
         let mut end = self.unconnected(0);
         let any = match self.family {
             Family::Ipv4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -141,31 +141,31 @@ impl Lab {
         };
         end.local.set_ip(any);
         end.remote.set_ip(any);
-        end.call(Act::Open { ipv6: any.is_ipv6() }).expect("opening a socket");
+        end.call(Action::Open { ipv6: any.is_ipv6() }).expect("opening a socket");
         end
     }
 
-    /// The port of the server's listener, which is made when it is first needed.
+    /// The port of the server's listener. The first call makes the listener.
     #[track_caller]
     pub(crate) fn listener(&self) -> u16 {
         *self.listener.get_or_init(|| {
-            let port = self.srv.call(LISTENER, Act::Listen(self.address())).expect("listening");
+            let port = self.srv.call(LISTENER, Action::Listen(self.address())).expect("listening");
             u16::try_from(port).expect("a port")
         })
     }
 
-    /// The same port, with a listener that answers nobody.
+    /// The same port, with a listener that drops all packets.
     #[track_caller]
     pub(crate) fn silent_listener(&self) -> u16 {
         let port = self.listener();
-        self.srv.call(LISTENER, Act::Silence(true)).expect("silencing the listener");
+        self.srv.call(LISTENER, Action::Silence(true)).expect("silencing the listener");
         port
     }
 
-    /// The listener answers again: the server's end of what tries to connect to it.
+    /// Lets the listener answer again. Returns the server's end of the connection that is tried.
     #[track_caller]
-    pub(crate) fn accepted_at_last(&self, client: &End<'_>) -> End<'_> {
-        self.srv.call(LISTENER, Act::Silence(false)).expect("having the listener hear again");
+    pub(crate) fn accept_late(&self, client: &End<'_>) -> End<'_> {
+        self.srv.call(LISTENER, Action::Silence(false)).expect("letting the listener answer again");
         let server = End {
             actor: &self.srv,
             name: client.name.clone(),
@@ -173,15 +173,15 @@ impl Lab {
             remote: client.local,
             opened_by: "remote",
         };
-        server.call(Act::Accept { listener: LISTENER.to_owned() }).expect("accepting");
+        server.call(Action::Accept { listener: LISTENER.to_owned() }).expect("accepting");
         server
     }
 
-    /// Something of the client's that connects to the server's listener by hand, and hears nothing of what comes back.
+    /// An end of the client that the test speaks for with raw segments. It drops all answers of the server's listener.
     #[track_caller]
-    pub(crate) fn deaf(&self) -> End<'_> {
+    pub(crate) fn raw_client(&self) -> End<'_> {
         let mut end = self.unconnected(self.listener());
-        let port = end.call(Act::Listen(self.address())).expect("listening");
+        let port = end.call(Action::Listen(self.address())).expect("listening");
         end.local.set_port(u16::try_from(port).expect("a port"));
         end.silence();
         end
@@ -189,7 +189,7 @@ impl Lab {
 
     #[track_caller]
     pub(crate) fn close_listener(&self) {
-        self.srv.call(LISTENER, Act::Close).expect("closing the listener");
+        self.srv.call(LISTENER, Action::Close).expect("closing the listener");
     }
 
     fn address(&self) -> IpAddr {
@@ -199,14 +199,14 @@ impl Lab {
         }
     }
 
-    /// Waits until the kernel has this end in this state, be it a socket or what is left of one.
+    /// Waits until the kernel has this end in this state, as a full socket or as a minisocket.
     #[track_caller]
     pub(crate) fn await_state(&self, end: &End<'_>, state: State) {
         let reached = eventually(DEADLINE, || self.netns.has(end.local, end.remote, state).then_some(()));
         assert!(reached.is_some(), "{} is not in {state:?}", end.actor.name());
     }
 
-    /// Waits until the kernel has this end in this state no more.
+    /// Waits until the kernel no longer has this end in this state.
     #[track_caller]
     pub(crate) fn await_out_of_state(&self, end: &End<'_>, state: State) {
         let left = eventually(DEADLINE, || (!self.netns.has(end.local, end.remote, state)).then_some(()));
@@ -219,7 +219,7 @@ impl Lab {
         self.close_by(end, end.actor.name(), end.actor.pid())
     }
 
-    /// The verdict on this end, which another process than its actor ended.
+    /// The verdict on this end, which this other process ended.
     #[track_caller]
     pub(crate) fn close_by(&self, end: &End<'_>, comm: &str, pid: u32) -> Report {
         let report = self.line("close", end);
@@ -232,7 +232,7 @@ impl Lab {
         report
     }
 
-    /// The verdict on this end, which ended before anybody accepted it: whoever listens may be named, or nobody.
+    /// The verdict on this end, which ended before accept(). It may name the listening process, or none.
     #[track_caller]
     pub(crate) fn close_unaccepted(&self, end: &End<'_>) -> Report {
         let report = self.line("close", end);
@@ -240,7 +240,7 @@ impl Lab {
         report
     }
 
-    /// The verdict on this end, whose evidence is not complete.
+    /// The verdict on this end, whose evidence may be incomplete.
     #[track_caller]
     pub(crate) fn doubtful_close_of(&self, end: &End<'_>) -> Report {
         let report = self.line("close", end);
@@ -263,16 +263,16 @@ impl Lab {
         report
     }
 
-    /// The first failing write of this end that no one has asked for before.
+    /// The next failing write of this end that the test has not taken yet.
     #[track_caller]
     pub(crate) fn write_error_of(&self, end: &End<'_>) -> Report {
         self.write_error_by(end, end.actor.name(), end.actor.pid())
     }
 
-    /// As [`Lab::write_error_of`], where another process than its actor wrote.
+    /// As [`Lab::write_error_of`], for a write of this other process.
     #[track_caller]
     pub(crate) fn write_error_by(&self, end: &End<'_>, comm: &str, pid: u32) -> Report {
-        if self.is_blind(Kind::WriteError) {
+        if self.is_invisible(ReportKind::WriteError) {
             return Report::new(None);
         }
         let report = self.line("write_error", end);
@@ -280,40 +280,41 @@ impl Lab {
         report
     }
 
-    /// The reset that this end's address sent when there was no connection (any more).
+    /// The RST that this end's address sent without a connection, or after its end.
     #[track_caller]
     pub(crate) fn reset_of(&self, end: &End<'_>) -> Report {
-        if self.is_blind(Kind::Reset) {
+        if self.is_invisible(ReportKind::Reset) {
             return Report::new(None);
         }
         self.line("reset", end)
     }
 
-    /// The reset that this end's socket sent, which listens or connects, for a segment of no connection of its.
+    /// The RST that this end's listening or connecting socket sent for a segment of no connection.
     #[track_caller]
     pub(crate) fn reset_of_unconnected(&self, end: &End<'_>) -> Report {
         self.line("reset", end)
     }
 
-    /// Whether such lines cannot come, and notes that one was asked for.
-    fn is_blind(&self, kind: Kind) -> bool {
-        let blind = !sees(kind);
-        self.blind.set(self.blind.get() || blind);
+    /// Whether the observer cannot make such reports here. Remembers that the test asked for one.
+    fn is_invisible(&self, kind: ReportKind) -> bool {
+        let blind = !is_visible(kind);
+        self.incomplete.set(self.incomplete.get() || blind);
         blind
     }
 
-    /// How sure the verdicts were; `partly` where the observer could not see everything. None without an observer.
+    /// The weakest evidence of the verdicts, or `partly` if the observer cannot report everything here. None without an
+    /// observer.
     pub(crate) fn evidence(&self) -> Option<&'static str> {
         let watch = self.watch.borrow();
         let inferred = watch.as_ref()?.any(|line| line["evidence"] == "inferred");
-        Some(match (self.blind.get(), inferred) {
+        Some(match (self.incomplete.get(), inferred) {
             (true, _) => "partly",
             (false, true) => "inferred",
             (false, false) => "exact",
         })
     }
 
-    /// That this end's lingering `close()` gave up.
+    /// The report that this end's lingering `close()` reached its time limit.
     #[track_caller]
     pub(crate) fn linger_expired_of(&self, end: &End<'_>) -> Report {
         let report = self.line("linger_expired", end);
@@ -321,7 +322,7 @@ impl Lab {
         report
     }
 
-    /// Waits for so many closes, ends the observer, and gives every line that nobody has taken.
+    /// Waits for this many closes, ends the observer, and returns every line that no test has taken.
     #[track_caller]
     pub(crate) fn all_lines(&self, closes: usize) -> Vec<Value> {
         let watch = self.watch.borrow();
@@ -360,21 +361,21 @@ impl Lab {
         report
     }
 
-    /// The end of the test: nothing else was reported, the counters moved as the row says, and the observer finds the
-    /// same when it compares them with its reports.
+    /// Ends the test. Nothing else was reported, the counters moved as the row says, and the observer's audit agrees
+    /// with its reports.
     #[track_caller]
     pub(crate) fn finish(&self, expected: Counters) {
         if let Some(watch) = &*self.watch.borrow() {
             watch.await_audit().unwrap_or_else(|differs| panic!("{differs}"));
         }
         self.ends_silently();
-        // The last packets of the last close may still be on their way when nobody waited for a verdict.
+        // Without an observer nothing has waited for the last close, whose packets may still be on their way.
         let moved = || Counters::read(&self.netns) - self.before;
         eventually(DEADLINE, || (moved() == expected).then_some(()));
-        assert_eq!(moved(), expected, "what the kernel counted (left) and what the row says (right)");
+        assert_eq!(moved(), expected, "left: counted by the kernel; right: expected by the row");
     }
 
-    /// Nothing else was reported.
+    /// Checks that nothing else was reported.
     #[track_caller]
     pub(crate) fn ends_silently(&self) {
         if let Some(watch) = &*self.watch.borrow() {
@@ -383,7 +384,7 @@ impl Lab {
         }
     }
 
-    /// What came so far, for the message of a test that failed.
+    /// All lines so far and the counters, for the message of a test that failed.
     pub(crate) fn dump(&self) -> String {
         let counted = Counters::read(&self.netns) - self.before;
         let lines = self.watch.borrow().as_ref().map_or_else(String::new, Watch::dump);

@@ -1,7 +1,7 @@
-//! Servers as Debian has them, under the load of clients as Debian has them, while workers and servers come to a sudden
-//! end: every connection gets its verdict, and the sums are what the kernel counted.
+//! Debian's servers under the load of Debian's clients, while workers and servers are killed. Every connection gets its
+//! verdict, and the sums equal the kernel's counters.
 //!
-//! What each connection did is not known here, so nothing is said of single ones ([`crate::real`] does that).
+//! The test does not know what each connection did, so it checks only sums. [`crate::real`] checks single connections.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,18 +14,18 @@ use serde_json::Value;
 
 use crate::actor::Actor;
 use crate::counters::{Counters, count};
+use crate::hidden_events;
 use crate::netns::{Netns, State};
 use crate::random::totals;
 use crate::real::{CURL, Dir, NGINX, PYTHON, Program, REDIS, REDIS_BENCHMARK, WRK, nginx_conf};
 use crate::wait::{DEADLINE, eventually, let_pass};
 use crate::watch::Watch;
-use crate::witness;
 
-/// Differences shown; the rest is only counted.
+/// Most differences that are shown. The rest is only counted.
 const SHOWN: usize = 12;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    // With the connections that there are at least.
+    // Each with the least number of connections.
     let tests: [(&str, Test, usize); 3] =
         [("nginx", nginx, 72), ("http_server", http_server, 43), ("redis_killed", redis_killed, 50)];
     let families = [("ipv4", "127.0.0.1:8080"), ("ipv6", "[::1]:8080")];
@@ -33,25 +33,25 @@ pub(crate) fn trials() -> Vec<Trial> {
         families.map(|(family, address)| {
             let address = address.parse().expect("an address");
             let name = format!("real_{name}_loaded::{family}");
-            Trial::test(name, move || witness::sees_all(|| run(test, least, address)))
+            Trial::test(name, move || hidden_events::retry_if_hidden(|| run(test, least, address)))
         })
     });
     trials.collect()
 }
 
-/// What the clients and servers do.
+/// A test: starts the clients and servers.
 type Test = fn(&Load);
 
-/// Where it happens.
+/// The namespace of one test, and the address of its server.
 struct Load {
     netns: Netns,
-    /// Of the server.
+    /// The server's address.
     address: SocketAddr,
 }
 
 fn run(test: Test, least: usize, address: SocketAddr) -> Result<(), Failed> {
     let load = Load { netns: Netns::new()?, address };
-    // The audit finds a namespace by its processes, and these come and go.
+    // The audit finds a namespace by its processes. One of them must stay.
     let _stays = Actor::start("stays", &load.netns)?;
     let watch = Watch::start_own(load.netns.inode())?;
     let before = Counters::read(&load.netns);
@@ -65,7 +65,7 @@ fn run(test: Test, least: usize, address: SocketAddr) -> Result<(), Failed> {
     let lines = watch.finish();
     let mut wrong: Vec<_> = audited.err().into_iter().collect();
     wrong.extend(totals(&lines, Counters::read(&load.netns) - before));
-    wrong.extend(watch.messages().into_iter().map(|message| format!("the observer said: {message}")));
+    wrong.extend(watch.messages().into_iter().map(|message| format!("message of the observer: {message}")));
     let closes = |side: &str| {
         let of_side = |line: &&Value| line["kind"] == "close" && line["connection"]["opened_by"] == side;
         lines.iter().filter(of_side).count()
@@ -76,19 +76,19 @@ fn run(test: Test, least: usize, address: SocketAddr) -> Result<(), Failed> {
         let is = |kind: &str, key: &str, word: &str| line["kind"] == kind && line[key] == word;
         is("close", "outcome", "unknown") || is("write_error", "cause", "other")
     };
-    wrong.extend(lines.iter().filter(is_wrong).map(|line| format!("not understood: {line}")));
+    wrong.extend(lines.iter().filter(is_wrong).map(|line| format!("unknown outcome or cause: {line}")));
     if wrong.is_empty() {
         return Ok(());
     }
     let (number, shown) = (wrong.len(), wrong.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>());
-    Err(format!("{number} things are wrong\n{}", shown.join("\n")).into())
+    Err(format!("{number} differences\n{}", shown.join("\n")).into())
 }
 
 fn differ(what: &str, reported: usize, counted: usize) -> Option<String> {
     (reported != counted).then(|| format!("{what}: {reported} reported, {counted} counted by the kernel"))
 }
 
-/// Two seconds of load, in which the configuration is loaded anew and then a worker is killed.
+/// Two seconds of load, with a reload of the configuration, then the kill of a worker.
 fn nginx(load: &Load) {
     let dir = Dir::new(&load.netns, "nginx-loaded");
     // A master and two workers.
@@ -115,15 +115,15 @@ fn nginx(load: &Load) {
     let curl = start(&CURL, &["--silent", "--noproxy", "*", "--parallel", "-o", "/dev/null", &urls]);
     wrk.succeeds();
     curl.succeeds();
-    // Gives nobody time to finish.
+    // A fast shutdown: connections are not finished.
     server.signal(Signal::SIGTERM);
     server.succeeds();
 }
 
-/// Forty pages at once, and clients that are killed in the middle of one.
+/// Forty pages at once, and clients that are killed in the middle of a page.
 fn http_server(load: &Load) {
     let dir = Dir::new(&load.netns, "http-server-loaded");
-    // More than the buffers of both ends hold.
+    // More than the buffers of both ends take.
     fs::write(dir.0.join("page"), vec![b'x'; 20_000_000]).expect("writing a page");
     fs::write(dir.0.join("small"), vec![b'x'; 10_000]).expect("writing a page");
     let start = |what, arguments: &[&str]| Program::start(&load.netns, what, arguments, &dir);
@@ -137,18 +137,18 @@ fn http_server(load: &Load) {
     let curl = start(&CURL, &["--silent", "--noproxy", "*", "--parallel", "-o", "/dev/null", &small]);
     curl.succeeds();
     let receiving = || load.netns.established() == 2 * killed.len();
-    assert!(eventually(DEADLINE, || receiving().then_some(())).is_some(), "no client is in the middle");
+    assert!(
+        eventually(DEADLINE, || receiving().then_some(())).is_some(),
+        "the killed clients were not in the middle of a page"
+    );
     let_pass(Duration::from_millis(300));
     drop(killed);
-    // The server notices when it next writes.
+    // The server notices at its next write.
     let none_left = || (load.netns.established() == 0).then_some(());
-    assert!(
-        eventually(DEADLINE, none_left).is_some(),
-        "the server does not notice that its clients are gone"
-    );
+    assert!(eventually(DEADLINE, none_left).is_some(), "the server did not notice that its clients are gone");
 }
 
-/// Killed while fifty clients ask as fast as they can.
+/// The server is killed while fifty clients send requests as fast as they can.
 fn redis_killed(load: &Load) {
     let dir = Dir::new(&load.netns, "redis-loaded");
     let start = |what, arguments: &[&str]| Program::start(&load.netns, what, arguments, &dir);
@@ -158,9 +158,9 @@ fn redis_killed(load: &Load) {
     let requests = ["-t", "set,get", "-c", "50", "-n", "100000000", "-d", "2000"];
     let benchmark = start(&REDIS_BENCHMARK, &[&["-h", &host, "-p", &port], &requests[..]].concat());
     let connected = || (load.netns.established() >= 100).then_some(());
-    assert!(eventually(DEADLINE, connected).is_some(), "the clients do not connect");
+    assert!(eventually(DEADLINE, connected).is_some(), "the clients did not connect");
     let_pass(Duration::from_secs(1));
-    // SIGKILL.
+    // Dropping it sends SIGKILL.
     drop(server);
     benchmark.ends();
 }
@@ -169,6 +169,6 @@ impl Load {
     fn await_listener(&self) {
         let any = SocketAddr::new(self.address.ip(), 0);
         let listens = || self.netns.has(self.address, any, State::Listen).then_some(());
-        assert!(eventually(DEADLINE, listens).is_some(), "the server does not listen");
+        assert!(eventually(DEADLINE, listens).is_some(), "the server did not listen");
     }
 }

@@ -1,7 +1,7 @@
-//! A daemon that loses records says less, and nothing wrong: every verdict that it calls exact is right.
+//! A daemon that loses records: every verdict that says `exact` is still right.
 //!
-//! What was done with each connection shows in the server's port, and every step waits for the one before, so that the
-//! truth about both sockets is known.
+//! The server's port tells how a connection was ended, and every step waits for the one before. So the truth about both
+//! sockets is known.
 
 use std::collections::HashMap;
 use std::fs;
@@ -19,15 +19,15 @@ use crate::daemon::Daemon;
 use crate::netns::Netns;
 use crate::service::{directory, is_skipped};
 use crate::wait::{DEADLINE, eventually};
-use crate::{row, witness};
+use crate::{hidden_events, row};
 
-/// Half-closed connections at a time.
+/// Number of half-closed connections at the same time.
 const HELD: usize = 100;
 
-/// Connections that the daemon with a small table remembers.
+/// Size of the small story table, in connections.
 const REMEMBERED: usize = 60;
 
-/// Connections of each kind while the daemon stands still: more than the ring buffer takes.
+/// Connections per ending while the daemon is stopped: more than the ring buffer takes.
 const CHURN: usize = 200;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -41,34 +41,34 @@ pub(crate) fn trials() -> Vec<Trial> {
             if is_skipped() {
                 return Ok(());
             }
-            witness::sees_all(|| row::caught(test))
+            hidden_events::retry_if_hidden(|| row::caught(test))
         })
     });
     trials.collect()
 }
 
-/// What a test does.
+/// A test.
 type Test = fn() -> Result<(), Failed>;
 
-/// What is done with a connection.
+/// How a connection is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
+enum Ending {
     ClientFirst,
     ServerFirst,
     Unread,
     LingerZero,
     /// The server shuts down writing; the client closes, then the server.
     HalfClosed,
-    /// Open for a while, then reset by the server.
+    /// Stays open for a while, then the server resets it.
     ResetLater,
 }
 
-const CHURNED: [Kind; 4] = [Kind::ClientFirst, Kind::ServerFirst, Kind::Unread, Kind::LingerZero];
+const CHURNED: [Ending; 4] = [Ending::ClientFirst, Ending::ServerFirst, Ending::Unread, Ending::LingerZero];
 
-/// What is true of the client's and of the server's socket: outcome, causes, first_close, local_action.
+/// The truth about a socket: outcome, possible causes, first_close, local_action.
 type Truth = (&'static str, &'static [&'static str], &'static str, &'static str);
 
-impl Kind {
+impl Ending {
     const ALL: [Self; 6] = [
         Self::ClientFirst,
         Self::ServerFirst,
@@ -99,16 +99,16 @@ impl Kind {
     }
 }
 
-/// A network namespace, a daemon that watches it, and what was done there.
-struct Scene {
+/// A network namespace with a listener per ending, and a daemon with its event log.
+struct Setup {
     netns: Netns,
     daemon: Daemon,
     log: PathBuf,
-    listeners: HashMap<Kind, TcpListener>,
+    listeners: HashMap<Ending, TcpListener>,
     begun: Instant,
 }
 
-impl Scene {
+impl Setup {
     fn new(name: &str, kernel: &str) -> Result<Self, Failed> {
         let directory = directory(name)?;
         let (config, log) = (directory.join("observer.yaml"), directory.join("events.jsonl"));
@@ -119,17 +119,17 @@ impl Scene {
         fs::write(&config, text)?;
         let netns = Netns::new()?;
         let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listening");
-        let listeners = netns.run(|| Kind::ALL.map(bind));
-        let listeners = Kind::ALL.into_iter().zip(listeners).collect();
+        let listeners = netns.run(|| Ending::ALL.map(bind));
+        let listeners = Ending::ALL.into_iter().zip(listeners).collect();
         let daemon = Daemon::start(|command| {
             command.arg("--config").arg(&config);
         })?;
         Ok(Self { netns, daemon, log, listeners, begun: Instant::now() })
     }
 
-    /// Connections, the client's end and the server's.
-    fn pairs(&self, kind: Kind, number: usize) -> Vec<(TcpStream, TcpStream)> {
-        let listener = &self.listeners[&kind];
+    /// Makes connections. Returns the client's and the server's end of each.
+    fn pairs(&self, ending: Ending, number: usize) -> Vec<(TcpStream, TcpStream)> {
+        let listener = &self.listeners[&ending];
         let address = listener.local_addr().expect("an address");
         let pair = |_| {
             let client = TcpStream::connect(address).expect("connecting");
@@ -138,20 +138,20 @@ impl Scene {
         self.netns.run(|| (0..number).map(pair).collect())
     }
 
-    /// So many connections of each kind that is over at once.
+    /// Makes and ends this many connections of each ending in [`CHURNED`].
     fn churn(&self, number: usize) {
         for _ in 0..number {
-            for kind in CHURNED {
-                for (client, server) in self.pairs(kind, 1) {
-                    churn(kind, client, server);
+            for ending in CHURNED {
+                for (client, server) in self.pairs(ending, 1) {
+                    churn(ending, client, server);
                 }
             }
         }
     }
 
-    /// The lines on connections of this kind, with whether the socket was the server's.
-    fn lines(&self, kind: Kind) -> Vec<(Value, bool)> {
-        let port = Value::from(self.listeners[&kind].local_addr().expect("an address").port());
+    /// The lines about connections with this ending, each with whether the socket was the server's.
+    fn lines(&self, ending: Ending) -> Vec<(Value, bool)> {
+        let port = Value::from(self.listeners[&ending].local_addr().expect("an address").port());
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let ours = lines.filter(|line| {
@@ -165,21 +165,21 @@ impl Scene {
         sides.collect()
     }
 
-    /// Waits until connections that are made now get exact verdicts.
+    /// Waits until new connections get exact verdicts.
     #[track_caller]
-    fn recovers(&self) {
-        let exact = || self.exact(Kind::LingerZero);
+    fn await_exact_verdicts(&self) {
+        let exact = || self.exact(Ending::LingerZero);
         let before = exact();
         let recovered = eventually(DEADLINE, || {
             self.churn(1);
             (exact() > before + 1).then_some(())
         });
-        assert!(recovered.is_some(), "no exact verdict comes any more");
+        assert!(recovered.is_some(), "no more exact verdicts came");
     }
 
-    /// How many verdicts on connections of this kind are called exact.
-    fn exact(&self, kind: Kind) -> usize {
-        self.lines(kind).iter().filter(|(line, _)| line["evidence"] == "exact").count()
+    /// Number of exact verdicts on connections with this ending.
+    fn exact(&self, ending: Ending) -> usize {
+        self.lines(ending).iter().filter(|(line, _)| line["evidence"] == "exact").count()
     }
 
     fn lost(&self, reason: &str) -> u64 {
@@ -188,23 +188,23 @@ impl Scene {
         eventually(DEADLINE, lost).unwrap_or(0)
     }
 
-    /// No exact verdict is wrong, and no socket has two.
+    /// Checks that no exact verdict is wrong, and that no socket has two verdicts.
     #[track_caller]
-    fn is_true(&self, sockets: &[(Kind, usize)]) {
-        for kind in Kind::ALL {
-            let [client, server] = kind.truth();
-            let lines = self.lines(kind);
+    fn check_verdicts(&self, sockets: &[(Ending, usize)]) {
+        for ending in Ending::ALL {
+            let [client, server] = ending.truth();
+            let lines = self.lines(ending);
             for (line, is_server) in &lines {
                 let wrong =
                     differences(line, if *is_server { server } else { client }, *is_server, self.begun);
                 let exact = line["evidence"] == "exact";
-                assert!(!exact || wrong.is_empty(), "exact and wrong ({kind:?}): {wrong:?}\nin {line}");
+                assert!(!exact || wrong.is_empty(), "exact but wrong ({ending:?}): {wrong:?}\nin {line}");
                 let says_why = line["missing"].as_array().is_some_and(|missing| !missing.is_empty());
-                assert!(exact || says_why, "inferred for no reason: {line}");
+                assert!(exact || says_why, "inferred, but nothing is missing: {line}");
             }
-            if let Some((_, most)) = sockets.iter().find(|(its, _)| *its == kind) {
+            if let Some((_, most)) = sockets.iter().find(|(its, _)| *its == ending) {
                 let known = lines.iter().filter(|(line, _)| line["outcome"] != "unknown").count();
-                assert!(known <= *most, "{known} verdicts on {most} sockets ({kind:?})");
+                assert!(known <= *most, "{known} verdicts on {most} sockets ({ending:?})");
             }
         }
     }
@@ -232,23 +232,23 @@ fn differences(line: &Value, truth: Truth, is_server: bool, begun: Instant) -> V
     wrong
 }
 
-fn churn(kind: Kind, mut client: TcpStream, mut server: TcpStream) {
-    match kind {
-        Kind::ClientFirst => ends_in_order(client, server),
-        Kind::ServerFirst => ends_in_order(server, client),
-        Kind::Unread => {
+fn churn(ending: Ending, mut client: TcpStream, mut server: TcpStream) {
+    match ending {
+        Ending::ClientFirst => ends_in_order(client, server),
+        Ending::ServerFirst => ends_in_order(server, client),
+        Ending::Unread => {
             client.write_all(&[0; 16]).expect("writing");
             let mut byte = [0];
             assert_eq!(server.peek(&mut byte).expect("waiting for data"), 1);
             drop(server);
-            assert!(client.read(&mut byte).is_err(), "a reset was to come");
+            assert!(client.read(&mut byte).is_err(), "an RST was expected");
         }
-        Kind::LingerZero => {
+        Ending::LingerZero => {
             SockRef::from(&client).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
             drop(client);
-            assert!(server.read(&mut [0]).is_err(), "a reset was to come");
+            assert!(server.read(&mut [0]).is_err(), "an RST was expected");
         }
-        Kind::HalfClosed | Kind::ResetLater => unreachable!("these are held"),
+        Ending::HalfClosed | Ending::ResetLater => unreachable!("these are held"),
     }
 }
 
@@ -257,75 +257,79 @@ fn ends_in_order(first: TcpStream, mut second: TcpStream) {
     assert_eq!(second.read(&mut [0]).expect("reading to the end"), 0);
 }
 
-/// The daemon is stopped while more is done than its ring buffer takes. Sockets that were half-closed end meanwhile, and
-/// the kernel uses their memory for connections that end afterwards.
+/// The daemon is stopped while more connections end than its ring buffer takes. Half-closed sockets end meanwhile, and
+/// the kernel reuses their memory for connections that end later.
 fn stalled_reader() -> Result<(), Failed> {
-    let scene = Scene::new("lossy-stalled", "ring_size: 64KiB")?;
-    scene.recovers();
-    let held = scene.pairs(Kind::HalfClosed, HELD);
+    let setup = Setup::new("lossy-stalled", "ring_size: 64KiB")?;
+    setup.await_exact_verdicts();
+    let held = setup.pairs(Ending::HalfClosed, HELD);
     for (_, server) in &held {
         server.shutdown(Shutdown::Write)?;
     }
-    scene.recovers();
+    setup.await_exact_verdicts();
 
-    scene.daemon.signal(Signal::SIGSTOP);
-    scene.churn(CHURN);
+    setup.daemon.signal(Signal::SIGSTOP);
+    setup.churn(CHURN);
     for (client, mut server) in held {
         drop(client);
         assert_eq!(server.read(&mut [0])?, 0);
     }
-    let later = scene.pairs(Kind::ResetLater, HELD);
-    scene.daemon.signal(Signal::SIGCONT);
-    scene.recovers();
+    let later = setup.pairs(Ending::ResetLater, HELD);
+    setup.daemon.signal(Signal::SIGCONT);
+    setup.await_exact_verdicts();
     for (mut client, server) in later {
         SockRef::from(&server).set_linger(Some(Duration::ZERO))?;
         drop(server);
-        assert!(client.read(&mut [0]).is_err(), "a reset was to come");
+        assert!(client.read(&mut [0]).is_err(), "an RST was expected");
     }
-    scene.recovers();
-    assert!(scene.lost("ring_full") > 0, "nothing was lost");
-    scene.is_true(&[(Kind::HalfClosed, 2 * HELD), (Kind::ResetLater, 2 * HELD)]);
-    // All of them were open when records were lost.
-    assert_eq!((scene.exact(Kind::HalfClosed), scene.exact(Kind::ResetLater)), (0, 0), "exact after a loss");
+    setup.await_exact_verdicts();
+    assert!(setup.lost("ring_full") > 0, "nothing was lost");
+    setup.check_verdicts(&[(Ending::HalfClosed, 2 * HELD), (Ending::ResetLater, 2 * HELD)]);
+    // All these connections were open when records were lost.
+    assert_eq!(
+        (setup.exact(Ending::HalfClosed), setup.exact(Ending::ResetLater)),
+        (0, 0),
+        "exact after a loss"
+    );
     Ok(())
 }
 
-/// More connections are half-closed than the daemon may remember.
+/// More connections are half-closed than fit the daemon's table.
 fn full_table() -> Result<(), Failed> {
-    let scene = Scene::new("lossy-table", &format!("stories: {REMEMBERED}"))?;
-    let held = scene.pairs(Kind::HalfClosed, HELD);
+    let setup = Setup::new("lossy-table", &format!("stories: {REMEMBERED}"))?;
+    let held = setup.pairs(Ending::HalfClosed, HELD);
     for (_, server) in &held {
         server.shutdown(Shutdown::Write)?;
     }
-    assert!(scene.lost("story_table_full") > 0, "nothing was lost");
+    assert!(setup.lost("story_table_full") > 0, "nothing was lost");
     for (client, mut server) in held {
         drop(client);
         assert_eq!(server.read(&mut [0])?, 0);
     }
-    scene.recovers();
-    scene.is_true(&[(Kind::HalfClosed, 2 * HELD)]);
-    let exact = scene.exact(Kind::HalfClosed);
+    setup.await_exact_verdicts();
+    setup.check_verdicts(&[(Ending::HalfClosed, 2 * HELD)]);
+    let exact = setup.exact(Ending::HalfClosed);
     assert!((1..=REMEMBERED).contains(&exact), "{exact} exact verdicts, with room for {REMEMBERED}");
     Ok(())
 }
 
-/// Many connections end at once, before the daemon looks again, with a ring buffer that cannot take them.
+/// Many connections end at once, and the ring buffer cannot take all their records.
 fn all_at_once() -> Result<(), Failed> {
-    let scene = Scene::new("lossy-at-once", "ring_size: 64KiB")?;
-    let many = scene.pairs(Kind::ResetLater, 3 * HELD);
+    let setup = Setup::new("lossy-at-once", "ring_size: 64KiB")?;
+    let many = setup.pairs(Ending::ResetLater, 3 * HELD);
     for (_, server) in &many {
         SockRef::from(server).set_linger(Some(Duration::ZERO))?;
     }
     let (clients, servers): (Vec<_>, Vec<_>) = many.into_iter().unzip();
-    scene.daemon.signal(Signal::SIGSTOP);
+    setup.daemon.signal(Signal::SIGSTOP);
     drop(servers);
     for mut client in clients {
-        assert!(client.read(&mut [0]).is_err(), "a reset was to come");
+        assert!(client.read(&mut [0]).is_err(), "an RST was expected");
     }
-    scene.daemon.signal(Signal::SIGCONT);
-    scene.recovers();
-    assert!(scene.lost("ring_full") > 0, "nothing was lost");
-    scene.is_true(&[(Kind::ResetLater, 6 * HELD)]);
-    assert_eq!(scene.exact(Kind::ResetLater), 0, "exact after a loss");
+    setup.daemon.signal(Signal::SIGCONT);
+    setup.await_exact_verdicts();
+    assert!(setup.lost("ring_full") > 0, "nothing was lost");
+    setup.check_verdicts(&[(Ending::ResetLater, 6 * HELD)]);
+    assert_eq!(setup.exact(Ending::ResetLater), 0, "exact after a loss");
     Ok(())
 }

@@ -1,8 +1,7 @@
-//! A network namespace of a test's own: its counters count nothing else, and its number picks our lines out of all
-//! that an observer reports.
+//! The network namespace of one test. Its counters count nothing else, and its number identifies the test's lines among
+//! all that an observer reports.
 //!
-//! No thread stays in it but those of [`Netns::run`]; it lives as long as the handle, the processes started there and
-//! their sockets.
+//! Only the threads of [`Netns::run`] enter it. It lives as long as the handle, its processes and their sockets.
 
 use std::fs::{self, File};
 use std::io;
@@ -21,13 +20,13 @@ nix::ioctl_read_bad!(interface_flags, libc::SIOCGIFFLAGS, libc::ifreq);
 nix::ioctl_write_ptr_bad!(set_interface_flags, libc::SIOCSIFFLAGS, libc::ifreq);
 
 pub(crate) struct Netns {
-    /// None once it was let go.
+    /// None after [`Netns::let_go`].
     file: Mutex<Option<File>>,
     inode: u64,
 }
 
-/// The state of a socket, as /proc/net/tcp numbers it. A FIN_WAIT2 orphan that the kernel has made a minisocket of
-/// is shown as FIN_WAIT2.
+/// The state of a socket, with its number in /proc/net/tcp. A minisocket of a FIN_WAIT2 orphan is shown there as
+/// FIN_WAIT2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Established = 1,
@@ -44,7 +43,7 @@ pub(crate) enum State {
 impl Netns {
     /// A new namespace with its loopback interface up.
     pub(crate) fn new() -> io::Result<Self> {
-        // In a thread of its own, since a thread that has left its namespace would take it to the next test.
+        // In a new thread: this one would stay in the namespace and take it to the next test.
         let made = thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET)?;
             loopback_up()?;
@@ -55,17 +54,17 @@ impl Netns {
         Ok(Self { file: Mutex::new(Some(file)), inode })
     }
 
-    /// The number by which the kernel and the observer name it.
+    /// The number that the kernel and the observer use for it.
     pub(crate) fn inode(&self) -> u64 {
         self.inode
     }
 
-    /// Gives up the handle: whatever is left in it has the namespace to itself.
+    /// Drops the handle: only the processes and sockets inside keep the namespace.
     pub(crate) fn let_go(&self) {
         self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Does something inside, in a thread that ends with it.
+    /// Runs `inside` in the namespace, in a thread of its own.
     pub(crate) fn run<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> T {
         let handle = |file: &Option<File>| file.as_ref().map(File::try_clone);
         let file = handle(&self.file.lock().unwrap_or_else(PoisonError::into_inner));
@@ -79,7 +78,7 @@ impl Netns {
         })
     }
 
-    /// A file of /proc/net.
+    /// Reads a file of /proc/net.
     pub(crate) fn proc_net(&self, name: &str) -> String {
         self.run(|| fs::read_to_string(format!("/proc/thread-self/net/{name}")))
             .unwrap_or_else(|error| panic!("reading /proc/net/{name}: {error}"))
@@ -91,7 +90,7 @@ impl Netns {
             .unwrap_or_else(|error| panic!("setting {name} to {value}: {error}"));
     }
 
-    /// Writes a setting that is the whole machine's, and returns what it was.
+    /// Writes a setting of the whole machine. Returns the value before.
     pub(crate) fn set_machine(name: &str, value: &str) -> String {
         let path = format!("/proc/sys/net/{name}");
         let before = fs::read_to_string(&path);
@@ -112,7 +111,7 @@ impl Netns {
         })
     }
 
-    /// Sockets that are connected both ways, of either family.
+    /// Number of sockets in ESTABLISHED, of both families.
     pub(crate) fn established(&self) -> usize {
         let tables = ["tcp", "tcp6"].map(|table| self.proc_net(table));
         let lines = tables.iter().flat_map(|table| table.lines().skip(1));
@@ -126,11 +125,11 @@ fn loopback_up() -> io::Result<()> {
     bring_up("lo")
 }
 
-/// Has the interface of this name, in the calling thread's namespace, carry packets.
+/// Brings up the interface of this name in the calling thread's namespace.
 pub(crate) fn bring_up(name: &str) -> io::Result<()> {
     let any = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     let mut request = request_for(name);
-    // SAFETY: both calls are given an ifreq with a name, and the first fills in the member that is changed.
+    // SAFETY: both calls get an ifreq with a name, and the first call fills in the member that is changed.
     unsafe {
         interface_flags(any.as_raw_fd(), &raw mut request)?;
         let up = libc::c_short::try_from(libc::IFF_UP).map_err(|_| Errno::EOVERFLOW)?;
@@ -140,7 +139,7 @@ pub(crate) fn bring_up(name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The beginning of a question about the interface of this name.
+/// An `ifreq` with the name of this interface.
 pub(crate) fn request_for(name: &str) -> libc::ifreq {
     // SAFETY: ifreq is plain data, for which zeroes are a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };

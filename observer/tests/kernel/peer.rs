@@ -1,21 +1,21 @@
-//! A peer of our own making, beyond a TUN device: it plays a timeline of segments and ICMP messages against a real socket
-//! of the kernel under test.
+//! The tests' own peer behind a TUN device. It plays a timeline of segments and ICMP messages against a real socket of
+//! the kernel under test.
 //!
-//! It is one end of one connection. It acknowledges nothing by itself: whatever it sends, the timeline says. Each of its
-//! segments goes on where the last one ended and acknowledges everything heard so far, unless the timeline says
-//! otherwise ([`Peer::say`]). What it expects it waits for, with a deadline; meanwhile it passes over pure ACKs and over
-//! repetitions of what it has heard, and fails on anything else.
+//! It is one end of one connection. It sends only what the timeline tells it to, and acknowledges nothing by itself.
+//! Each segment begins where the last one ended and acknowledges all received data, unless the timeline says otherwise
+//! ([`Peer::send`]). It waits for expected segments with a deadline. Meanwhile it ignores pure ACKs and
+//! retransmissions, and fails on any other segment.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use crate::lab::{Family, Lab};
 
+mod connect;
 mod expect;
 pub(crate) mod icmp;
-mod make;
-mod say;
 pub(crate) mod segment;
+mod send;
 mod tun;
 
 pub(crate) use icmp::Icmp;
@@ -23,11 +23,11 @@ pub(crate) use segment::{ACK, FIN, PSH, RST, SYN, Segment};
 
 use tun::Tun;
 
-/// The peer's addresses, on the networks of the device.
-const HERE_IPV4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
-const HERE_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+/// The peer's addresses, on the networks of the TUN device.
+const PEER_IPV4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+const PEER_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
-/// The peer's port. Nobody else uses its address.
+/// The peer's port. Only the peer uses its address.
 const PORT: u16 = 8080;
 
 /// The sequence number of the peer's first SYN.
@@ -37,20 +37,20 @@ pub(crate) struct Peer<'lab> {
     lab: &'lab Lab,
     tun: Tun,
     here: SocketAddr,
-    /// The kernel's end; port 0 as long as it is not known.
+    /// The kernel's address. Port 0 as long as it is unknown.
     host: SocketAddr,
     /// The sequence numbers of the peer's SYN and of the kernel's, on the wire.
     first: u32,
     host_first: u32,
-    /// Where our next segment begins.
+    /// The sequence number of the peer's next segment.
     next: u32,
-    /// Where the kernel's next new segment begins.
+    /// The sequence number of the kernel's next new segment.
     heard: u32,
-    /// The kernel's last packet that takes room in the sequence: what an ICMP message is about.
+    /// The kernel's last packet with SYN, FIN or data. ICMP messages are about it.
     packet: Vec<u8>,
-    /// The peer's clock and the kernel's last timestamp, where timestamps are used.
+    /// The peer's clock and the kernel's last timestamp. None without timestamps.
     timestamps: Option<(u32, u32)>,
-    /// Both directions, for the message of a timeline that fails.
+    /// The segments of both directions, for the message of a timeline that fails.
     log: Vec<String>,
 }
 
@@ -58,8 +58,8 @@ impl<'lab> Peer<'lab> {
     pub(crate) fn new(lab: &'lab Lab) -> Self {
         let tun = Tun::in_namespace(&lab.netns).expect("making a TUN device");
         let (here, host): (IpAddr, IpAddr) = match lab.family {
-            Family::Ipv4 => (HERE_IPV4.into(), tun::HOST_IPV4.into()),
-            Family::Ipv6 => (HERE_IPV6.into(), tun::HOST_IPV6.into()),
+            Family::Ipv4 => (PEER_IPV4.into(), tun::HOST_IPV4.into()),
+            Family::Ipv6 => (PEER_IPV6.into(), tun::HOST_IPV6.into()),
         };
         Self {
             lab,
@@ -76,8 +76,8 @@ impl<'lab> Peer<'lab> {
         }
     }
 
-    /// The kernel's next segment of this connection; none when none comes in time.
-    fn hear(&mut self, deadline: Instant) -> Option<Heard> {
+    /// Receives the kernel's next segment of this connection. None if none comes in time.
+    fn receive(&mut self, deadline: Instant) -> Option<Received> {
         loop {
             let packet = self.tun.read(deadline).expect("reading from the TUN device")?;
             let Some((from, to, mut segment)) = segment::parse(&packet) else { continue };
@@ -86,7 +86,7 @@ impl<'lab> Peer<'lab> {
                 continue;
             }
             self.host = from;
-            // Before the first SYN there is nothing to count from.
+            // Sequence numbers count from the first SYN.
             if segment.flags.has(SYN) && self.heard == 0 {
                 self.host_first = segment.sequence;
             }
@@ -104,20 +104,20 @@ impl<'lab> Peer<'lab> {
             if takes_room {
                 self.packet = packet;
             }
-            return Some(Heard { segment, is_new });
+            return Some(Received { segment, is_new });
         }
     }
 }
 
-/// A segment of the kernel's.
-pub(crate) struct Heard {
+/// A segment from the kernel.
+pub(crate) struct Received {
     pub(crate) segment: Segment,
-    /// It has something that was not heard before. A segment that takes no room in the sequence has nothing new.
+    /// It has a SYN, a FIN or data that did not come before.
     pub(crate) is_new: bool,
 }
 
-impl Heard {
-    /// Nothing that a timeline must mention: a pure ACK, or a repetition.
+impl Received {
+    /// Whether a timeline need not mention it: a pure ACK, or a retransmission.
     fn passes(&self) -> bool {
         self.segment.is_pure_ack() || !self.is_new && !self.segment.flags.has(RST)
     }

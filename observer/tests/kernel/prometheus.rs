@@ -1,5 +1,6 @@
-//! A real Prometheus scrapes a real daemon: what it has stored is what another observer wrote as verdicts, and what the
-//! daemon itself did; every query of the dashboard and the alerts gets an answer. `OBSERVER_TEST_SOAK` has it go on.
+//! A real Prometheus scrapes a real daemon. Its values must equal the sums of another observer's verdicts and of the
+//! daemon's own event log. Every query of the dashboard and of the alerts must have an answer. `OBSERVER_TEST_SOAK`
+//! prolongs the test.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,37 +13,38 @@ use nix::errno::Errno;
 use serde_json::Value;
 
 use crate::daemon::Daemon;
+use crate::hidden_events;
 use crate::lab::{CLOSED_PORT, Family, Lab};
 use crate::netns::Netns;
-use crate::prometheus::sums::{Sums, stored, told};
+use crate::prometheus::sums::{Sums, reported, stored};
 use crate::random::{self, driver::Done};
 use crate::row;
 use crate::server::{Folder, Prometheus, config};
 use crate::wait::{DEADLINE, eventually, let_pass};
-use crate::witness;
 
 mod sums;
 
-/// Process names that no other test has: all that they do is counted under them as owners.
+/// Process names that no other test uses. The metrics count their connections under these owners.
 const CLIENT: &str = "prom-client";
 const SERVER: &str = "prom-server";
 
-/// Verdicts that [`traffic`] gives, on both sides.
+/// Number of verdicts from [`traffic`], on both sides.
 const CLOSES: usize = 11;
 
-/// What the server has left half-closed. A busy machine is seldom looked at: long traffic does not wait for it.
+/// The server's half-closed connections. On a busy machine the daemon scans rarely, so long traffic does not wait for
+/// this.
 const FORGOTTEN: &str = "sum(observer_tcp_half_closed_connections{side=\"remote\",owner=\"prom-server\"})";
 
-/// Random connections begun in a second: a modest pace, for as long as it is wanted.
+/// Random connections begun per second during a soak.
 const RATE: u64 = 20;
 
-/// Between two rounds of [`traffic`] meanwhile.
+/// The time between two rounds of [`traffic`] during a soak.
 const PAUSE: Duration = Duration::from_secs(5);
 
 pub(crate) fn trial() -> Trial {
     Trial::test("prometheus", || match soak() {
-        None => witness::sees_all(|| row::caught(|| run(None))),
-        // What is hidden is left out, and ten minutes are not tried again.
+        None => hidden_events::retry_if_hidden(|| row::caught(|| run(None))),
+        // A soak is not tried again. It leaves out connections with hidden events.
         soak => run(soak),
     })
 }
@@ -73,7 +75,7 @@ fn run(soak: Option<u64>) -> Result<(), Failed> {
     ));
     prometheus.await_value("up", |up| up > 0.5);
 
-    let hidden_before = witness::hidden().len();
+    let hidden_before = hidden_events::hidden().len();
     let (rounds, random) = match soak {
         None => {
             traffic(&lab, || prometheus.await_value(FORGOTTEN, |number| (0.5..1.5).contains(&number)));
@@ -86,7 +88,7 @@ fn run(soak: Option<u64>) -> Result<(), Failed> {
     };
     let lines = match random {
         None => lab.all_lines(CLOSES * rounds),
-        // Another observer's lines pass through this process, all of this machine's: too many for long.
+        // A second observer would pass the lines of the whole machine through this process: too many for a soak.
         Some(_) => eventually(DEADLINE, || {
             let lines = logged_of(&log, &lab.netns);
             (lines.iter().filter(|line| line["kind"] == "close").count() >= CLOSES * rounds).then_some(lines)
@@ -94,14 +96,14 @@ fn run(soak: Option<u64>) -> Result<(), Failed> {
         .unwrap_or_default(),
     };
     await_scrape(&prometheus);
-    let hidden = BTreeSet::from_iter(witness::hidden().split_off(hidden_before));
-    // What the kernel hid may have its verdict when somebody uses the socket again, or none.
+    let hidden = BTreeSet::from_iter(hidden_events::hidden().split_off(hidden_before));
+    // If the kernel hid an event, the verdict comes when the socket is reused, or never.
     if hidden.is_empty() {
-        let closes = told(&lines).into_iter().next().map_or_else(Sums::new, |(.., closes)| closes);
+        let closes = reported(&lines).into_iter().next().map_or_else(Sums::new, |(.., closes)| closes);
         let number = lines.iter().filter(|line| line["kind"] == "close").count();
         assert_eq!(number, CLOSES * rounds, "verdicts: {closes:#?}");
     }
-    same_as_told(&prometheus, &lines);
+    same_as_reported(&prometheus, &lines);
     same_as_logged(&prometheus, &log);
     if let Some(random) = random {
         random.same_as_logged(&log, &hidden, &daemon)?;
@@ -110,26 +112,26 @@ fn run(soak: Option<u64>) -> Result<(), Failed> {
     for (what, expr) in [("scrapes", "count_over_time(up[1d])"), ("in time", "sum_over_time(up[1d])")] {
         eprintln!("prometheus: {what}: {:?}", prometheus.query(expr).first().map(|(_, value)| *value));
     }
-    // Since it is asked to count them.
+    // The daemon is configured to count them.
     prometheus.await_value("sum(observer_program_runs_total)", |runs| runs > 0.0);
     dashboard(&prometheus, &daemon.scrape());
     alerts(&prometheus);
     Ok(())
 }
 
-/// How long the traffic goes on, in seconds; None for once through all kinds of ends.
+/// How long the traffic goes on, in seconds. None for one round.
 fn soak() -> Option<u64> {
     let asked = std::env::var("OBSERVER_TEST_SOAK").ok();
     asked.map(|seconds| seconds.parse().expect("OBSERVER_TEST_SOAK is a number of seconds"))
 }
 
-/// Random connections, and where they were made.
+/// Random connections, and their network namespace.
 struct Random {
     netns: Netns,
     done: Vec<Done>,
 }
 
-/// Has random connections made for so long, and meanwhile `round` again and again: gives how often.
+/// Makes random connections for this long, and meanwhile repeats `round`. Returns the number of rounds.
 fn soaked(seconds: u64, round: impl Fn()) -> Result<(usize, Random), Failed> {
     let (netns, seed) = (Netns::new()?, random::seed());
     eprintln!("prometheus: {seconds} s of traffic, OBSERVER_TEST_SEED={seed}");
@@ -149,8 +151,8 @@ fn soaked(seconds: u64, round: impl Fn()) -> Result<(usize, Random), Failed> {
 }
 
 impl Random {
-    /// The event log says of each what was done with it, but for those that the kernel hid. A machine too busy for the
-    /// daemon's share loses records, which are counted; whose they were nobody knows.
+    /// Checks that the event log has the right reports on each connection, except those with hidden events. A machine
+    /// that is too busy loses records, which the daemon counts. It is then unknown which connections they belonged to.
     fn same_as_logged(
         &self,
         log: &Path,
@@ -174,7 +176,7 @@ impl Random {
     }
 }
 
-/// Ends of several kinds. One connection is forgotten for as long as something else is done.
+/// Ends connections in several ways. One connection stays half-closed while `meanwhile` runs.
 fn traffic(lab: &Lab, meanwhile: impl FnOnce()) {
     let (us, peer) = lab.pair();
     us.close();
@@ -213,30 +215,30 @@ fn traffic(lab: &Lab, meanwhile: impl FnOnce()) {
     forgotten.close();
 }
 
-/// What was told of the actors is what Prometheus has of them.
-fn same_as_told(prometheus: &Prometheus, lines: &[Value]) {
+/// Checks that Prometheus has the same sums for the actors as the verdicts.
+fn same_as_reported(prometheus: &Prometheus, lines: &[Value]) {
     let is_ours = |key: &[String]| key.last().is_some_and(|owner| [CLIENT, SERVER].contains(&owner.as_str()));
-    for (metric, labels, mut told) in told(lines) {
+    for (metric, labels, mut reported) in reported(lines) {
         let mut stored = stored(prometheus, metric, labels);
-        for sums in [&mut stored, &mut told] {
+        for sums in [&mut stored, &mut reported] {
             sums.retain(|key, _| is_ours(key));
         }
-        assert!(!told.is_empty(), "the traffic has nothing for {metric}");
-        assert_eq!(stored, told, "{metric}: what Prometheus has (left), and the verdicts (right)");
+        assert!(!reported.is_empty(), "the traffic has nothing for {metric}");
+        assert_eq!(stored, reported, "{metric}: left: stored by Prometheus; right: sums of the verdicts");
     }
 }
 
-/// What the daemon has written down is what Prometheus has, of every process of this machine. Others' connections end
-/// all the time: what was written before a scrape is in it, and what is in it will have been written.
+/// Checks that Prometheus has the same sums as the event log, for every process of this machine. Connections of others
+/// end all the time. So each stored sum must lie between the log's sums before and after the scrape.
 fn same_as_logged(prometheus: &Prometheus, log: &Path) {
-    let before = told(&logged(log, |_| true));
+    let before = reported(&logged(log, |_| true));
     await_scrape(prometheus);
     let stored = before.each_ref().map(|(metric, labels, _)| stored(prometheus, metric, labels));
     let mut wrong = Vec::new();
     eventually(DEADLINE, || {
         wrong.clear();
         for ((stored, (metric, _, before)), (.., after)) in
-            stored.iter().zip(&before).zip(told(&logged(log, |_| true)))
+            stored.iter().zip(&before).zip(reported(&logged(log, |_| true)))
         {
             for key in after.keys().chain(stored.keys()) {
                 let [stored, before, after] =
@@ -253,26 +255,26 @@ fn same_as_logged(prometheus: &Prometheus, log: &Path) {
     eprintln!("prometheus: {all} closes are stored, of {} kinds and owners", stored[0].len());
 }
 
-/// What of the event log, as it is now, is wanted; of its last line only a part may be there.
+/// The lines of the event log for which `wanted` holds. The last line may be incomplete, and is then left out.
 fn logged(log: &Path, wanted: impl Fn(&str) -> bool) -> Vec<Value> {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines = text.lines().filter(|line| wanted(line));
     lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// Of one network namespace: the rest of a busy machine's log would take longer to read than it took to happen.
+/// The event log's lines on one network namespace. To parse the whole log of a busy machine would take too long.
 fn logged_of(log: &Path, netns: &Netns) -> Vec<Value> {
     let here = format!("\"netns\":{},", netns.inode());
     logged(log, |line| line.contains(&here))
 }
 
-/// Until what is in the metrics now is stored, which takes a scrape or two.
+/// Waits until Prometheus has stored the present metrics, which takes a scrape or two.
 fn await_scrape(prometheus: &Prometheus) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs_f64();
     prometheus.await_value("timestamp(observer_build_info)", |scraped| scraped > now + 2.0);
 }
 
-/// Every query has an answer with the labels that its legend names, and every metric a query.
+/// Checks that every query has an answer with the labels of its legend, and that every metric has a query.
 fn dashboard(prometheus: &Prometheus, scrape: &str) {
     let text = fs::read_to_string(config().join("grafana/observer.json")).expect("reading the dashboard");
     let board: Value = serde_json::from_str(&text).expect("JSON");
@@ -301,7 +303,7 @@ fn dashboard(prometheus: &Prometheus, scrape: &str) {
     }
 }
 
-/// Queries with their legends, wherever they are in the dashboard; what fills its variables as well.
+/// Collects all queries of the dashboard with their legends, also those of its variables.
 fn find_queries(value: &Value, found: &mut Vec<(String, String)>) {
     match value {
         Value::Array(values) => values.iter().for_each(|value| find_queries(value, found)),
@@ -323,7 +325,7 @@ fn find_queries(value: &Value, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// Every rule is evaluated without complaint; none says that nobody watches.
+/// Checks that every rule is evaluated without an error, and that none fires that reports a missing observer.
 fn alerts(prometheus: &Prometheus) {
     let answer = prometheus.api("/api/v1/rules");
     let groups = answer.pointer("/data/groups").and_then(Value::as_array).expect("groups of rules");

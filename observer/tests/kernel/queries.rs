@@ -1,4 +1,4 @@
-//! Questions to a real daemon about what it really saw.
+//! Queries to a real daemon about connections that it saw.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
@@ -6,18 +6,18 @@ use std::process::{Command, Stdio};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::actor::{Act, Actor};
-use crate::again::once_more;
+use crate::actor::{Action, Actor};
 use crate::daemon::Daemon;
 use crate::netns::Netns;
+use crate::retry::retry_in_lab;
 use crate::wait::{DEADLINE, eventually};
 use crate::watch::observer;
 
-/// Process name of the one that asks for trouble; no other test has it.
+/// Process name of the closing process. No other test uses it.
 const CLOSER: &str = "query-closer";
 
 pub(crate) fn trial() -> Trial {
-    Trial::test("queries_of_the_daemon", || once_more("queries_of_the_daemon", run))
+    Trial::test("queries_of_the_daemon", || retry_in_lab("queries_of_the_daemon", run))
 }
 
 fn run() -> Result<(), Failed> {
@@ -25,8 +25,8 @@ fn run() -> Result<(), Failed> {
     let netns = Netns::new()?;
     let actor = Actor::start(CLOSER, &netns)?;
     let (client, server) = connection(&actor);
-    actor.call("server", Act::Close)?;
-    actor.call("client", Act::Close)?;
+    actor.call("server", Action::Close)?;
+    actor.call("client", Action::Close)?;
 
     let closes = eventually(DEADLINE, || {
         let lines = ask(&daemon, &["closes", "--comm", CLOSER, "--output", "json"]);
@@ -67,16 +67,17 @@ fn run() -> Result<(), Failed> {
     Ok(())
 }
 
-/// A connection of the actor to itself: its client's and its server's end.
+/// Connects the actor to itself. Returns the addresses of its client's and its server's end.
 fn connection(actor: &Actor) -> (SocketAddr, SocketAddr) {
     let local = |port: u64| SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port).expect("a port")));
-    let server = local(actor.call("listener", Act::Listen(Ipv4Addr::LOCALHOST.into())).expect("listening"));
-    let client = local(actor.call("client", Act::Connect(server)).expect("connecting"));
-    actor.call("server", Act::Accept { listener: "listener".to_owned() }).expect("accepting");
+    let server =
+        local(actor.call("listener", Action::Listen(Ipv4Addr::LOCALHOST.into())).expect("listening"));
+    let client = local(actor.call("client", Action::Connect(server)).expect("connecting"));
+    actor.call("server", Action::Accept { listener: "listener".to_owned() }).expect("accepting");
     (client, server)
 }
 
-/// What a command answers, line by line; nothing when it fails.
+/// The lines of a command's output. None if it fails.
 fn ask(daemon: &Daemon, args: &[&str]) -> Vec<Value> {
     let mut command = Command::new(observer());
     let output = command.args(args).arg("--socket").arg(&daemon.socket).stdin(Stdio::null()).output();

@@ -1,8 +1,8 @@
-//! Ten thousand connections, of which each does something else, two hundred at a time.
+//! Ten thousand random connections, two hundred at a time.
 //!
-//! What each of their sockets did, and so what must be reported of it, is random but known. Every socket must get its
-//! verdict and no other, every failing write must be explained by the close that caused it, and the sums must be what
-//! the kernel counted. `OBSERVER_TEST_SEED` repeats a run.
+//! The test knows what each socket did, and so which reports must come. Every socket must get exactly one verdict.
+//! Every failing write must have the id of the close that caused it. The sums must equal the kernel's counters.
+//! `OBSERVER_TEST_SEED` repeats a run.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -15,53 +15,53 @@ use serde_json::Value;
 
 use crate::actor::Actor;
 use crate::counters::Counters;
+use crate::hidden_events;
 use crate::netns::Netns;
 use crate::random::driver::Done;
 use crate::random::side::Expected;
 use crate::report::differences;
 use crate::watch::Watch;
-use crate::witness;
 
 mod behaviours;
-mod draw;
 pub(crate) mod driver;
+mod rng;
 mod side;
 
 const CONNECTIONS: u64 = 10_000;
 
-/// Begun in a second. As fast as it goes, an observer built without optimisations does not keep up and loses records.
+/// Connections begun per second. Without this limit an observer built without optimisations loses records.
 const RATE: u64 = 1000;
 
-/// For the last verdicts, after the driver has ended: a machine that does other things too needs a while.
+/// The time to wait for the last verdicts after the driver has ended, long enough for a busy machine.
 const LAST_VERDICTS: Duration = Duration::from_secs(20);
 
-/// Closes that the observer may be behind the driver: what has happened and is not read yet must fit into its ring. Where
-/// processors are scarce the driver's many threads get more of them than the observer's one.
+/// Most closes that the observer may be behind the driver: its ring must hold all records that it has not read. On few
+/// CPUs the driver's many threads get more time than the observer's one.
 const BEHIND: usize = 3000;
 
-/// Connections between two looks at how far behind it is.
+/// Connections between two checks of how far behind it is.
 const LOOK_EVERY: usize = 200;
 
-/// Differences shown; the rest is only counted.
+/// Most differences that are shown. The rest is only counted.
 pub(crate) const SHOWN: usize = 12;
 
 pub(crate) fn trial() -> Trial {
-    Trial::test("random", || witness::sees_all(run))
+    Trial::test("random", || hidden_events::retry_if_hidden(run))
 }
 
 fn run() -> Result<(), Failed> {
     let seed = seed();
     let netns = Netns::new()?;
-    // The audit finds a namespace by its processes, and the driver ends.
+    // The audit finds a namespace by its processes, so one must stay when the driver ends.
     let _stays = Actor::start("stays", &netns)?;
     let watch = Watch::start_own(netns.inode())?;
     let before = Counters::read(&netns);
-    let hidden_before = witness::hidden().len();
+    let hidden_before = hidden_events::hidden().len();
     eprintln!("random: OBSERVER_TEST_SEED={seed}");
     let mut keeps_up = true;
     let done = drive(&netns, seed, CONNECTIONS, RATE, |done| {
         if keeps_up && done.len() % LOOK_EVERY == 0 {
-            // What never comes is waited for once.
+            // Wait only once for closes that never come.
             keeps_up = watch.await_closes(closes(done).saturating_sub(BEHIND), LAST_VERDICTS);
         }
     })?;
@@ -71,7 +71,7 @@ fn run() -> Result<(), Failed> {
     let lines = watch.finish();
     let counted = Counters::read(&netns) - before;
 
-    let hidden = BTreeSet::from_iter(witness::hidden().split_off(hidden_before));
+    let hidden = BTreeSet::from_iter(hidden_events::hidden().split_off(hidden_before));
     let mut wrong = Vec::new();
     if hidden.is_empty() {
         wrong.extend(totals(&lines, counted));
@@ -92,7 +92,7 @@ fn run() -> Result<(), Failed> {
     Err(format!("OBSERVER_TEST_SEED={seed}: {number} differences\n{}", shown.join("\n")).into())
 }
 
-/// Verdicts to come.
+/// The number of expected verdicts.
 fn closes(done: &[Done]) -> usize {
     done.iter().flat_map(|done| &done.expected).filter(|expected| expected.close.is_some()).count()
 }
@@ -106,8 +106,8 @@ pub(crate) fn seed() -> u64 {
     })
 }
 
-/// Has so many connections made, at so many a second, and returns what was done. The driver goes on when `next` has
-/// seen what was done so far.
+/// Lets the driver make this many connections, at `rate` per second. Returns the expected reports. The driver goes on
+/// when `next` has seen those of the connections so far.
 pub(crate) fn drive(
     netns: &Netns,
     seed: u64,
@@ -115,7 +115,7 @@ pub(crate) fn drive(
     rate: u64,
     mut next: impl FnMut(&[Done]),
 ) -> Result<Vec<Done>, Failed> {
-    // Enough ports that those in TIME_WAIT do not get in the way.
+    // A large port range, so that ports in TIME_WAIT do not run it short.
     netns.set("ipv4/ip_local_port_range", "10000 65000");
     let mut driver = Command::new(std::env::current_exe()?);
     driver.arg(driver::WORD).args([seed, connections, rate].map(|number| number.to_string()));
@@ -123,24 +123,24 @@ pub(crate) fn drive(
     let mut driver = netns.run(|| driver.spawn())?;
     let mut errors = driver.stderr.take().expect("a pipe was asked for");
     let errors = thread::spawn(move || {
-        let mut told = String::new();
-        errors.read_to_string(&mut told).map(|_| told)
+        let mut text = String::new();
+        errors.read_to_string(&mut text).map(|_| text)
     });
     let mut done = Vec::new();
-    // The driver waits where its lines are not taken: a pipe holds some eighty.
+    // The driver blocks while its lines are not read: a pipe holds some eighty of them.
     for line in BufReader::new(driver.stdout.take().expect("a pipe was asked for")).lines() {
         done.push(serde_json::from_str(&line?)?);
         next(&done);
     }
     let status = driver.wait()?;
     if !status.success() {
-        let told = errors.join().expect("the thread does not panic")?;
-        return Err(format!("OBSERVER_TEST_SEED={seed}: the driver ended with {status}:\n{told}").into());
+        let text = errors.join().expect("the thread does not panic")?;
+        return Err(format!("OBSERVER_TEST_SEED={seed}: the driver ended with {status}:\n{text}").into());
     }
     Ok(done)
 }
 
-/// The kernel's counts against the sums of what was reported.
+/// Compares the kernel's counters with the sums of the reports. Returns the differences.
 pub(crate) fn totals(lines: &[Value], counted: Counters) -> Vec<String> {
     let number = |fits: &dyn Fn(&Value) -> bool| {
         i64::try_from(lines.iter().filter(|line| fits(line)).count()).expect("a number of lines")
@@ -170,7 +170,7 @@ fn was_reset_while_established(line: &Value) -> bool {
         && (state == "ESTABLISHED" || state == "CLOSE_WAIT" || line["outcome"] == "timed_out")
 }
 
-/// What is reported of one pair of ports, in order of time: the kernel may use the ports again.
+/// The reports on one pair of ports, in order of time: the kernel may reuse the ports.
 #[derive(Default)]
 struct Reported {
     closes: Vec<Value>,
@@ -178,7 +178,7 @@ struct Reported {
     resets: Vec<Value>,
 }
 
-/// Compares socket by socket, but for those between ports of which something was hidden.
+/// Compares the reports socket by socket. Skips sockets between ports for which an event was hidden.
 pub(crate) fn compare(done: &[Done], lines: Vec<Value>, is_hidden: impl Fn(u16, u16) -> bool) -> Vec<String> {
     let mut reported: HashMap<(u16, u16), Reported> = HashMap::new();
     for line in lines {
@@ -196,13 +196,14 @@ pub(crate) fn compare(done: &[Done], lines: Vec<Value>, is_hidden: impl Fn(u16, 
         *uses.entry((expected.local, expected.remote)).or_default() += 1;
     }
     for (ports, at) in &mut reported {
-        // Who connects from ports that come again may be answered by what is left there of the connection before: that
-        // is reset, and the handshake goes on (RFC 9293, 3.5.1).
+        // A reused pair of ports may meet the remains of its earlier connection. Their answer to the SYN is reset, and
+        // the handshake goes on (RFC 9293, 3.5.1).
         if uses.get(ports).is_some_and(|times| *times > 1) {
             at.resets.retain(|line| line["cause"] != "invalid_segment");
         }
         for lines in [&mut at.closes, &mut at.errors, &mut at.resets] {
-            // RFC 3339 in UTC with as many digits: order of text is order of time. The last comes off first.
+            // RFC 3339 in UTC with the same number of digits: text order is time order. `pop` takes the last entry
+            // first.
             lines.sort_by_key(|line| std::cmp::Reverse(line["time"].as_str().map(str::to_owned)));
         }
     }
@@ -222,7 +223,7 @@ pub(crate) fn compare(done: &[Done], lines: Vec<Value>, is_hidden: impl Fn(u16, 
     wrong
 }
 
-/// Compares what is expected of one socket with the next that was reported of its ports, and takes it.
+/// Compares the expected reports on one socket with the next reports on its ports, and takes them.
 fn of_one(expected: &Expected, reported: &mut Reported) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut one = |kind: &str, shows: &Value, line: Option<Value>| {

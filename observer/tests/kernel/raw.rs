@@ -1,11 +1,11 @@
-//! Packets made by hand: TCP segments that no socket would send, and what a router says of one.
+//! Packets made by hand: TCP segments that no socket would send, and ICMP errors.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// The flags of a segment, as the TCP header has them.
+/// A flag of the TCP header.
 #[derive(Clone, Copy)]
 pub(crate) enum Flag {
     Syn = 0x02,
@@ -22,8 +22,8 @@ pub(crate) fn send(from: SocketAddr, to: SocketAddr, flag: Flag, sequence: u32) 
     segment.extend(from.port().to_be_bytes());
     segment.extend(to.port().to_be_bytes());
     segment.extend(sequence.to_be_bytes());
-    // The acknowledgement number, then the header's length in words (without options) and the flag, a window, and
-    // two zeroes: the checksum to be and the urgent pointer.
+    // Acknowledgement number; header length in words (without options) and flag; window; checksum (filled in below) and
+    // urgent pointer.
     segment.extend([0; 4]);
     segment.extend([5 << 4, flag as u8]);
     segment.extend(u16::MAX.to_be_bytes());
@@ -33,27 +33,27 @@ pub(crate) fn send(from: SocketAddr, to: SocketAddr, flag: Flag, sequence: u32) 
 
     let socket = Socket::new(Domain::for_address(to), Type::RAW, Some(Protocol::TCP))?;
     socket.bind(&SocketAddr::new(from.ip(), 0).into())?;
-    // The port of a raw socket's address is a protocol number, or nothing.
+    // In a raw socket's address the port must be a protocol number or 0.
     socket.send_to(&segment, &SocketAddr::new(to.ip(), 0).into())?;
     Ok(())
 }
 
-/// What could not be reached.
+/// The object that an ICMP error calls unreachable.
 #[derive(Clone, Copy)]
-pub(crate) enum Missing {
+pub(crate) enum Unreachable {
     Host,
     Port,
 }
 
-/// Has `host` hear from `about`, in the calling thread's namespace, that the segment with this sequence number, sent from
-/// `host` to `about`, has found no such host, or port (ICMP, RFC 792 and RFC 4443: destination unreachable).
-pub(crate) fn unreachable(
-    missing: Missing,
+/// Sends `host` an ICMP error "destination unreachable" (RFC 792, RFC 4443) in the calling thread's namespace. It is
+/// about the segment with this sequence number from `host` to `about`.
+pub(crate) fn send_unreachable(
+    what: Unreachable,
     host: SocketAddr,
     about: SocketAddr,
     sequence: u32,
 ) -> io::Result<()> {
-    // The beginning of what was sent: the IP header and the first eight bytes.
+    // The error quotes the IP header and the first eight bytes of the segment.
     let ip = match (host.ip(), about.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
             // Version and length of the header, ..., total length, ..., time to live, TCP.
@@ -64,17 +64,17 @@ pub(crate) fn unreachable(
             let fixed = [0x60, 0, 0, 0, 0, 20, 6, 64];
             [&fixed[..], &from.octets(), &to.octets()].concat()
         }
-        _ => panic!("{host} and {about} are of two families"),
+        _ => panic!("{host} and {about} have different address families"),
     };
     let ports = [host.port(), about.port()].map(u16::to_be_bytes);
-    let (kind, protocol) = match (host.is_ipv4(), missing) {
-        (true, Missing::Host) => ([3, 1], Protocol::ICMPV4),
-        (true, Missing::Port) => ([3, 3], Protocol::ICMPV4),
-        (false, Missing::Host) => ([1, 3], Protocol::ICMPV6),
-        (false, Missing::Port) => ([1, 4], Protocol::ICMPV6),
+    let (kind, protocol) = match (host.is_ipv4(), what) {
+        (true, Unreachable::Host) => ([3, 1], Protocol::ICMPV4),
+        (true, Unreachable::Port) => ([3, 3], Protocol::ICMPV4),
+        (false, Unreachable::Host) => ([1, 3], Protocol::ICMPV6),
+        (false, Unreachable::Port) => ([1, 4], Protocol::ICMPV6),
     };
     let mut message = [&kind[..], &[0; 6], &ip, &ports[0], &ports[1], &sequence.to_be_bytes()].concat();
-    // The kernel makes the other family's itself.
+    // For IPv6 the kernel fills in the checksum.
     if host.is_ipv4() {
         let sum = folded(&message);
         message[2..4].copy_from_slice(&sum.to_be_bytes());

@@ -1,5 +1,4 @@
-//! Programs that nobody wrote for these tests: servers and clients as Debian has them. A program that is missing fails
-//! its row.
+//! Real servers and clients from Debian's packages. A missing program fails its row.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::actor::Act;
+use crate::actor::Action;
 use crate::counters::Counters;
 use crate::end::End;
 use crate::lab::Lab;
@@ -26,10 +25,10 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "real_redis_killed", run: redis_killed },
 ];
 
-/// Where the servers listen, each in a namespace of its own.
+/// The port of each server, in a namespace of its own.
 const PORT: u16 = 8080;
 
-/// A page, over connections that are let go when they were idle for a second, or after so many requests.
+/// A server of one page. It closes a connection after a second of idle time, or after this many requests.
 const NGINX_CONF: &str = r#"
 daemon off;
 PROCESSES
@@ -56,7 +55,7 @@ pub(crate) fn nginx_conf(address: SocketAddr, processes: &str, requests: u32) ->
     conf.replace("REQUESTS", &requests.to_string())
 }
 
-/// A pooled connection that is used again after the server's keepalive has run out, without a look at it; twice,
+/// A client that reuses a pooled connection after the server's keepalive timeout, without a check. It writes twice,
 /// since the first write succeeds.
 const POOLED_CLIENT: &str = r#"
 import socket, time
@@ -78,7 +77,7 @@ else:
 /// Length of the request above.
 const REQUEST_BYTES: u64 = 35;
 
-/// nginx closes an idle connection, and the client that has it in its pool does not see it.
+/// nginx closes an idle connection, and the client with the connection in its pool does not notice.
 fn nginx(lab: &Lab) -> Counters {
     let dir = Dir::new(&lab.netns, "nginx");
     // One process, so that its process id is known.
@@ -108,8 +107,8 @@ fn nginx(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// One request to Python's http.server, which closes after its answer; curl has all of it and closes at about the
-/// same time.
+/// One request to Python's http.server, which closes after its answer. curl has received everything and closes at about
+/// the same time.
 fn http_server(lab: &Lab) -> Counters {
     let dir = Dir::new(&lab.netns, "http-server");
     let start = |what, arguments: &[&str]| Program::start(&lab.netns, what, arguments, &dir);
@@ -130,7 +129,7 @@ fn http_server(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// redis-server is killed with clients connected: one that then closes, and one that writes.
+/// redis-server is killed with two clients connected. One then closes, one writes.
 fn redis_killed(lab: &Lab) -> Counters {
     let dir = Dir::new(&lab.netns, "redis");
     let (host, port) = (address(lab).ip().to_string(), PORT.to_string());
@@ -140,9 +139,9 @@ fn redis_killed(lab: &Lab) -> Counters {
     let before = server.descriptors();
     let [closes, writes] = [connected(lab), connected(lab)];
     let accepted = eventually(DEADLINE, || (server.descriptors() == before + 2).then_some(()));
-    assert!(accepted.is_some(), "redis-server does not accept its clients");
+    assert!(accepted.is_some(), "redis-server did not accept its clients");
     let pid = server.pid();
-    // SIGKILL.
+    // Dropping it sends SIGKILL.
     drop(server);
 
     for client in [&closes, &writes] {
@@ -173,12 +172,12 @@ fn redis_killed(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// Of the server.
+/// The server's address.
 fn address(lab: &Lab) -> SocketAddr {
     lab.unconnected(PORT).remote
 }
 
-/// The ends of the only connection there is, whose client has a port that cannot be asked for.
+/// The ends of the only connection. Its client's port is unknown.
 fn ends(lab: &Lab) -> (End<'_>, End<'_>) {
     let client = lab.unconnected(PORT);
     let server = from_server(&client);
@@ -189,7 +188,7 @@ fn ends(lab: &Lab) -> (End<'_>, End<'_>) {
 fn await_listener(lab: &Lab) {
     let (client, server) = ends(lab);
     let listens = || lab.netns.has(server.local, client.local, State::Listen).then_some(());
-    assert!(eventually(DEADLINE, listens).is_some(), "the server does not listen");
+    assert!(eventually(DEADLINE, listens).is_some(), "the server did not listen");
 }
 
 fn from_server<'lab>(client: &End<'lab>) -> End<'lab> {
@@ -198,12 +197,12 @@ fn from_server<'lab>(client: &End<'lab>) -> End<'lab> {
 
 fn connected(lab: &Lab) -> End<'_> {
     let mut client = lab.unconnected(PORT);
-    let port = client.call(Act::Connect(client.remote)).expect("connecting");
+    let port = client.call(Action::Connect(client.remote)).expect("connecting");
     client.local.set_port(u16::try_from(port).expect("a port"));
     client
 }
 
-/// What Debian calls it.
+/// A program's path and its Debian package.
 pub(crate) struct Installed {
     path: &'static str,
     package: &'static str,
@@ -217,7 +216,7 @@ pub(crate) const WRK: Installed = Installed { path: "/usr/bin/wrk", package: "wr
 pub(crate) const REDIS_BENCHMARK: Installed =
     Installed { path: "/usr/bin/redis-benchmark", package: "redis-tools" };
 
-/// A program that runs in the test's namespace, and is killed with this.
+/// A program that runs in the test's namespace. Dropping it sends SIGKILL.
 pub(crate) struct Program(Child);
 
 impl Program {
@@ -239,7 +238,7 @@ impl Program {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("a process that runs").count()
     }
 
-    /// Waits until it has ended, which must be well.
+    /// Waits until it has ended with success.
     #[track_caller]
     pub(crate) fn succeeds(self) {
         let ended = self.ends();
@@ -267,19 +266,19 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Either fails only when it has ended and been waited for.
+        // Both fail only if it has ended already.
         if self.0.kill().is_ok() {
             self.0.wait().ok();
         }
     }
 }
 
-/// A directory that goes with the test.
+/// A directory that is removed with the test.
 pub(crate) struct Dir(pub(crate) PathBuf);
 
 impl Dir {
     pub(crate) fn new(netns: &Netns, name: &str) -> Self {
-        // Unique while the namespace is.
+        // The name is unique while the namespace exists.
         let path = std::env::temp_dir().join(format!("observer-{name}-{}", netns.inode()));
         fs::create_dir(&path).expect("making a directory");
         Self(path)
@@ -288,7 +287,7 @@ impl Dir {
 
 impl Drop for Dir {
     fn drop(&mut self) {
-        // What is left is in a directory for such things.
+        // Leftovers stay in the directory for temporary files.
         fs::remove_dir_all(&self.0).ok();
     }
 }

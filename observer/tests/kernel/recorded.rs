@@ -1,4 +1,4 @@
-//! What a test's own observer recorded, with records left out: no verdict may then claim what it cannot know.
+//! Replays a test's recording with records left out. No verdict may then be wrong and say `exact`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -13,25 +13,25 @@ use crate::leave_out::{self, lives};
 use crate::row;
 use crate::traceless::TRACELESS;
 
-/// Replays for each record that is left out: without a mark, and with each of two.
+/// Replays per record that is left out: one without a loss mark, and two with a mark.
 const WAYS: usize = 3;
 
-/// Replays of one recording with pairs left out too.
+/// Most replays of one recording if pairs are left out, too.
 const REPLAYS: usize = 3000;
 
-/// Connections of one recording. Where there are more, the kernel uses sockets again and again, and of two records
-/// without either end nobody can say whose they are.
+/// Most connections of a recording that is replayed. With more of them the kernel reuses sockets, and records without
+/// addresses cannot be assigned to a connection.
 const CONNECTIONS: usize = 12;
 
-/// Replays of all tests.
+/// Number of replays in all tests.
 static REPLAYED: AtomicUsize = AtomicUsize::new(0);
 
-/// How often recordings were replayed with records left out.
+/// Number of replays with records left out, in all tests.
 pub(crate) fn replayed() -> usize {
     REPLAYED.load(Ordering::Relaxed)
 }
 
-/// Leaves out records of the test's own network namespace.
+/// Replays the recording, each time without some records of the test's own network namespace.
 pub(crate) fn leave_out(path: &Path, netns: u64) {
     let recording = BufReader::new(File::open(path).expect("opening the recording"));
     let recording = Recording::open(recording).expect("reading the recording");
@@ -43,7 +43,7 @@ pub(crate) fn leave_out(path: &Path, netns: u64) {
     if lives(&events).len() > CONNECTIONS || row::name().is_none() {
         return;
     }
-    // Pairs are left out of the recordings that lie in tests/recordings/.
+    // By default pairs are left out only of the recordings in tests/recordings/.
     let pairs = std::env::var_os("OBSERVER_TEST_PAIRS").is_some_and(|wanted| wanted == "1");
     let replays = if pairs { REPLAYS } else { WAYS * events.len() };
     let outcomes = leave_out::leave_out(&events, replays);
@@ -53,10 +53,10 @@ pub(crate) fn leave_out(path: &Path, netns: u64) {
     assert!(wrong.is_empty(), "with records left out, wrong verdicts say exact:\n{}", wrong.join("\n"));
 }
 
-/// Keeps a recording for `tests/recordings/`, where somebody asked for it.
+/// Keeps the recording if `OBSERVER_TEST_RECORDINGS` is set.
 fn keep(header: &Header, events: &[Event]) {
     let Some(dir) = std::env::var_os("OBSERVER_TEST_RECORDINGS") else { return };
-    // A test of another kind has no name here.
+    // A test that is not a row has no name here.
     let Some(name) = row::name().filter(|_| !events.is_empty()) else { return };
     let path = Path::new(&dir).join(format!("{}.jsonl", name.replace("::", "-")));
     let file = File::create(path).expect("making the file of a recording");
@@ -67,12 +67,13 @@ fn keep(header: &Header, events: &[Event]) {
     recorder.flush().expect("writing a recording");
 }
 
-/// The events of one network namespace: whole connections, and what user space found out about them.
+/// The events of one network namespace: whole connections, and the owners that user space found for them.
 fn of_namespace(events: Vec<Event>, netns: u32) -> Vec<Event> {
     let within = |at: &usize| endpoints(&events[*at]).is_some_and(|ends| ends.netns == netns);
     let ours = lives(&events).into_iter().filter(|life| life.iter().any(within));
     let ours: BTreeSet<usize> = ours.flatten().collect();
-    // What user space found out is of the connection that the socket is then. Other namespaces use its memory again.
+    // An owner belongs to the connection that uses the socket at that time. A later connection of another namespace may
+    // reuse its memory.
     let mut is_ours: BTreeMap<SockId, bool> = BTreeMap::new();
     let mut keep = |at: usize, event: &Event| match event.body {
         Body::Owner | Body::NoOwner { .. } => is_ours.get(&event.sock) == Some(&true),

@@ -1,15 +1,15 @@
-//! One line of the observer, and how a test says what must be in it.
+//! One line of the observer, and the checks of its content.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::sight::{Kind, sees};
+use crate::visibility::{ReportKind, is_visible};
 use crate::wait::slower;
 
-/// A line that was expected and came. Empty when the test runs without an observer: then everything holds.
+/// A line that the test expected and that came. Empty if the test runs without an observer: then every check passes.
 pub(crate) struct Report(Option<Value>);
 
-/// What a connection lost or left, as the observer's `bytes`.
+/// The observer's `bytes`: lost data, and data written after the peer's FIN.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Bytes {
     pub(crate) unread: u64,
@@ -28,8 +28,8 @@ impl Report {
         Self(line)
     }
 
-    /// Everything named in `expected` must be as it says there; what it does not name may be anything. An empty
-    /// object says that there must be nothing in it.
+    /// Checks that every field of `expected` has the same value in the line. Other fields may have any value. An empty
+    /// object must be empty in the line, too.
     #[track_caller]
     pub(crate) fn shows(&self, expected: &Value) -> &Self {
         if let Some(line) = &self.0 {
@@ -39,7 +39,8 @@ impl Report {
         self
     }
 
-    /// The milliseconds at `pointer` lie between two bounds, the upper of which is for a quick machine.
+    /// Checks that the milliseconds at `pointer` are at least `least` and less than `most`. `OBSERVER_TEST_SLOWER`
+    /// multiplies the upper bound.
     #[track_caller]
     pub(crate) fn lasted(&self, pointer: &str, least: f64, most: f64) -> &Self {
         if let Some(line) = &self.0 {
@@ -59,7 +60,7 @@ impl Report {
     }
 }
 
-/// What of `expected` is otherwise in `line`; what it does not name may be anything.
+/// Returns the fields of `expected` that differ in `line`. Fields that `expected` does not name may have any value.
 pub(crate) fn differences(expected: &Value, line: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
     compare("", expected, line, &mut wrong);
@@ -70,7 +71,7 @@ fn compare(at: &str, expected: &Value, got: &Value, wrong: &mut Vec<String>) {
     let same = match (expected, got) {
         (Value::Object(expected), Value::Object(got)) if !expected.is_empty() => {
             for (name, value) in expected {
-                let unseen = name == "write_errors" && !sees(Kind::WriteError);
+                let unseen = name == "write_errors" && !is_visible(ReportKind::WriteError);
                 let value = if unseen { &json!({}) } else { value };
                 compare(&format!("{at}/{name}"), value, got.get(name).unwrap_or(&json!("(absent)")), wrong);
             }
@@ -85,7 +86,7 @@ fn compare(at: &str, expected: &Value, got: &Value, wrong: &mut Vec<String>) {
     }
 }
 
-/// The `linger` of a close() that SO_LINGER had no part in.
+/// The `linger` of a close() with SO_LINGER off.
 pub(crate) fn linger_off() -> Value {
     json!({"mode": "off", "configured_ms": null, "waited_ms": null, "result": null})
 }

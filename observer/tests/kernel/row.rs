@@ -1,4 +1,4 @@
-//! A row: one scenario, run as a test on each address family.
+//! A row: one scenario, which runs as a test on each address family.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -9,15 +9,15 @@ use serde_json::json;
 
 use crate::counters::Counters;
 use crate::lab::{Family, Lab};
-use crate::{again, shared, witness};
+use crate::{hidden_events, retry, shared};
 
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    /// Does it, and returns by how much the kernel's counters must have moved.
+    /// Runs the scenario. Returns by how much the kernel's counters must have moved.
     pub(crate) run: fn(&Lab) -> Counters,
 }
 
-/// Held for reading by tests that run beside each other.
+/// Tests that may run at the same time hold it for reading. A lone test holds it for writing.
 static TURN: RwLock<()> = RwLock::new(());
 
 impl Row {
@@ -27,13 +27,13 @@ impl Row {
             let test = format!("{}::{name}", self.name);
             Trial::test(test.clone(), move || {
                 let _beside = TURN.read().unwrap_or_else(PoisonError::into_inner);
-                again::once_more(&test, || witness::sees_all(|| trial(&test, run, family)))
+                retry::retry_in_lab(&test, || hidden_events::retry_if_hidden(|| trial(&test, run, family)))
             })
         })
     }
 
-    /// For what changes the whole machine for a moment: only in the lab, whose machines are nobody's, and with no other
-    /// test beside it.
+    /// For a row that changes the whole machine for a moment. It runs only in the lab's virtual machines, and no other
+    /// test runs at the same time.
     pub(crate) fn lone_trials(&self) -> Vec<Trial> {
         let families =
             [("ipv4", Family::Ipv4), ("ipv6", Family::Ipv6)].into_iter().filter(|_| shared::wanted());
@@ -42,18 +42,18 @@ impl Row {
             let test = format!("{}::{name}", self.name);
             Trial::test(test.clone(), move || {
                 let _alone = TURN.write().unwrap_or_else(PoisonError::into_inner);
-                again::once_more(&test, || trial(&test, run, family))
+                retry::retry_in_lab(&test, || trial(&test, run, family))
             })
         });
         trials.collect()
     }
 
-    /// Where the family makes no difference.
+    /// For a row in which the address family makes no difference.
     pub(crate) fn ipv4_trial(&self) -> Trial {
         let Self { name, run } = *self;
         Trial::test(name, move || {
             let _beside = TURN.read().unwrap_or_else(PoisonError::into_inner);
-            again::once_more(name, || witness::sees_all(|| trial(name, run, Family::Ipv4)))
+            retry::retry_in_lab(name, || hidden_events::retry_if_hidden(|| trial(name, run, Family::Ipv4)))
         })
     }
 }
@@ -61,25 +61,25 @@ impl Row {
 fn trial(name: &str, run: fn(&Lab) -> Counters, family: Family) -> Result<(), Failed> {
     let lab = Lab::new(family);
     NAME.set(Some(name.to_owned()));
-    // Caught here and not only by the runner, since the lab knows what explains the failure.
+    // The panic is caught here, because the lab can dump what explains the failure.
     PANIC.set(None);
     let outcome = catch_unwind(AssertUnwindSafe(|| lab.finish(run(&lab))));
     NAME.set(None);
     if let Some(evidence) = lab.evidence().filter(|_| outcome.is_ok() && shared::wanted()) {
-        // Between the outcomes that the runner tells as JSON.
+        // The runner prints its outcomes as JSON, too; the lab reads both.
         println!("{}", json!({"type": "evidence", "name": name, "evidence": evidence}));
     }
     outcome.map_err(|_| Failed::from(format!("{}\n{}", PANIC.take().unwrap_or_default(), lab.dump())))
 }
 
-/// A test of another kind, of which a panic is a failure with its place.
+/// Runs a test that is not a row. A panic becomes a failure that names its place.
 pub(crate) fn caught(test: impl FnOnce() -> Result<(), Failed>) -> Result<(), Failed> {
     PANIC.set(None);
     let outcome = catch_unwind(AssertUnwindSafe(test));
     outcome.unwrap_or_else(|_| Err(PANIC.take().unwrap_or_default().into()))
 }
 
-/// The row that runs in this thread.
+/// Name of the row that runs in this thread. None in a test that is not a row.
 pub(crate) fn name() -> Option<String> {
     NAME.with_borrow(Clone::clone)
 }
@@ -90,12 +90,12 @@ thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Keeps the place of a panic for the message of the test, where the runner would only know the reason.
+/// Records the place of a panic for the test's message. The runner alone would print only the reason.
 pub(crate) fn note_panics() {
     let usual = take_hook();
     set_hook(Box::new(move |panic| {
         PANIC.set(Some(panic.to_string()));
-        // Otherwise the lines of tests that run at the same time would mix.
+        // By default nothing is printed: the lines of tests that run at the same time would mix.
         if std::env::var_os("RUST_BACKTRACE").is_some_and(|wanted| wanted == "full") {
             usual(panic);
         }

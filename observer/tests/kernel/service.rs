@@ -1,4 +1,4 @@
-//! The daemon as a service: its rights, what it tells the service manager, and a new configuration while it runs.
+//! The daemon as a service: its capabilities, its messages to the service manager, and a reload of its configuration.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -16,41 +16,41 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, setgroups, setresgid, setresuid};
 
-use crate::actor::{Act, Actor};
-use crate::again::once_more;
+use crate::actor::{Action, Actor};
 use crate::daemon::Daemon;
 use crate::netns::Netns;
+use crate::retry::retry_in_lab;
 use crate::wait::{DEADLINE, eventually};
 use crate::watch::observer;
 
-/// What the unit gives the daemon.
+/// The daemon's unit file.
 const UNIT: &str = include_str!("../../../config/observer.service");
 
-/// Kept after the start, from what is given.
+/// The capabilities that the daemon keeps after its start.
 const KEPT: [Capability; 2] = [Capability::CAP_DAC_READ_SEARCH, Capability::CAP_SYS_PTRACE];
 
-/// Process name of the one that is observed; no other test has it.
+/// Process name of the observed process. No other test uses it.
 const OBSERVED: &str = "rights-observed";
 
-/// Ids that belong to nobody: of the daemon, and of those who ask it.
+/// Unused user ids, of the daemon and of the asking process.
 const DAEMON: u32 = 61_817;
 const ASKER: u32 = 61_818;
 
 pub(crate) fn trials() -> [Trial; 4] {
     [
-        Trial::test("service_rights", || once_more("service_rights", rights)),
-        Trial::test("service_manager", || once_more("service_manager", manager)),
-        Trial::test("service_reload", || once_more("service_reload", reload)),
-        Trial::test("service_query_group", || once_more("service_query_group", query_group)),
+        Trial::test("service_rights", || retry_in_lab("service_rights", rights)),
+        Trial::test("service_manager", || retry_in_lab("service_manager", manager)),
+        Trial::test("service_reload", || retry_in_lab("service_reload", reload)),
+        Trial::test("service_query_group", || retry_in_lab("service_query_group", query_group)),
     ]
 }
 
-/// Whether only the system calls are to be tested.
+/// Whether the tests run without an observer (`OBSERVER_TEST_KERNEL_ONLY=1`).
 pub(crate) fn is_skipped() -> bool {
     std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1")
 }
 
-/// Whether this kernel wants CAP_BPF for reading a map that is open: before 5.19, where BPF is not for everybody.
+/// Whether this kernel needs CAP_BPF to read an open map: before 5.19, if unprivileged BPF is disabled.
 fn reading_takes_rights() -> bool {
     let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
     let release = read("osrelease");
@@ -75,23 +75,23 @@ fn rights() -> Result<(), Failed> {
         let kept = bits(&KEPT) | if reading_takes_rights() { bits(&[Capability::CAP_BPF]) } else { 0 };
         assert_eq!((held("CapEff:"), held("CapPrm:")), (kept, kept), "{status}");
         assert_eq!((held("CapInh:"), held("CapAmb:")), (0, 0), "{status}");
-        // Nothing can be gained by executing another program than what the unit gives.
+        // The bounding set limits what an executed program can gain to the unit's capabilities.
         assert_eq!(held("CapBnd:"), bits(&given), "{status}");
     }
 
-    // With these it still sees and tells, and has its own counters.
+    // With these capabilities it still reports, and can read its own counters.
     one_close(OBSERVED)?;
     let closes = format!(
         "observer_tcp_closes_total{{cause=\"linger_zero\",first_close=\"local\",\
                           outcome=\"reset_sent\",owner=\"{OBSERVED}\"}}"
     );
-    let told = eventually(DEADLINE, || daemon.value(&closes));
-    assert_eq!(told.as_deref(), Some("1"));
+    let counted = eventually(DEADLINE, || daemon.value(&closes));
+    assert_eq!(counted.as_deref(), Some("1"));
     assert_eq!(daemon.value("observer_records_lost_total{reason=\"ring_full\"}").as_deref(), Some("0"));
     Ok(())
 }
 
-/// The unit's capabilities.
+/// The capabilities in the unit's bounding set.
 fn given() -> impl Iterator<Item = Capability> {
     let line = UNIT.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
     let names = line.expect("a bounding set").split(' ');
@@ -102,7 +102,7 @@ fn bits(capabilities: &[Capability]) -> u64 {
     capabilities.iter().map(Capability::bitmask).fold(0, |bits, one| bits | one)
 }
 
-/// Only these, for a program that root executes: all that it is given is what the bounding set holds.
+/// Limits the bounding set to these capabilities: a program that root executes gets no others.
 fn limit(command: &mut Command, given: Vec<Capability>) {
     let drop_others = move || {
         for capability in caps::read(None, CapSet::Bounding).map_err(std::io::Error::other)? {
@@ -110,24 +110,24 @@ fn limit(command: &mut Command, given: Vec<Capability>) {
                 caps::drop(None, CapSet::Bounding, capability).map_err(std::io::Error::other)?;
             }
         }
-        // The unit's LimitMEMLOCK=infinity, which maps need before 5.11. Not every root may raise it.
+        // As the unit's LimitMEMLOCK=infinity: maps need it before 5.11. Root in a container may be unable to raise it.
         setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).ok();
         Ok(())
     };
-    // SAFETY: system calls, and memory for a list of capabilities. The parent may be in the middle of an allocation
-    // in another thread, for which glibc prepares its allocator at fork.
+    // SAFETY: only system calls, and an allocation. Another thread of the parent may be allocating at the fork; glibc
+    // makes its allocator safe for that.
     unsafe {
         command.pre_exec(drop_others);
     }
 }
 
-/// A connection of a process to itself, reset by it.
+/// Makes a connection of a process to itself, and ends it by RST.
 pub(crate) fn one_close(name: &'static str) -> Result<(), Failed> {
     let netns = Netns::new()?;
     let actor = Actor::start(name, &netns)?;
     crate::gauges::connect(&actor);
-    actor.call("server", Act::Linger(Some(0))).expect("setting SO_LINGER");
-    actor.call("server", Act::Close).expect("closing");
+    actor.call("server", Action::Linger(Some(0))).expect("setting SO_LINGER");
+    actor.call("server", Action::Close).expect("closing");
     Ok(())
 }
 
@@ -149,7 +149,7 @@ fn manager() -> Result<(), Failed> {
         let length = socket.recv(&mut buffer)?;
         Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
     };
-    let next_but_food = || loop {
+    let next_but_watchdog = || loop {
         let said = next()?;
         if !said.starts_with("WATCHDOG=1") {
             return Ok::<_, Failed>(said);
@@ -159,15 +159,15 @@ fn manager() -> Result<(), Failed> {
     let ready = next()?;
     assert!(ready.starts_with("READY=1\nSTATUS=") && ready.contains("hooks attached"), "{ready:?}");
     for _ in 0..3 {
-        let fed = next()?;
-        assert!(fed.starts_with("WATCHDOG=1"), "{fed:?}");
+        let ping = next()?;
+        assert!(ping.starts_with("WATCHDOG=1"), "{ping:?}");
     }
     daemon.signal(Signal::SIGHUP);
-    let reloading = next_but_food()?;
+    let reloading = next_but_watchdog()?;
     assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading:?}");
-    assert_eq!(next_but_food()?.trim_end(), "READY=1");
+    assert_eq!(next_but_watchdog()?.trim_end(), "READY=1");
     daemon.signal(Signal::SIGTERM);
-    assert_eq!(next_but_food()?.trim_end(), "STOPPING=1");
+    assert_eq!(next_but_watchdog()?.trim_end(), "STOPPING=1");
     std::fs::remove_dir_all(directory)?;
     Ok(())
 }
@@ -180,7 +180,7 @@ fn reload() -> Result<(), Failed> {
     let config = directory.join("observer.yaml");
     std::fs::write(&config, "owner: {by: comm}\n")?;
     let daemon = Daemon::start(|command| {
-        // Flags beat the file, now and later.
+        // Flags override the file, also after a reload.
         command.args(["--owner-limit", "50", "--config"]).arg(&config);
     })?;
     let reload = |text: &str| {
@@ -205,8 +205,8 @@ fn reload() -> Result<(), Failed> {
     one_close("reload-observed")?;
     let closes = "observer_tcp_closes_total{cause=\"linger_zero\",first_close=\"local\",\
                   outcome=\"reset_sent\",owner=\"none\"}";
-    let told = eventually(DEADLINE, || daemon.value(closes).filter(|number| number != "0"));
-    assert!(told.is_some(), "the new settings are not in force");
+    let counted = eventually(DEADLINE, || daemon.value(closes).filter(|number| number != "0"));
+    assert!(counted.is_some(), "the new settings are not in force");
     one_close("reload-observed")?;
     let pushed_out = eventually(DEADLINE, || {
         let (_, status) = ask(&mut Command::new(observer()), &daemon.socket);
@@ -217,12 +217,12 @@ fn reload() -> Result<(), Failed> {
     Ok(())
 }
 
-/// As the unit runs it: an ordinary user with some rights, who is a member of the group that may ask.
+/// Runs the daemon as the unit does: an ordinary user with some capabilities, in the group that may query it.
 fn query_group() -> Result<(), Failed> {
     if is_skipped() {
         return Ok(());
     }
-    // Any group will do that has a name.
+    // Any group with a name.
     let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
     let mut named = groups.lines().filter_map(|line| {
         let mut fields = line.split(':');
@@ -243,7 +243,7 @@ fn query_group() -> Result<(), Failed> {
     let found = std::fs::metadata(&socket)?;
     assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (DAEMON, gid, 0o660));
 
-    // By its descriptor: the executable's path may be closed to other users.
+    // By its descriptor: other users may have no access to the executable's path.
     let executable = File::open(observer())?;
     let ask_as = |id: u32, groups: Vec<Gid>| {
         let mut command = Command::new(format!("/proc/self/fd/{}", executable.as_raw_fd()));
@@ -255,25 +255,25 @@ fn query_group() -> Result<(), Failed> {
         [("a member", ASKER, vec![gid.into()]), ("the daemon's own user", DAEMON, Vec::new())]
     {
         let (code, said) = ask_as(id, groups);
-        // Whether it is well is another question.
+        // The exit code depends on the daemon's health, which does not matter here.
         assert!(
             code.is_some_and(|code| code < 2) && said.contains("daemon   observer"),
             "{who}: {code:?} {said}"
         );
     }
-    assert_eq!(ask_as(ASKER, Vec::new()), (Some(2), String::new()), "who is no member");
+    assert_eq!(ask_as(ASKER, Vec::new()), (Some(2), String::new()), "a user outside the group");
     drop(daemon);
     std::fs::remove_dir_all(directory)?;
     Ok(())
 }
 
-/// How the observer answers about its status: exit code and output.
+/// Exit code and output of `observer status`.
 fn ask(command: &mut Command, socket: &Path) -> (Option<i32>, String) {
     let output = command.args(["status", "--socket"]).arg(socket).output().expect("asking the daemon");
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// As this user and its group, a member of these groups, with these rights and no others.
+/// Runs the command as this user and group, in these supplementary groups, with only these capabilities.
 fn run_as(command: &mut Command, id: u32, groups: Vec<Gid>, rights: CapsHashSet) {
     let become_it = move || {
         // As in `limit`.
@@ -293,7 +293,7 @@ fn run_as(command: &mut Command, id: u32, groups: Vec<Gid>, rights: CapsHashSet)
     }
 }
 
-/// Leaves a descriptor open for the program.
+/// Keeps a descriptor open for the program.
 fn keep(command: &mut Command, descriptor: &File) {
     let descriptor = descriptor.as_raw_fd();
     // SAFETY: one system call, on a descriptor that the caller keeps open.
@@ -306,7 +306,7 @@ fn keep(command: &mut Command, descriptor: &File) {
     }
 }
 
-/// A directory of the test's own.
+/// Makes a directory for this test.
 pub(crate) fn directory(test: &str) -> std::io::Result<PathBuf> {
     let path = std::env::temp_dir().join(format!("observer-{}-{test}", std::process::id()));
     std::fs::create_dir(&path)?;

@@ -1,7 +1,7 @@
-//! One observer for all tests of this process, where starting one for each takes longer than all else that they do: on
-//! an emulated machine. In: `OBSERVER_TEST_SHARED=1`. Out: to each test, the lines of its network namespace.
+//! One observer for all tests, with `OBSERVER_TEST_SHARED=1`. On an emulated machine the start of an observer takes
+//! longer than the rest of a test. Each test gets the lines of its network namespace.
 //!
-//! What it spares the tests, they cannot check either: how an observer ends, and that its recording replays.
+//! The tests then do not check how an observer ends, nor that its recording replays.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
@@ -17,22 +17,22 @@ use serde_json::Value;
 use crate::wait::{DEADLINE, eventually};
 use crate::watch::{AUDIT, await_ready, is_audit, netns_of, observer};
 
-/// Made by the first test that can start it.
+/// The first test starts it.
 static SHARED: OnceLock<Mutex<Shared>> = OnceLock::new();
 
 struct Shared {
     observer: Child,
     messages: Receiver<String>,
-    /// By network namespace: for reports, and for comparisons with the kernel's counters.
+    /// The receivers of each test, by network namespace: of reports and of audits.
     tests: HashMap<u64, [Sender<Value>; 2]>,
 }
 
-/// Whether the person or program that runs the tests wants it so.
+/// Whether `OBSERVER_TEST_SHARED=1` is set.
 pub(crate) fn wanted() -> bool {
     std::env::var_os("OBSERVER_TEST_SHARED").is_some_and(|wanted| wanted == "1")
 }
 
-/// What is said of this namespace from now on: reports, and comparisons with the kernel's counters.
+/// The reports and the audits of this namespace from now on.
 pub(crate) fn lines_of(netns: u64) -> (Receiver<Value>, Receiver<Value>) {
     let shared = SHARED.get_or_init(|| Mutex::new(Shared::start()));
     let ((sender, lines), (audit_sender, audits)) = (channel(), channel());
@@ -40,7 +40,8 @@ pub(crate) fn lines_of(netns: u64) -> (Receiver<Value>, Receiver<Value>) {
     (lines, audits)
 }
 
-/// Ends it, if it was ever started, and tells what it had to say. False if it did not end well.
+/// Ends the shared observer, if a test started it, and prints its messages. Returns false if it did not end with
+/// success.
 pub(crate) fn ends_well() -> bool {
     let Some(shared) = SHARED.get() else { return true };
     let pid = lock(shared).observer.id();
@@ -58,7 +59,7 @@ pub(crate) fn ends_well() -> bool {
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    // A test that panicked has left nothing half done here.
+    // A panic cannot leave the map half changed.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -80,11 +81,11 @@ impl Shared {
     }
 }
 
-/// To the test it concerns, or to all if it does not say: one of them will fail of it.
+/// Passes a line to the test whose namespace it names, or to all tests if it names none: one of them then fails.
 fn pass_on(line: &str) {
-    // Kept as text, so that a test sees it and fails.
+    // A line that is not JSON is kept as text, so that a test sees it and fails.
     let value = serde_json::from_str(line).unwrap_or_else(|_| Value::String(line.to_owned()));
-    // It reads before the first test listens only what is of no test.
+    // Lines that come before the first test are of no test.
     let Some(shared) = SHARED.get() else { return };
     let shared = lock(shared);
     let netns = netns_of(&value);

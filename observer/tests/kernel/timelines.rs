@@ -1,7 +1,7 @@
-//! Timelines of segments that no pair of real sockets would exchange, one file per theme and one function per timeline.
+//! Timelines: segments that two real sockets would not exchange. One file per theme, one function per timeline.
 //!
-//! "Us" is a real socket of a real process; the [peer](crate::peer) is of our own making, so only we get a verdict.
-//! Each timeline returns by how much the kernel's counters must have moved.
+//! "We" are a real socket of a real process. The [peer](crate::peer) is part of the test, so only our socket gets a
+//! verdict. Each timeline returns by how much the kernel's counters must have moved.
 
 use serde_json::{Value, json};
 
@@ -16,47 +16,47 @@ macro_rules! rows {
     };
 }
 
+mod abandoned_connects;
 mod after_end;
-mod again;
 mod closing;
 mod connecting;
 mod fast_open;
-mod given_up;
 mod icmp;
 mod late_data;
-mod local;
+mod late_observer;
 mod loss;
-mod misfits;
+mod old_timestamps;
+mod own_calls;
+mod reconnect;
 mod resets;
-mod stamps;
 mod teardown;
+mod unacceptable_segments;
 mod windows;
-mod younger;
 
 const FILES: &[&[Row]] = &[
+    abandoned_connects::ROWS,
     after_end::ROWS,
-    again::ROWS,
     closing::ROWS,
     connecting::ROWS,
     fast_open::ROWS,
-    given_up::ROWS,
     icmp::ROWS,
     late_data::ROWS,
-    local::ROWS,
+    late_observer::ROWS,
     loss::ROWS,
-    misfits::ROWS,
+    old_timestamps::ROWS,
+    own_calls::ROWS,
+    reconnect::ROWS,
     resets::ROWS,
-    stamps::ROWS,
     teardown::ROWS,
+    unacceptable_segments::ROWS,
     windows::ROWS,
-    younger::ROWS,
 ];
 
 pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
     FILES.iter().copied().flatten()
 }
 
-/// A graceful end in which nothing was lost and nothing went wrong.
+/// A graceful end without lost bytes and without errors.
 fn graceful(cause: &str, first_close: &str, local_action: &str) -> Value {
     json!({
         "outcome": "graceful", "cause": cause, "first_close": first_close, "local_action": local_action,
@@ -72,7 +72,7 @@ fn reset_by_peer(cause: &str, state: &str, first_close: &str, local_action: &str
     })
 }
 
-/// The kernel gave up sending again.
+/// The kernel gave up its retransmissions.
 fn timed_out(first_close: &str, local_action: &str) -> Value {
     json!({
         "outcome": "timed_out", "cause": "retransmit_timeout", "first_close": first_close,
@@ -80,7 +80,7 @@ fn timed_out(first_close: &str, local_action: &str) -> Value {
     })
 }
 
-/// Ended here, with neither FIN nor RST reaching the peer for it.
+/// Our side ended the connection, and neither FIN nor RST reached the peer for it.
 fn aborted(cause: &str, first_close: &str, local_action: &str) -> Value {
     json!({
         "outcome": "aborted", "cause": cause, "first_close": first_close, "local_action": local_action,

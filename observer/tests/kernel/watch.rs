@@ -1,9 +1,10 @@
-//! A real observer, watching: started before anything happens, asked at the end whether there is more.
+//! A real observer that watches a test: started before the scenario, and checked for unexpected lines at its end.
 //!
-//! It sees the whole machine; only the lines of the test's own network namespace are kept. A line is taken by the
-//! assertion that expects it, so what is left at the end was expected by nobody.
+//! The observer reports on the whole machine. Only the lines of the test's own network namespace are kept. Each
+//! assertion takes the line that it expects, so every line that is left at the end is unexpected.
 //!
-//! Where all tests share one observer ([`crate::shared`]) a test cannot end it: it waits for what may still come.
+//! If all tests share one observer ([`crate::shared`]), a test cannot end it. The test waits for lines that may still
+//! come.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -23,17 +24,16 @@ use serde_json::Value;
 use crate::wait::{DEADLINE, eventually, let_pass};
 use crate::{recorded, shared};
 
-/// Loading programs into a busy kernel takes a while.
+/// Longest time until an observer is ready: a busy kernel loads programs slowly.
 const READY: Duration = Duration::from_mins(1);
 
-/// A line that a shared observer has not told after this time will not come: it tells none later than 500 ms after
-/// what it is about.
+/// A shared observer reports each event within 500 ms. After this time no line can follow.
 const SILENCE: Duration = Duration::from_millis(750);
 
-/// What has an observer compare its reports with the kernel's counters, so often that a test need not wait long.
+/// Arguments that make the observer audit its reports, often enough that a test does not wait long.
 pub(crate) const AUDIT: [&str; 3] = ["--audit", "--audit-interval", "200ms"];
 
-/// For what an observer said that has been interrupted.
+/// The time to read the last lines of an observer that was interrupted.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// The observer under test.
@@ -43,30 +43,30 @@ pub(crate) fn observer() -> OsString {
 
 pub(crate) struct Watch {
     /// None when it is shared.
-    own: Option<Own>,
+    own: Option<OwnObserver>,
     lines: Receiver<Value>,
-    /// Comparisons with the kernel's counters of this namespace.
+    /// The audits of this namespace.
     audits: Receiver<Value>,
-    /// When this began, as the observer writes times. A comparison that began earlier is about another namespace of the
-    /// same number.
+    /// The start of this watch, as the observer writes times. An audit that began earlier is about another namespace
+    /// with the same number.
     since: String,
-    /// All up to the end of the test has been reported, and compared.
+    /// Everything up to the end of the test was reported and audited.
     audited: Cell<bool>,
-    /// All that came, in order, with whether a test has taken it.
+    /// All lines in order, each with whether the test has taken it.
     seen: RefCell<Vec<(Value, bool)>>,
 }
 
-/// An observer of this test's own.
-struct Own {
+/// The observer of one test.
+struct OwnObserver {
     process: RefCell<Child>,
     messages: Receiver<String>,
-    /// What it recorded, which must replay to the same lines.
+    /// Its recording, which must replay to the same lines.
     recording: PathBuf,
     netns: u64,
 }
 
 impl Watch {
-    /// Starts the observer, or joins those who share one, and waits until it says that it is ready.
+    /// Starts an observer, or joins the shared one. Waits until it is ready.
     pub(crate) fn start(netns: u64) -> io::Result<Self> {
         if shared::wanted() {
             let since = now();
@@ -81,7 +81,7 @@ impl Watch {
     pub(crate) fn start_own(netns: u64) -> io::Result<Self> {
         let since = now();
         let mut command = Command::new(observer());
-        // Unique while the namespace is: one observer at a time watches it.
+        // The name is unique: one observer at a time watches this namespace.
         let recording = std::env::temp_dir().join(format!("observer-{}-{netns}.jsonl", std::process::id()));
         command.args(["trace", "--output", "json"]).args(AUDIT).arg("--record").arg(&recording);
         let mut observer =
@@ -91,7 +91,7 @@ impl Watch {
         let output = BufReader::new(observer.stdout.take().expect("a pipe was asked for"));
         thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                // Kept as text, so that a test sees it and fails.
+                // A line that is not JSON is kept as text, so that the test sees it and fails.
                 let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
                 let sender = if is_audit(&value) { &audit_sender } else { &sender };
                 if netns_of(&value).is_none_or(|its| its == netns) && sender.send(value).is_err() {
@@ -103,15 +103,15 @@ impl Watch {
         let errors = BufReader::new(observer.stderr.take().expect("a pipe was asked for"));
         thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
 
-        let own = Own { process: RefCell::new(observer), messages, recording, netns };
-        // Made before the wait, so that the observer ends with it.
+        let own = OwnObserver { process: RefCell::new(observer), messages, recording, netns };
+        // Made before the wait, so that a panic there ends the observer.
         let audited = Cell::new(false);
         let watch = Self { own: Some(own), lines, audits, since, audited, seen: RefCell::default() };
         watch.own.iter().for_each(|own| await_ready(&own.messages));
         Ok(watch)
     }
 
-    /// The first line not taken before that fits, waiting for it if need be; None when none comes in time.
+    /// Takes the first matching line that was not taken before, and waits for it. None if none comes in time.
     pub(crate) fn take(&self, fits: impl Fn(&Value) -> bool) -> Option<Value> {
         eventually(DEADLINE, || {
             let mut seen = self.seen.borrow_mut();
@@ -122,7 +122,7 @@ impl Watch {
         })
     }
 
-    /// Waits until so many closes have come, and says whether they have; what is missing, the comparison will tell.
+    /// Waits until this many closes have come. Returns whether they have.
     pub(crate) fn await_closes(&self, number: usize, deadline: Duration) -> bool {
         let closes =
             |lines: &[(Value, bool)]| lines.iter().filter(|(line, _)| line["kind"] == "close").count();
@@ -137,19 +137,19 @@ impl Watch {
         all.is_some()
     }
 
-    /// Waits until the observer compares this namespace, in which a process must be: only what happens then is compared.
+    /// Waits until the observer audits this namespace, which must contain a process. Only later events are audited.
     pub(crate) fn await_audit_begun(&self) {
-        assert!(self.audit_after(&self.since).is_some(), "the observer does not find the namespace");
+        assert!(self.audit_after(&self.since).is_some(), "the observer did not find the namespace");
     }
 
-    /// Waits until all that has happened was reported and compared with the kernel's counters, and says by how much they
-    /// differ. There must still be a process in the namespace.
+    /// Waits until everything so far was reported and audited. Fails with the difference between the kernel's counters
+    /// and the reports. The namespace must still contain a process.
     pub(crate) fn await_audit(&self) -> Result<(), String> {
         let end = now();
-        // A difference is told when the second comparison confirms it.
+        // A difference is reported once a second audit confirms it.
         let audits = [(); 2].map(|()| self.audit_after(&end));
         let [Some(_), Some(last)] = &audits else {
-            return Err(format!("the observer does not compare the namespace any more: {audits:?}"));
+            return Err(format!("the observer no longer audits the namespace: {audits:?}"));
         };
         let differences = last["differences"].as_object().expect("differences");
         if differences.values().any(|by| by.as_i64().is_some_and(|by| by != 0)) {
@@ -159,7 +159,7 @@ impl Watch {
         Ok(())
     }
 
-    /// The next comparison with a sample that was taken later.
+    /// The next audit whose sample is later than `time`.
     fn audit_after(&self, time: &str) -> Option<Value> {
         let is_later =
             |audit: &Value, key: &str, time: &str| audit[key].as_str().is_some_and(|its| its > time);
@@ -170,25 +170,24 @@ impl Watch {
         })
     }
 
-    /// What it has said on standard error since it was ready, but for its last words on what it compared on the whole
-    /// machine.
+    /// Its messages on standard error since it was ready, without the audit's summary of the whole machine.
     pub(crate) fn messages(&self) -> Vec<String> {
         let messages = self.own.iter().flat_map(|own| own.messages.try_iter());
         messages.filter(|message| !message.contains("audit: ")).collect()
     }
 
-    /// Whether a line came that is so.
+    /// Whether a line came for which this holds.
     pub(crate) fn any(&self, is_so: impl Fn(&Value) -> bool) -> bool {
         self.seen.borrow().iter().any(|(line, _)| is_so(line))
     }
 
-    /// Ends the observer as a person would, and returns the lines that nobody took.
+    /// Ends the observer by SIGINT. Returns the lines that the test did not take.
     pub(crate) fn finish(&self) -> Vec<Value> {
         let mut seen = self.seen.borrow_mut();
         if let Some(own) = &self.own {
-            let Some(status) = own.interrupt() else { panic!("the observer does not end when interrupted") };
+            let Some(status) = own.interrupt() else { panic!("the observer did not end after SIGINT") };
             assert!(status.success(), "the observer ended with {status}");
-            // Until the output is closed, which it is: the observer has ended.
+            // The observer has ended, so this reads up to the end of its output.
             seen.extend(self.lines.iter().map(|line| (line, false)));
             own.replay(seen.iter().map(|(line, _)| line.clone()));
         } else {
@@ -200,12 +199,12 @@ impl Watch {
         seen.iter().filter(|(_, taken)| !taken).map(|(line, _)| line.clone()).collect()
     }
 
-    /// All that came, for the message of a test that failed. The observer is ended for it: a line that came too late
-    /// is another matter than one that never came, and its last words say whether it lost records.
+    /// All lines, for the message of a test that failed. This ends the observer: a late line differs from one that
+    /// never came, and its last messages say whether it lost records.
     pub(crate) fn dump(&self) -> String {
         let ended = self.own.as_ref().map_or_else(
-            || "shared, it goes on".to_owned(),
-            |own| own.interrupt().map_or_else(|| "does not end".to_owned(), |status| status.to_string()),
+            || "shared, still running".to_owned(),
+            |own| own.interrupt().map_or_else(|| "did not end".to_owned(), |status| status.to_string()),
         );
         let mut seen = self.seen.borrow_mut();
         while let Ok(line) = self.lines.recv_timeout(LAST_WORDS) {
@@ -219,8 +218,8 @@ impl Watch {
     }
 }
 
-impl Own {
-    /// Without the kernel, the recording must give the lines that came live.
+impl OwnObserver {
+    /// Checks that the recording, replayed without the kernel, gives the same lines as the live observer.
     fn replay(&self, live: impl Iterator<Item = Value>) {
         let mut command = Command::new(observer());
         command.args(["replay", "--output", "json"]).arg(&self.recording);
@@ -240,7 +239,7 @@ impl Own {
     fn interrupt(&self) -> Option<ExitStatus> {
         let mut observer = self.process.borrow_mut();
         let pid = Pid::from_raw(i32::try_from(observer.id()).expect("a process id"));
-        // One that has been waited for keeps its status, and its process id may be another's by now.
+        // After wait() its process id may belong to another process, so it gets no signal then.
         if observer.try_wait().expect("waiting for the observer").is_none() {
             kill(pid, Signal::SIGINT).expect("interrupting the observer");
         }
@@ -253,17 +252,17 @@ fn now() -> String {
     ClockOffset::now().rfc3339(monotonic_ns())
 }
 
-/// Whether the line is a comparison with the kernel's counters.
+/// Whether the line is an audit.
 pub(crate) fn is_audit(line: &Value) -> bool {
     line["kind"] == "audit"
 }
 
-/// The namespace that the line is about.
+/// The network namespace that the line names.
 pub(crate) fn netns_of(line: &Value) -> Option<u64> {
     line.pointer("/connection/netns").or_else(|| line.get("netns"))?.as_u64()
 }
 
-/// Waits until the observer that says this says that it is ready.
+/// Waits until the observer with these messages says that it is ready.
 pub(crate) fn await_ready(messages: &Receiver<String>) {
     let end = Instant::now() + READY;
     let mut said = Vec::new();
@@ -272,14 +271,14 @@ pub(crate) fn await_ready(messages: &Receiver<String>) {
             Ok(line) if line.contains("ready") => return,
             Ok(line) => said.push(line),
             Err(error) => {
-                panic!("the observer does not get ready ({error}); it said:\n{}", said.join("\n"))
+                panic!("the observer did not get ready ({error}); its messages:\n{}", said.join("\n"))
             }
         }
     }
 }
 
-/// Lines without what a replay cannot know: the names of another host's cgroups, and the time of day, which somebody may
-/// have set meanwhile. The id has the time by the clock that nobody sets.
+/// Lines without the fields that a replay cannot know: the names of cgroups, and the time of day, whose clock may have
+/// been set meanwhile. The id still has the monotonic time.
 fn comparable(lines: impl Iterator<Item = Value>) -> BTreeSet<String> {
     let without = |mut line: Value| {
         line.as_object_mut().map(|line| line.remove("time"));
@@ -291,11 +290,11 @@ fn comparable(lines: impl Iterator<Item = Value>) -> BTreeSet<String> {
     lines.map(without).collect()
 }
 
-impl Drop for Own {
+impl Drop for OwnObserver {
     fn drop(&mut self) {
-        // Not there when it never got ready.
+        // The file is missing if the observer never got ready.
         std::fs::remove_file(&self.recording).ok();
-        // Fails only when it has ended and been waited for.
+        // This fails only if the observer has ended already.
         let observer = self.process.get_mut();
         if observer.kill().is_ok() {
             observer.wait().ok();

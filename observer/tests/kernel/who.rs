@@ -1,6 +1,6 @@
-//! Who is named: the process of a close and of a failing write, and what it did.
+//! The process that a report names for a close or a failing write, and its action.
 //!
-//! The address family does not matter here, so these rows run on IPv4 alone.
+//! The address family makes no difference here, so these rows run on IPv4 alone.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::actor::child::FORK_NAME;
-use crate::actor::{Act, Command, How};
+use crate::actor::{Action, ActorCommand, How};
 use crate::counters::Counters;
 use crate::end::End;
 use crate::lab::Lab;
@@ -39,18 +39,18 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "write_late", run: write_late },
 ];
 
-/// Another thread than the first closes, and writes: its process is named by the name of the first.
+/// Another thread closes, and writes. The report names the process with the name of its first thread.
 fn thread(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
-    in_thread(&us, Act::Close).expect("closing in a thread");
+    in_thread(&us, Action::Close).expect("closing in a thread");
     peer.receive_to_end(0);
     peer.close();
     lab.close_of(&us).shows(&json!({"outcome": "graceful", "first_close": "local", "local_action": "close"}));
     lab.close_of(&peer).shows(&json!({"outcome": "graceful", "first_close": "remote"}));
 
     let (us, peer) = lab.pair();
-    in_thread(&us, Act::Shutdown(How::Write)).expect("shutting down in a thread");
-    let written = in_thread(&us, Act::Send { bytes: 10, flags: 0 });
+    in_thread(&us, Action::Shutdown(How::Write)).expect("shutting down in a thread");
+    let written = in_thread(&us, Action::Send { bytes: 10, flags: 0 });
     assert_eq!(written, Err(Errno::EPIPE), "writing in a thread");
     peer.receive_to_end(0);
     peer.close();
@@ -65,18 +65,18 @@ fn thread(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-fn in_thread(end: &End<'_>, act: Act) -> Result<u64, Errno> {
-    end.call(Act::InThread(Box::new(Command { name: end.name.clone(), act })))
+fn in_thread(end: &End<'_>, action: Action) -> Result<u64, Errno> {
+    end.call(Action::InThread(Box::new(ActorCommand { name: end.name.clone(), action })))
 }
 
-/// The descriptor is shared with a forked child. The parent closes first; the child exits with it.
+/// A forked child shares the descriptor. The parent closes first, the child exits with it.
 fn fork_exits(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
-    let child = lab.cli.call(FORK_NAME, Act::Fork).expect("forking");
+    let child = lab.cli.call(FORK_NAME, Action::Fork).expect("forking");
     us.close();
     lab.await_state(&us, State::Established);
-    let exit = Command { name: String::new(), act: Act::Exit(0) };
-    lab.cli.begin(FORK_NAME, Act::Relay(Box::new(exit)));
+    let exit = ActorCommand { name: String::new(), action: Action::Exit(0) };
+    lab.cli.begin(FORK_NAME, Action::Relay(Box::new(exit)));
     peer.receive_to_end(0);
     lab.await_state(&us, State::FinWait2);
     peer.close();
@@ -85,12 +85,12 @@ fn fork_exits(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The child closes first; the parent exits with the descriptor.
+/// The child closes first, the parent exits with the descriptor.
 fn parent_exits(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
-    lab.cli.call(FORK_NAME, Act::Fork).expect("forking");
-    let close = Command { name: us.name.clone(), act: Act::Close };
-    lab.cli.call(FORK_NAME, Act::In(Box::new(close))).expect("closing in the child");
+    lab.cli.call(FORK_NAME, Action::Fork).expect("forking");
+    let close = ActorCommand { name: us.name.clone(), action: Action::Close };
+    lab.cli.call(FORK_NAME, Action::In(Box::new(close))).expect("closing in the child");
     lab.await_state(&us, State::Established);
     assert!(lab.cli.exit().success(), "exit status");
     peer.receive_to_end(0);
@@ -108,15 +108,15 @@ fn ends_by_exit(lab: &Lab, us: &End<'_>, comm: &str, pid: u32) {
     }));
 }
 
-/// The descriptor is passed to another process, which closes last. (The other process also has the peer's end.)
+/// The descriptor is passed to another process, which closes last. That process also has the peer's end.
 fn passed(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
-    lab.srv.begin(&us.name_elsewhere(), Act::TakeDescriptor);
-    us.call(Act::PassDescriptor).expect("passing the descriptor");
+    lab.srv.begin(&us.name_elsewhere(), Action::TakeDescriptor);
+    us.call(Action::PassDescriptor).expect("passing the descriptor");
     lab.srv.answer().expect("taking the descriptor");
     us.close();
     lab.await_state(&us, State::Established);
-    lab.srv.call(&us.name_elsewhere(), Act::Close).expect("closing the descriptor that was passed");
+    lab.srv.call(&us.name_elsewhere(), Action::Close).expect("closing the descriptor that was passed");
     peer.receive_to_end(0);
     lab.await_state(&us, State::FinWait2);
     peer.close();
@@ -127,12 +127,11 @@ fn passed(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The process executes another program, and the descriptor is to be closed then. `begin_new_exec` drops it
-/// (`do_close_on_exec`), but the last `fput` of a file is put off to task work, on the way to the new program's first
-/// instruction: the process has its new name by then.
+/// The process executes another program, with the descriptor close-on-exec. `begin_new_exec` drops the descriptor
+/// (`do_close_on_exec`). The last `fput` of a file is deferred to task work, so the process already has its new name.
 fn exec(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
-    lab.cli.begin("", Act::Exec);
+    lab.cli.begin("", Action::Exec);
     peer.receive_to_end(0);
     lab.await_state(&us, State::FinWait2);
     peer.close();
@@ -145,10 +144,10 @@ fn exec(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The listener goes with a connection that nobody has accepted, and another process gets the place of its socket in the
-/// kernel's memory: who closes that has nothing to do with the connection.
+/// The listener closes with an unaccepted connection, and another process's socket reuses the memory of that
+/// connection's socket. The close of that socket must not count as the connection's.
 fn place_taken(lab: &Lab) -> Counters {
-    // The kernel gives what was freed last to the next that asks on the same processor.
+    // The kernel reuses memory that was freed last on the same CPU.
     let allowed = sched_getaffinity(Pid::from_raw(0)).expect("asking for our processors");
     let cpu = (0..CpuSet::count()).find(|&cpu| allowed.is_set(cpu).unwrap_or(false)).expect("a processor");
     let mut only = CpuSet::new();
@@ -161,10 +160,10 @@ fn place_taken(lab: &Lab) -> Counters {
     lab.close_listener();
     let names = (0..TAKEN).map(|number| format!("taker{number}"));
     for name in names.clone() {
-        lab.cli.call(&name, Act::Open { ipv6: false }).expect("opening a socket");
+        lab.cli.call(&name, Action::Open { ipv6: false }).expect("opening a socket");
     }
     for name in names {
-        lab.cli.call(&name, Act::Close).expect("closing a socket");
+        lab.cli.call(&name, Action::Close).expect("closing a socket");
     }
     us.await_gone();
     us.close();
@@ -176,10 +175,10 @@ fn place_taken(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, established_reset: 2, ..Counters::NONE }
 }
 
-/// Sockets opened to get the place of one.
+/// Number of sockets that are opened to reuse the memory of one.
 const TAKEN: usize = 16;
 
-/// A signal ends a process that has several connections; each ends as close() would have ended it.
+/// A signal ends a process that has several connections. Each ends as close() would have ended it.
 fn sigterm(lab: &Lab) -> Counters {
     killed(lab, Signal::SIGTERM)
 }
@@ -229,12 +228,12 @@ fn killed(lab: &Lab, signal: Signal) -> Counters {
     Counters { resets_sent: 3, abort_on_close: 2, abort_on_data: 1, established_reset: 6, ..Counters::NONE }
 }
 
-/// io_uring sends and closes, in the system call that submits. A send of io_uring never raises SIGPIPE.
+/// io_uring sends and closes, in the submitting system call. A send by io_uring never raises SIGPIPE.
 fn uring(lab: &Lab) -> Counters {
     by_uring(lab, false)
 }
 
-/// As [`uring`], by a worker thread that the kernel makes in the process.
+/// As [`uring`], by a worker thread that the kernel creates in the process.
 fn uring_worker(lab: &Lab) -> Counters {
     by_uring(lab, true)
 }
@@ -246,7 +245,7 @@ fn by_uring(lab: &Lab, in_worker: bool) -> Counters {
     lab.await_state(&peer, State::FinWait2);
     us.send(100);
     us.await_gone();
-    assert_eq!(us.call(Act::UringSend { in_worker }), Err(Errno::EPIPE), "sending by io_uring");
+    assert_eq!(us.call(Action::UringSend { in_worker }), Err(Errno::EPIPE), "sending by io_uring");
     let verdict = lab.close_of(&us);
     verdict.shows(&json!({"outcome": "reset_received", "cause": "write_after_peer_fin"}));
     lab.write_error_of(&us).shows(&json!({
@@ -257,7 +256,7 @@ fn by_uring(lab: &Lab, in_worker: bool) -> Counters {
     us.close();
 
     let (us, peer) = lab.pair();
-    us.call(Act::UringClose { in_worker }).expect("closing by io_uring");
+    us.call(Action::UringClose { in_worker }).expect("closing by io_uring");
     peer.receive_to_end(0);
     lab.await_state(&us, State::FinWait2);
     peer.close();
@@ -268,14 +267,14 @@ fn by_uring(lab: &Lab, in_worker: bool) -> Counters {
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// Connections that are older than the observer: how they end is known, but not how they began.
+/// Connections that are older than the observer: it knows their end, but not their beginning.
 fn older(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
     let (writer, gone) = lab.pair();
     gone.close();
     writer.receive_to_end(0);
     lab.await_state(&gone, State::FinWait2);
-    lab.watch_anew();
+    lab.restart_observer();
     us.close();
     peer.receive_to_end(0);
     lab.await_state(&us, State::FinWait2);
@@ -289,7 +288,7 @@ fn older(lab: &Lab) -> Counters {
         "missing": ["opening"], "evidence": "exact",
     }));
 
-    // The peer's FIN is older too: that it came is known from the state, and when is not.
+    // The peer's FIN is older, too: the state shows that it came, but not when.
     writer.send(100);
     writer.await_gone();
     writer.send_fails(Errno::EPIPE);
@@ -307,13 +306,13 @@ fn older(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// Who reads after a reset is told of it; the write that follows is not, and fails all the same.
+/// After RST a read gets ECONNRESET. The next write gets EPIPE.
 fn write_after_read_error(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
     peer.linger(0);
     peer.close();
     us.await_gone();
-    assert_eq!(us.call(Act::Receive(1)), Err(Errno::ECONNRESET), "reading after a reset");
+    assert_eq!(us.call(Action::Receive(1)), Err(Errno::ECONNRESET), "reading after a reset");
     us.send_fails(Errno::EPIPE);
     let verdict = lab.close_of(&us);
     verdict.shows(&json!({"outcome": "reset_received", "cause": "peer_reset", "write_errors": {"EPIPE": 1}}));
@@ -328,8 +327,7 @@ fn write_after_read_error(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, abort_on_data: 1, established_reset: 2, ..Counters::NONE }
 }
 
-/// As [`write_after_read_error`], with the reset after the peer's FIN: the reader, who has seen the end, sees it again
-/// and is not told of the reset.
+/// As [`write_after_read_error`], with RST after the peer's FIN: a read returns the end again, and no error.
 fn write_after_read_end(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
     peer.close();
@@ -352,14 +350,14 @@ fn write_after_read_end(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// A full buffer refuses a thousand times: that is no error.
+/// A full buffer refuses a thousand writes: that is no error.
 fn write_again_and_again(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
     let mut written = us.fill();
     for _ in 0..1000 {
-        match us.call(Act::Send { bytes: 10, flags: libc::MSG_DONTWAIT }) {
+        match us.call(Action::Send { bytes: 10, flags: libc::MSG_DONTWAIT }) {
             Err(Errno::EAGAIN) => {}
-            // An acknowledgement came late and made room.
+            // A late acknowledgement made room.
             Ok(bytes) => written += bytes,
             Err(errno) => panic!("writing to a full buffer: {errno}"),
         }
@@ -375,7 +373,7 @@ fn write_again_and_again(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// A write fails long after the verdict, of which it still knows.
+/// A write fails long after the verdict, and its report still has the verdict's id.
 fn write_late(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
     peer.linger(0);

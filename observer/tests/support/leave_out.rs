@@ -1,8 +1,8 @@
-//! Leaves records out of a recording, and holds the verdicts that remain against those of the whole recording.
+//! Replays a recording with records left out, and compares the verdicts with those of the whole recording.
 //!
-//! A record can be lost with a mark ([`Body::RecordsLost`], as a live reader makes it) or without any trace of its own.
-//! With the mark no verdict on a connection that was alive then may say `exact`. Without it, whatever still says `exact`
-//! must be right in every word and number.
+//! A record is lost either with a mark ([`Body::RecordsLost`], as a live reader makes it) or without one. With the mark
+//! no verdict on a connection that was alive then may say `exact`. Without it, a verdict that still says `exact` must
+//! be right in every word and number.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,16 +21,16 @@ use observer::{
 };
 use serde_json::Value;
 
-/// The live reader looks at the loss counters at least as often, ns.
+/// The longest time between two checks of the loss counters by the live reader, ns.
 const BATCH_NS: u64 = 50_000_000;
 
-/// Events of a recording that is replayed as a whole.
+/// Most events of a recording that is replayed as a whole.
 const WHOLE: usize = 120;
 
-/// Two records of one event are not further apart, ns.
+/// The longest time between two records of one event, ns.
 const TWICE_NS: u64 = 1_000_000;
 
-/// Fields of a close that say nothing of how sure it is or when it was told, and that a loss may make wrong.
+/// Fields of a close that a loss may make wrong. Left out are the evidence and the times of the report.
 const FIELDS: [&str; 15] = [
     "outcome",
     "cause",
@@ -49,37 +49,37 @@ const FIELDS: [&str; 15] = [
     "duration_ms",
 ];
 
-/// A loss that nothing in the other records shows.
+/// A loss that no other record shows.
 pub(crate) struct Traceless {
-    /// The record, as [`name`] writes it. Others may be lost too.
+    /// The lost record, as [`name`] writes it. Others may be lost, too.
     pub(crate) lost: &'static str,
-    /// The fields that may be wrong then.
+    /// The fields that may be wrong after this loss.
     pub(crate) differs: &'static [&'static str],
-    /// Only where this is the true cause; None where the cause makes no difference.
+    /// The entry holds only for this true cause. None for every cause.
     pub(crate) truth: Option<&'static str>,
-    /// Why nothing shows it.
+    /// Why no other record shows it.
     #[allow(dead_code, reason = "the kernel tests do not print it")]
     pub(crate) why: &'static str,
 }
 
-/// A field, its true value, and the one in the verdict.
+/// A field, its true value, and its value in the verdict.
 type Difference = (String, String, String);
 
-/// A verdict that claims too much.
+/// A verdict that is wrong and says `exact`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Wrong {
     /// Whether the loss was marked.
     pub(crate) marked: bool,
-    /// Records that were left out, by name.
+    /// Names of the records that were left out.
     pub(crate) lost: Vec<String>,
-    /// The cause that the whole recording gives.
+    /// The cause in the verdict of the whole recording.
     pub(crate) truth: String,
-    /// What is wrong in it.
+    /// The fields that differ.
     pub(crate) differs: Vec<Difference>,
 }
 
 impl Wrong {
-    /// The entry that explains each field that differs, by its place in the list; None when one field has no entry.
+    /// For each field that differs, the index of the entry that explains it. None if a field has no entry.
     pub(crate) fn explained_by(&self, list: &[Traceless]) -> Option<BTreeSet<usize>> {
         if self.marked {
             return None;
@@ -102,18 +102,18 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// What came of one recording.
+/// The result of one recording.
 #[derive(Default)]
 pub(crate) struct Outcomes {
-    /// Replays of a recording with something left out.
+    /// Number of replays with records left out.
     pub(crate) replays: usize,
-    /// What was wrong, and how often.
+    /// The wrong verdicts, each with its count.
     pub(crate) wrong: BTreeMap<Wrong, usize>,
 }
 
-/// Leaves out each record, and each two records of one connection, until there were so many replays.
+/// Leaves out each record, then each pair of records of one connection, up to this number of replays.
 ///
-/// A long recording is split by socket: no record of one says anything of another.
+/// A long recording is split by socket: no record of one socket is evidence about another.
 pub(crate) fn leave_out(events: &[Event], replays: usize) -> Outcomes {
     let mut outcomes = Outcomes::default();
     let mut by_sock: BTreeMap<SockId, Vec<Event>> = BTreeMap::new();
@@ -122,7 +122,7 @@ pub(crate) fn leave_out(events: &[Event], replays: usize) -> Outcomes {
     }
     let parts: Vec<&[Event]> =
         if by_sock.is_empty() { vec![events] } else { by_sock.values().map(Vec::as_slice).collect() };
-    // What one record's loss does is looked at everywhere first.
+    // Single records come first, in all parts.
     for pairs in [false, true] {
         for part in &parts {
             let truth = Truth::of(part);
@@ -138,7 +138,7 @@ pub(crate) fn leave_out(events: &[Event], replays: usize) -> Outcomes {
 }
 
 impl Outcomes {
-    /// Leaves out each record of a connection, or each two of them.
+    /// Leaves out each record of a connection, or each pair of them.
     fn lose_of(&mut self, events: &[Event], truth: &Truth, life: &[usize], pairs: bool) {
         for (place, &first) in life.iter().enumerate() {
             if !pairs {
@@ -158,7 +158,7 @@ impl Outcomes {
         for verdict in &verdicts(left) {
             self.note(false, &names, truth.cause(verdict), truth.contradicted_by(verdict));
         }
-        // The reader may look at the loss counters at once, or as late as it ever does.
+        // The reader may check the loss counters at once, or as late as possible.
         for apart_ns in [1, BATCH_NS] {
             self.replays += 1;
             for verdict in &verdicts(with_marks(events, lost, apart_ns).iter()) {
@@ -186,7 +186,7 @@ impl Outcomes {
 
 /// The verdicts of the whole recording.
 struct Truth {
-    /// By socket, as far as a verdict names it, and time of the end.
+    /// The closes by socket (from the verdict's id) and time of the end.
     closes: BTreeMap<(String, u64), (Verdict, Value)>,
 }
 
@@ -199,7 +199,7 @@ impl Truth {
         Self { closes: closes.collect() }
     }
 
-    /// The verdict on the same end, which may have been reported twice.
+    /// The true verdict on the same end. Two records of one end may differ slightly in time.
     fn same(&self, verdict: &Verdict) -> Option<&(Verdict, Value)> {
         let (sock, ns) = key(verdict);
         let near = (sock.clone(), ns.saturating_sub(TWICE_NS))..=(sock, ns.saturating_add(TWICE_NS));
@@ -210,7 +210,7 @@ impl Truth {
         self.same(verdict).map_or("none", |(truth, _)| truth.cause.word())
     }
 
-    /// What is wrong in a verdict that says `exact`.
+    /// The wrong fields of a verdict that says `exact`.
     fn contradicted_by(&self, verdict: &Verdict) -> Vec<Difference> {
         if verdict.evidence != Evidence::Exact {
             return Vec::new();
@@ -233,7 +233,7 @@ impl Truth {
         differs
     }
 
-    /// Whether the connection of this verdict was alive then, as far as the whole recording tells.
+    /// Whether the connection of this verdict was alive at this time, by the whole recording.
     fn was_alive(&self, verdict: &Verdict, ns: u64) -> bool {
         let Some((truth, _)) = self.same(verdict) else { return false };
         truth.opened_ns().is_none_or(|opened_ns| opened_ns <= ns) && ns <= truth.ns
@@ -244,10 +244,11 @@ fn is_doubted(verdict: &Verdict) -> bool {
     verdict.evidence == Evidence::Inferred && verdict.missing.contains(&Missing::Records)
 }
 
-/// Adds what the found value claims and the expected one does not. Nothing is claimed by `null` and `unknown`.
+/// Adds the fields whose found value differs from the expected one. `null` and `unknown` claim nothing, so they never
+/// differ.
 fn compare(field: &str, expected: &Value, found: &Value, differs: &mut Vec<Difference>) {
     match (expected, found) {
-        // Counts of failed writes: one that is not there claims 0.
+        // Not `write_errors`: there an absent count claims 0.
         (Value::Object(expected), Value::Object(found)) if field != "write_errors" => {
             for (key, value) in found {
                 compare(&format!("{field}.{key}"), &expected[key], value, differs);
@@ -272,10 +273,10 @@ fn value(verdict: &Verdict) -> Value {
 }
 
 fn verdicts<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<Verdict> {
-    let mut told = Vec::new();
+    let mut verdicts = Vec::new();
     let mut keep = |report: &Report| {
         if let Report::Close(verdict) = report {
-            told.push((**verdict).clone());
+            verdicts.push((**verdict).clone());
         }
     };
     let mut pipeline = Pipeline::new(TableLimits::default());
@@ -283,15 +284,16 @@ fn verdicts<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<Verdict> {
         pipeline.apply(event, &mut keep);
     }
     pipeline.finish(&mut keep);
-    told
+    verdicts
 }
 
-/// The recording that a live reader would have made, which looked at the loss counters so long before and after each loss.
+/// The recording that a live reader would have made, if it checked the loss counters this long before and after each
+/// loss.
 fn with_marks(events: &[Event], lost: &[usize], apart_ns: u64) -> Vec<Event> {
     let marks = lost.iter().map(|&at| {
         let (ns, since_ns) = (events[at].ns + apart_ns, events[at].ns.saturating_sub(apart_ns));
         let body = Body::RecordsLost { since_ns, until_ns: ns, count: 1 };
-        // Whatever came after the look before is read after the mark.
+        // Records after the previous check are read after the mark.
         let place = events.iter().position(|event| event.ns > since_ns).unwrap_or(at).min(at);
         (place, Event { ns, sock: SockId(0), task: None, body })
     });
@@ -304,7 +306,7 @@ fn with_marks(events: &[Event], lost: &[usize], apart_ns: u64) -> Vec<Event> {
     left
 }
 
-/// The kernel's records of each connection, by their places: those of one socket from one beginning to the next.
+/// The indices of the kernel's records of each connection: the records of one socket from one opening to the next.
 pub(crate) fn lives(events: &[Event]) -> Vec<Vec<usize>> {
     let mut begun: BTreeMap<SockId, usize> = BTreeMap::new();
     let mut lives: BTreeMap<(SockId, usize), Vec<usize>> = BTreeMap::new();
@@ -323,7 +325,7 @@ const fn is_of_a_connection(body: &Body) -> bool {
     !matches!(body, Body::Owner | Body::NoOwner { .. } | Body::RecordsLost { .. } | Body::StrayReset { .. })
 }
 
-/// A record in a few words, such as `state_change ESTABLISHED>CLOSE_WAIT`.
+/// A record's short name, such as `state_change ESTABLISHED>CLOSE_WAIT`.
 pub(crate) fn name(event: &Event) -> String {
     let kind = event.body.name();
     match &event.body {

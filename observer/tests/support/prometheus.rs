@@ -1,5 +1,4 @@
-//! A real Prometheus, as Debian has it: a port of its own on loopback, its data in a temporary folder, ended by its
-//! process id.
+//! A real Prometheus from Debian's package, on a free loopback port, with its data in a temporary folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,15 +12,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// What a test waits for at most; it starts in less than a second on a quiet machine.
+/// The longest wait of a test. Prometheus starts in less than a second on a quiet machine.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The folder of what users take for their own Prometheus and Grafana.
+/// The folder of the files for users' Prometheus and Grafana.
 pub(crate) fn config() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../config")
 }
 
-/// A folder that goes with the test.
+/// A folder that is removed with the test.
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
@@ -34,7 +33,7 @@ impl Folder {
         Self(path)
     }
 
-    /// Writes a file, and says where.
+    /// Writes a file. Returns its path.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
         fs::write(&path, text).expect("writing a file");
@@ -44,7 +43,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What is left is in a directory for such things.
+        // Leftovers stay in the directory for temporary files.
         fs::remove_dir_all(&self.0).ok();
     }
 }
@@ -61,7 +60,7 @@ pub(crate) type Sample = (BTreeMap<String, String>, f64);
 impl Prometheus {
     /// Starts it with this configuration, and waits until it answers.
     pub(crate) fn start(config: &str) -> Self {
-        // Another may take the port between the asking and the taking.
+        // Another process may take the free port before Prometheus does.
         let started = (0..3).find_map(|_| Self::try_start(config));
         started
             .unwrap_or_else(|| panic!("prometheus (Debian package prometheus) does not start with\n{config}"))
@@ -94,7 +93,7 @@ impl Prometheus {
         None
     }
 
-    /// What an expression gives now.
+    /// The present result of an expression.
     #[track_caller]
     pub(crate) fn query(&self, expr: &str) -> Vec<Sample> {
         let answer = self.api(&format!("/api/v1/query?query={}", encoded(expr)));
@@ -103,7 +102,7 @@ impl Prometheus {
         results.iter().map(sample).collect()
     }
 
-    /// Asks for the value of one series until it suits.
+    /// Queries one series until its value is as expected.
     #[track_caller]
     pub(crate) fn await_value(&self, expr: &str, suits: impl Fn(f64) -> bool) {
         let end = Instant::now() + DEADLINE;
@@ -119,7 +118,7 @@ impl Prometheus {
         }
     }
 
-    /// What an address of its API answers.
+    /// The answer of an API path, as JSON.
     #[track_caller]
     pub(crate) fn api(&self, path: &str) -> Value {
         let answer = self.get(path).unwrap_or_else(|| panic!("no answer to {path}\n{}", self.log()));
@@ -127,7 +126,7 @@ impl Prometheus {
         serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}\n{answer}"))
     }
 
-    /// HTTP/1.0, by which a body is not cut into chunks.
+    /// Uses HTTP/1.0, in which a body has no chunks.
     fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(self.address).ok()?;
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
@@ -136,7 +135,7 @@ impl Prometheus {
         Some(answer)
     }
 
-    /// Its messages, for a test that fails.
+    /// Its log, for the message of a test that failed.
     fn log(&self) -> String {
         fs::read_to_string(self.folder.0.join("log")).unwrap_or_default()
     }
@@ -144,7 +143,7 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // Either fails only when it has ended and been waited for.
+        // Both fail only if it has ended already.
         if self.process.kill().is_ok() {
             self.process.wait().ok();
         }
@@ -158,7 +157,7 @@ fn sample(result: &Value) -> Sample {
     (labels, text(&result["value"][1]).parse().expect("a number"))
 }
 
-/// Every byte of it as a URL has it.
+/// Percent-encodes every byte for a URL.
 fn encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"))
 }

@@ -1,8 +1,8 @@
-//! The losses that leave no trace, each with its reason.
+//! The losses that no other record shows, each with its reason.
 
 use crate::leave_out::Traceless;
 
-/// What may be wrong in a verdict that says `exact`, after which loss, and why no other record shows it.
+/// After these losses an `exact` verdict may be wrong in the named fields.
 pub(crate) const TRACELESS: &[Traceless] = &[
     Traceless {
         lost: "write_error",

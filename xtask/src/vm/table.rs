@@ -1,5 +1,5 @@
-//! The result of the lab: one row a scenario, one column a kernel and mechanism, and below it what explains each cell
-//! that is not `ok`.
+//! The lab's result as a table: one row per scenario, one column per kernel and mechanism. The lines below the table
+//! explain the cells that are not as expected.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,37 +7,37 @@ use super::console::{Outcome, Told};
 use super::expected::{difference, unseen};
 use super::leaves_out;
 
-/// What a machine's run came to.
+/// The result of one machine's run.
 pub(crate) struct Column {
     /// Version of the kernel's series.
     pub(crate) kernel: &'static str,
     pub(crate) mechanism: &'static str,
     pub(crate) told: Told,
-    /// Why the run as a whole is worth nothing, or not all of it.
+    /// Why the run is incomplete. None if it is complete.
     pub(crate) broken: Option<String>,
-    /// What lies where, for who wants to know more.
+    /// Path of the console's log, for messages.
     pub(crate) console: String,
 }
 
-/// Lines of a test's message that are shown. The console has the rest.
+/// Most lines of a test's message that are shown. The console has the rest.
 const LINES: usize = 4;
-/// Bytes of such a line.
+/// Most bytes of such a line that are shown.
 const WIDTH: usize = 300;
 
-/// What a scenario came to on one kernel by one mechanism.
+/// The result of a scenario on one kernel by one mechanism.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Cell {
-    /// There is no outcome.
+    /// It has no outcome.
     None,
-    /// Passes, and says nothing of how sure it is.
+    /// Passes, without a word on its evidence.
     Ok,
     Exact,
     Inferred,
-    /// Passes as far as can be seen there.
+    /// Passes, but some of it cannot be observed there.
     Partly,
-    /// Fails, as is known of this kernel.
+    /// Fails, as expected on this kernel.
     Known,
-    /// Passes, although this kernel is known not to.
+    /// Passes, although it is expected to fail on this kernel.
     Passes,
     Failed,
 }
@@ -57,16 +57,16 @@ impl Cell {
     }
 }
 
-/// The table with its explanations, and the number of surprises among them.
+/// Returns the table with its explanations, and the number of surprises among them.
 pub(crate) fn render(columns: &[Column]) -> (String, usize) {
     let names = columns.iter().flat_map(|column| column.told.outcomes.keys());
-    let scenarios: BTreeSet<_> = names.map(|name| Numbered::of(scenario(name))).collect();
+    let scenarios: BTreeSet<_> = names.map(|name| scenario(name)).collect();
     let mut lines = vec![
         std::iter::once("kernel").chain(columns.iter().map(|column| column.kernel)).collect::<Vec<_>>(),
         std::iter::once("scenario").chain(columns.iter().map(|column| column.mechanism)).collect(),
     ];
     let (mut known, mut surprises) = (BTreeMap::<_, Vec<_>>::new(), Vec::new());
-    for Numbered { name, .. } in scenarios {
+    for name in scenarios {
         let mut line = vec![name];
         for column in columns {
             let cell = column.cell(name);
@@ -79,7 +79,7 @@ pub(crate) fn render(columns: &[Column]) -> (String, usize) {
                     surprises.push(format!("{place}: {name} passes, although {why}"));
                 }
                 (Cell::Failed, _) => surprises.push(format!("{place}: {name} {}", column.explanation(name))),
-                // A run that broke says so once and not for every scenario.
+                // An incomplete run is reported once, not for each scenario.
                 (Cell::None, _) if column.broken.is_none() && !leaves_out(column.mechanism, name) => {
                     surprises.push(format!("{place}: {name} did not run"));
                 }
@@ -107,10 +107,7 @@ pub(crate) fn render(columns: &[Column]) -> (String, usize) {
         let place = format!("{} {}", column.kernel, column.mechanism);
         column.told.again.iter().map(move |(test, said)| {
             let said: Vec<_> = said.lines().take(2).collect();
-            format!(
-                "again: {test} on {place} passes or fails by its second try; the first: {}",
-                said.join(" ")
-            )
+            format!("again: {test} on {place} was run twice; the first run failed: {}", said.join(" "))
         })
     });
     let known = known.chain(unseen).chain(again);
@@ -134,7 +131,7 @@ impl Column {
         }
     }
 
-    /// How sure the verdicts were, the least sure of both address families.
+    /// The weakest evidence of the verdicts, over both address families.
     fn evidence(&self, name: &str) -> Cell {
         let of_test = self.told.evidence.iter().filter(|(test, _)| scenario(test) == name);
         let words: BTreeSet<_> = of_test.map(|(_, word)| word.as_str()).collect();
@@ -146,7 +143,7 @@ impl Column {
         }
     }
 
-    /// Those of this scenario, on each address family it ran on.
+    /// The outcomes of this scenario, one per address family.
     fn outcomes(&self, name: &str) -> impl Iterator<Item = (&String, &Outcome)> {
         self.told.outcomes.iter().filter(move |(test, _)| scenario(test) == name)
     }
@@ -164,7 +161,7 @@ impl Column {
                 }
             }
         }
-        lines.push(format!("  all of it: {}", self.console));
+        lines.push(format!("  full log: {}", self.console));
         lines.join("\n")
     }
 }
@@ -172,23 +169,6 @@ impl Column {
 /// A test's name without its address family.
 fn scenario(test: &str) -> &str {
     test.split("::").next().unwrap_or(test)
-}
-
-/// A name in the order a reader expects: c2 before c10.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Numbered<'a> {
-    letters: &'a str,
-    number: Option<u32>,
-    name: &'a str,
-}
-
-impl<'a> Numbered<'a> {
-    fn of(name: &'a str) -> Self {
-        let letters = name.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-        let (letters, rest) = name.split_at(name.len() - letters.len());
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        Self { letters, number: rest[..digits].parse().ok(), name }
-    }
 }
 
 fn aligned(lines: &[Vec<&str>]) -> String {
@@ -210,7 +190,7 @@ mod tests {
 
     fn column(kernel: &'static str, outcomes: &[(&str, Outcome)]) -> Column {
         let outcomes = outcomes.iter().map(|(name, outcome)| ((*name).to_owned(), outcome.clone())).collect();
-        let evidence = [("c2".to_owned(), "exact".to_owned())].into();
+        let evidence = [("linger_zero".to_owned(), "exact".to_owned())].into();
         let told = Told { outcomes, evidence, again: BTreeMap::new(), ran: Some(0), seconds: 0.0 };
         Column { kernel, mechanism: "raw_tracepoint", told, broken: None, console: "c.log".to_owned() }
     }
@@ -220,64 +200,68 @@ mod tests {
     }
 
     #[test]
-    fn a_scenario_is_ok_when_both_families_are() {
+    fn a_scenario_passes_if_both_families_pass() {
         let old = column(
             "5.10",
             &[
-                ("c10::ipv4", Outcome::Passed),
-                ("c10::ipv6", failed()),
-                ("c2", Outcome::Passed),
-                ("f8::ipv4", failed()),
+                ("linger_acked::ipv4", Outcome::Passed),
+                ("linger_acked::ipv6", failed()),
+                ("linger_zero", Outcome::Passed),
+                ("mptcp_linger_zero::ipv4", failed()),
             ],
         );
         let new = column(
             "6.1",
-            &[("c10::ipv4", Outcome::Passed), ("c2", Outcome::Passed), ("f8::ipv4", Outcome::Passed)],
+            &[
+                ("linger_acked::ipv4", Outcome::Passed),
+                ("linger_zero", Outcome::Passed),
+                ("mptcp_linger_zero::ipv4", Outcome::Passed),
+            ],
         );
         let (text, surprises) = render(&[old, new]);
         assert_eq!(
             text,
             "\
-kernel    5.10            6.1
-scenario  raw_tracepoint  raw_tracepoint
-c2        exact           exact
-c10       FAILED          ok
-f8        known           ok
-known: f8 on 5.10 raw_tracepoint: Debian built this kernel without MPTCP
-partly on 5.10 raw_tracepoint: failing writes are not told: the tracepoint sock_send_length came with 6.3
-partly on 5.10 raw_tracepoint: resets without a connection are not told: before 6.10 the tracepoint tcp_send_reset is silent where there is no full socket
-partly on 6.1 raw_tracepoint: failing writes are not told: the tracepoint sock_send_length came with 6.3
-partly on 6.1 raw_tracepoint: resets without a connection are not told: before 6.10 the tracepoint tcp_send_reset is silent where there is no full socket
-5.10 raw_tracepoint: c10 failed
-  c10::ipv4: ok
-  c10::ipv6:
+kernel             5.10            6.1
+scenario           raw_tracepoint  raw_tracepoint
+linger_acked       FAILED          ok
+linger_zero        exact           exact
+mptcp_linger_zero  known           ok
+known: mptcp_linger_zero on 5.10 raw_tracepoint: Debian built this kernel without MPTCP
+partly on 5.10 raw_tracepoint: failing writes are not reported: the tracepoint sock_send_length came with 6.3
+partly on 5.10 raw_tracepoint: resets without a connection are not reported: before 6.10 the tracepoint tcp_send_reset is silent where there is no full socket
+partly on 6.1 raw_tracepoint: failing writes are not reported: the tracepoint sock_send_length came with 6.3
+partly on 6.1 raw_tracepoint: resets without a connection are not reported: before 6.10 the tracepoint tcp_send_reset is silent where there is no full socket
+5.10 raw_tracepoint: linger_acked failed
+  linger_acked::ipv4: ok
+  linger_acked::ipv6:
     no close
     more
-  all of it: c.log
+  full log: c.log
 "
         );
         assert_eq!(surprises, 1);
     }
 
     #[test]
-    fn to_pass_against_expectation_is_a_surprise() {
-        let (text, surprises) = render(&[column("5.10", &[("f8::ipv4", Outcome::Passed)])]);
-        assert!(text.contains("f8 passes, although"), "{text}");
+    fn passing_against_expectation_is_a_surprise() {
+        let (text, surprises) = render(&[column("5.10", &[("mptcp_linger_zero::ipv4", Outcome::Passed)])]);
+        assert!(text.contains("mptcp_linger_zero passes, although"), "{text}");
         assert_eq!(surprises, 1);
     }
 
     #[test]
-    fn what_did_not_run_and_what_broke_are_surprises() {
-        let whole = column("6.1", &[("a1", Outcome::Passed)]);
+    fn missing_scenarios_and_incomplete_runs_are_surprises() {
+        let whole = column("6.1", &[("linger_acked", Outcome::Passed)]);
         let (text, surprises) = render(&[column("5.10", &[]), whole]);
-        assert!(text.contains("5.10 raw_tracepoint: a1 did not run"), "{text}");
+        assert!(text.contains("5.10 raw_tracepoint: linger_acked did not run"), "{text}");
         assert_eq!(surprises, 1);
 
         let broken = Column { broken: Some("it did not end".to_owned()), ..column("5.10", &[]) };
-        let whole = column("6.1", &[("a1", Outcome::Passed), ("a2", Outcome::Lost)]);
+        let whole = column("6.1", &[("linger_acked", Outcome::Passed), ("linger_zero", Outcome::Lost)]);
         let (text, surprises) = render(&[broken, whole]);
         assert!(text.contains("5.10 raw_tracepoint: it did not end: see c.log"), "{text}");
-        assert!(text.contains("  a2: no outcome"), "{text}");
+        assert!(text.contains("  linger_zero: no outcome"), "{text}");
         assert_eq!(surprises, 2);
     }
 }

@@ -1,13 +1,13 @@
-//! The actor's own side: reads commands, does them one by one, answers each.
+//! The actor's own side: it reads commands, executes them one by one, and answers each.
 //!
-//! It never decides anything: what a command means for the test is the test's business.
+//! It checks nothing: the test judges the answers.
 
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command as Program, ExitCode};
+use std::process::{Command, ExitCode};
 use std::thread;
 
 use nix::errno::Errno;
@@ -16,7 +16,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use nix::unistd::{ForkResult, fork, pipe};
 
 use crate::actor::sockets::Sockets;
-use crate::actor::{Act, Answer, Command, Disposition, WORD};
+use crate::actor::{Action, ActorCommand, Answer, Disposition, WORD};
 
 /// The name of a forked child, as the kernel shows it.
 pub(crate) const FORK_NAME: &str = "fork";
@@ -24,7 +24,7 @@ pub(crate) const FORK_NAME: &str = "fork";
 /// The name of a thread that is not the first of its process.
 const THREAD_NAME: &str = "thread";
 
-/// Serves the test until it closes our input.
+/// Serves the test until the test closes the actor's input.
 pub(crate) fn run(name: &str) -> ExitCode {
     set_name(name);
     prepare_signals();
@@ -39,7 +39,7 @@ struct Process {
     children: HashMap<String, Child>,
 }
 
-/// The pipes of a forked child. It ends when they are closed.
+/// The pipes of a forked child, which ends when they are closed.
 struct Child {
     commands: File,
     answers: BufReader<File>,
@@ -50,50 +50,50 @@ impl Process {
         let mut line = String::new();
         while commands.read_line(&mut line).expect("reading a command") > 0 {
             let command = serde_json::from_str(&line).expect("a command of this protocol");
-            let answer: Answer = self.obey(command).map_err(|errno| errno as i32);
+            let answer: Answer = self.execute(command).map_err(|errno| errno as i32);
             writeln!(answers, "{}", serde_json::json!(answer)).expect("answering");
             answers.flush().expect("answering");
             line.clear();
         }
     }
 
-    fn obey(&mut self, Command { name, act }: Command) -> Result<u64, Errno> {
-        match act {
-            Act::Fork => self.fork(name),
-            Act::In(command) => {
+    fn execute(&mut self, ActorCommand { name, action }: ActorCommand) -> Result<u64, Errno> {
+        match action {
+            Action::Fork => self.fork(name),
+            Action::In(command) => {
                 let child = self.children.get_mut(&name).expect("a child of this name");
-                child.tell(&command).expect("the child listens");
+                child.send(&command).expect("the child reads commands");
                 child.answer().expect("the child answers")
             }
-            Act::Relay(command) => {
+            Action::Relay(command) => {
                 let child = self.children.get_mut(&name).expect("a child of this name");
-                child.tell(&command).expect("the child listens");
+                child.send(&command).expect("the child reads commands");
                 Ok(0)
             }
-            Act::InThread(command) => self.in_thread(*command),
-            Act::Exec => Err(exec()),
-            // Not by returning: the sockets must be open until the kernel ends the process.
-            Act::Exit(code) => std::process::exit(code),
-            Act::Sigpipe(disposition) => {
+            Action::InThread(command) => self.in_thread(*command),
+            Action::Exec => Err(exec()),
+            // Not by a return: the sockets must stay open until the kernel ends the process.
+            Action::Exit(code) => std::process::exit(code),
+            Action::Sigpipe(disposition) => {
                 set_sigpipe(disposition);
                 Ok(0)
             }
-            act => self.sockets.obey(name, act),
+            action => self.sockets.execute(name, action),
         }
     }
 
-    fn in_thread(&mut self, Command { name, act }: Command) -> Result<u64, Errno> {
+    fn in_thread(&mut self, ActorCommand { name, action }: ActorCommand) -> Result<u64, Errno> {
         let sockets = &mut self.sockets;
         thread::scope(|scope| {
             let other = scope.spawn(|| {
                 set_name(THREAD_NAME);
-                sockets.obey(name, act)
+                sockets.execute(name, action)
             });
             other.join().expect("the thread does not panic")
         })
     }
 
-    /// The child goes on in [`Process::serve`] with copies of all our sockets.
+    /// The child goes on in [`Process::serve`] with copies of all sockets.
     fn fork(&mut self, name: String) -> Result<u64, Errno> {
         let (command_end, commands) = pipe()?;
         let (answers, answer_end) = pipe()?;
@@ -115,7 +115,7 @@ impl Process {
 }
 
 impl Child {
-    fn tell(&mut self, command: &Command) -> io::Result<()> {
+    fn send(&mut self, command: &ActorCommand) -> io::Result<()> {
         writeln!(self.commands, "{}", serde_json::json!(command))
     }
 
@@ -126,10 +126,10 @@ impl Child {
     }
 }
 
-/// Returns only if it fails.
+/// Executes this program anew. Returns only on failure.
 fn exec() -> Errno {
     let program = std::env::current_exe().expect("the name of this program");
-    let error = Program::new(program).args([WORD, FORK_NAME]).exec();
+    let error = Command::new(program).args([WORD, FORK_NAME]).exec();
     Errno::try_from(error).expect("an error with an errno")
 }
 
@@ -138,13 +138,13 @@ fn set_name(name: &str) {
     prctl::set_name(&name).expect("setting the process name");
 }
 
-/// SIGPIPE is ignored, so that a failing write answers; SIGUSR1 only interrupts (and is not restarted after).
+/// Ignores SIGPIPE, so that a failing write can answer. SIGUSR1 only interrupts a call, which is not restarted.
 fn prepare_signals() {
     set_handler(Signal::SIGPIPE, SigHandler::SigIgn);
     set_handler(Signal::SIGUSR1, SigHandler::Handler(nothing));
 }
 
-/// What SIGPIPE does in this process from now on.
+/// Sets the disposition of SIGPIPE in this process.
 pub(crate) fn set_sigpipe(disposition: Disposition) {
     let handler = match disposition {
         Disposition::Handled => SigHandler::Handler(nothing),
@@ -157,6 +157,6 @@ extern "C" fn nothing(_: i32) {}
 
 fn set_handler(signal: Signal, handler: SigHandler) {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the one handler there is does nothing at all.
-    unsafe { sigaction(signal, &action) }.expect("setting what a signal does");
+    // SAFETY: the only handler does nothing.
+    unsafe { sigaction(signal, &action) }.expect("setting a signal's disposition");
 }

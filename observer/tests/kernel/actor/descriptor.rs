@@ -1,6 +1,6 @@
-//! Descriptors that go from one actor to another over a Unix socket (SCM_RIGHTS).
+//! Passing descriptors from one actor to another over a Unix socket (SCM_RIGHTS).
 //!
-//! The socket's name is an abstract one, of which each network namespace has its own.
+//! The socket has an abstract name, which is local to the network namespace.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -16,7 +16,7 @@ fn name() -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name("descriptor")
 }
 
-/// Waits until somebody takes.
+/// Sends the descriptor. Waits until another actor takes it.
 pub(crate) fn pass(descriptor: &impl AsFd) -> io::Result<()> {
     let sender = UnixDatagram::unbound()?;
     let name = name()?;

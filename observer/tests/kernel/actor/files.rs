@@ -10,7 +10,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{Whence, ftruncate, lseek, pipe};
 use socket2::Socket;
 
-/// Sends zeroes of a file by one sendfile(2): the bytes that it returns.
+/// Sends zeroes from a file by one sendfile(2). Returns the bytes sent.
 pub(crate) fn sendfile(socket: &Socket, from: u64, bytes: usize, by_position: bool) -> io::Result<u64> {
     let file = memfd_create(c"zeroes", MFdFlags::empty())?;
     let mut at = i64::try_from(from).expect("an offset that fits");
@@ -21,11 +21,11 @@ pub(crate) fn sendfile(socket: &Socket, from: u64, bytes: usize, by_position: bo
     } else {
         &raw mut at
     };
-    // SAFETY: the offset, where there is one, outlives the call.
+    // SAFETY: the offset is null or outlives the call.
     answer(unsafe { libc::sendfile(socket.as_raw_fd(), file.as_raw_fd(), offset, bytes) })
 }
 
-/// Sends zeroes of a pipe by one splice(2): the bytes that it returns.
+/// Sends zeroes from a pipe by one splice(2). Returns the bytes sent.
 pub(crate) fn splice(socket: &Socket, bytes: usize) -> io::Result<u64> {
     let (output, input) = pipe()?;
     let size = fcntl(&input, FcntlArg::F_SETPIPE_SZ(i32::try_from(bytes).expect("a size that fits")))?;
@@ -36,10 +36,10 @@ pub(crate) fn splice(socket: &Socket, bytes: usize) -> io::Result<u64> {
     answer(unsafe { libc::splice(output.as_raw_fd(), none(), socket.as_raw_fd(), none(), bytes, 0) })
 }
 
-/// One send(2) from an address where nothing is.
+/// One send(2) from an unmapped address.
 pub(crate) fn send_from_nowhere(socket: &Socket) -> io::Result<u64> {
     const NOWHERE: usize = 8;
-    // SAFETY: the kernel checks the address, and refuses it.
+    // SAFETY: the kernel checks the address and refuses it.
     answer(unsafe { libc::send(socket.as_raw_fd(), std::ptr::without_provenance(NOWHERE), 100, 0) })
 }
 

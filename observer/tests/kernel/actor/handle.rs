@@ -1,9 +1,9 @@
-//! The test's side of an actor: starts it, tells it what to do, and ends it.
+//! The test's side of an actor: it starts the actor, sends commands, and ends it.
 
 use std::cell::RefCell;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, ChildStdin, Command as Program, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::actor::{Act, Answer, Command, WORD};
+use crate::actor::{Action, ActorCommand, Answer, WORD};
 use crate::netns::Netns;
 use crate::wait::{DEADLINE, eventually};
 
@@ -20,20 +20,20 @@ pub(crate) struct Actor {
     pid: u32,
     process: RefCell<Child>,
     commands: RefCell<ChildStdin>,
-    /// Lines of its standard output; closed when it has ended.
+    /// Lines of its standard output. The channel closes when the actor ends.
     answers: Receiver<String>,
 }
 
 impl Actor {
     /// Starts an actor of this name (which is also its process name) in a network namespace.
     pub(crate) fn start(name: &'static str, netns: &Netns) -> io::Result<Self> {
-        let mut program = Program::new(std::env::current_exe()?);
+        let mut program = Command::new(std::env::current_exe()?);
         program.args([WORD, name]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = netns.run(|| program.spawn())?;
         let commands = process.stdin.take().expect("a pipe was asked for");
         let output = process.stdout.take().expect("a pipe was asked for");
         let (sender, answers) = channel();
-        // The thread ends with the actor's output, or when nobody listens any more.
+        // The thread ends with the actor's output, or when the receiver is dropped.
         thread::spawn(move || {
             BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
@@ -49,33 +49,33 @@ impl Actor {
         self.pid
     }
 
-    /// Tells and waits for the answer.
+    /// Sends a command and waits for the answer.
     #[track_caller]
-    pub(crate) fn call(&self, name: &str, act: Act) -> Result<u64, Errno> {
-        self.begin(name, act);
+    pub(crate) fn call(&self, name: &str, action: Action) -> Result<u64, Errno> {
+        self.begin(name, action);
         self.answer()
     }
 
-    /// Tells, and leaves the answer to a later [`Actor::answer`]: the call may block until something else happens.
+    /// Sends a command and leaves the answer to a later [`Actor::answer`], because the call may block.
     #[track_caller]
-    pub(crate) fn begin(&self, name: &str, act: Act) {
-        let command = Command { name: name.to_owned(), act };
-        let told = writeln!(self.commands.borrow_mut(), "{}", serde_json::json!(command));
-        assert!(told.is_ok(), "telling {} {command:?}: {told:?}", self.name);
+    pub(crate) fn begin(&self, name: &str, action: Action) {
+        let command = ActorCommand { name: name.to_owned(), action };
+        let sent = writeln!(self.commands.borrow_mut(), "{}", serde_json::json!(command));
+        assert!(sent.is_ok(), "sending {} {command:?}: {sent:?}", self.name);
     }
 
     #[track_caller]
     pub(crate) fn answer(&self) -> Result<u64, Errno> {
-        // Twice, since the actor has the same deadline for what it waits for, and its own answer says more.
+        // Twice the deadline: the actor itself waits for one deadline, and its own answer says more.
         let line = match self.answers.recv_timeout(2 * DEADLINE) {
             Ok(line) => line,
-            Err(error) => panic!("{} does not answer: {error}", self.name),
+            Err(error) => panic!("{} did not answer: {error}", self.name),
         };
         let answer: Answer = serde_json::from_str(&line).expect("an answer of this protocol");
         answer.map_err(Errno::from_raw)
     }
 
-    /// Whether it is asleep inside the system call of this number.
+    /// Whether the actor sleeps in the system call with this number.
     pub(crate) fn sleeps_in(&self, call: i64) -> bool {
         std::fs::read_to_string(format!("/proc/{}/syscall", self.pid))
             .is_ok_and(|now| now.split(' ').next() == Some(call.to_string().as_str()))
@@ -87,23 +87,23 @@ impl Actor {
         kill(pid, signal).expect("signalling an actor that runs");
     }
 
-    /// Ends it by a signal, and waits until it has ended.
+    /// Kills it by a signal, and waits for its end.
     #[track_caller]
     pub(crate) fn kill(&self, signal: Signal) {
         self.signal(signal);
         self.dies_of(signal);
     }
 
-    /// Waits until this signal, which something else sent, has ended it.
+    /// Waits until this signal, which the test did not send, has ended it.
     #[track_caller]
     pub(crate) fn dies_of(&self, signal: Signal) {
         assert_eq!(self.wait().signal(), Some(signal as i32), "what ended {}", self.name);
     }
 
-    /// Has it exit with its sockets open, and waits until it has.
+    /// Lets it exit with its sockets open, and waits for its end.
     #[track_caller]
     pub(crate) fn exit(&self) -> ExitStatus {
-        self.begin("", Act::Exit(0));
+        self.begin("", Action::Exit(0));
         self.wait()
     }
 
@@ -111,14 +111,14 @@ impl Actor {
     fn wait(&self) -> ExitStatus {
         let ended =
             eventually(DEADLINE, || self.process.borrow_mut().try_wait().expect("waiting for a child"));
-        let Some(status) = ended else { panic!("{} does not end", self.name) };
+        let Some(status) = ended else { panic!("{} did not end", self.name) };
         status
     }
 }
 
 impl Drop for Actor {
     fn drop(&mut self) {
-        // Either fails only when the process has ended before, which is what is wanted.
+        // Both fail only if the process has ended already.
         let process = self.process.get_mut();
         if process.kill().is_ok() {
             process.wait().ok();

@@ -1,4 +1,4 @@
-//! The sockets of one actor by name, and the system calls on them.
+//! The sockets of an actor, by name, and the system calls on them.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,14 +11,14 @@ use nix::errno::Errno;
 use nix::libc;
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, TcpKeepalive, Type};
 
-use crate::actor::{Act, Condition, How, SocketOption, descriptor, files, uring};
+use crate::actor::{Action, Condition, How, SocketOption, descriptor, files, uring};
 use crate::wait::{DEADLINE, eventually};
 
 nix::ioctl_read_bad!(readable, libc::FIONREAD, libc::c_int);
 nix::ioctl_read_bad!(queued, libc::TIOCOUTQ, libc::c_int);
 nix::ioctl_read_bad!(unsent, 0x894B /* SIOCOUTQNSD, linux/sockios.h */, libc::c_int);
 
-/// Bytes handed to the kernel at a time.
+/// Most bytes per send or receive call.
 const CHUNK: usize = 64 * 1024;
 
 #[derive(Default)]
@@ -28,45 +28,46 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    pub(crate) fn obey(&mut self, name: String, act: Act) -> Result<u64, Errno> {
-        self.try_to(name, act).map_err(|error| Errno::try_from(error).expect("an error with an errno"))
+    pub(crate) fn execute(&mut self, name: String, action: Action) -> Result<u64, Errno> {
+        self.try_execute(name, action)
+            .map_err(|error| Errno::try_from(error).expect("an error with an errno"))
     }
 
-    fn try_to(&mut self, name: String, act: Act) -> io::Result<u64> {
-        match act {
-            Act::Mptcp => {
+    fn try_execute(&mut self, name: String, action: Action) -> io::Result<u64> {
+        match action {
+            Action::Mptcp => {
                 self.mptcp = true;
                 Ok(0)
             }
-            Act::Open { ipv6 } => {
+            Action::Open { ipv6 } => {
                 let any = if ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
                 self.open(name, SocketAddr::new(any, 0))?;
                 Ok(0)
             }
-            Act::Listen(address) => {
+            Action::Listen(address) => {
                 let listener = self.open(name, (address, 0).into())?;
                 listener.bind(&SocketAddr::new(address, 0).into())?;
                 listener.listen(128)?;
                 port(listener)
             }
-            Act::ListenTogether(address) => {
+            Action::ListenTogether(address) => {
                 let listener = self.open(name, address)?;
                 listener.set_reuse_port(true)?;
                 listener.bind(&address.into())?;
                 listener.listen(128)?;
                 port(listener)
             }
-            Act::Accept { listener } => {
+            Action::Accept { listener } => {
                 let (socket, _) = self.get(&listener).accept()?;
                 self.named.insert(name, socket);
                 Ok(0)
             }
-            Act::Connect(address) => {
+            Action::Connect(address) => {
                 let socket = self.open(name, address)?;
                 socket.connect(&address.into())?;
                 port(socket)
             }
-            Act::StartConnect(address) => {
+            Action::StartConnect(address) => {
                 let socket = self.open(name, address)?;
                 socket.set_nonblocking(true)?;
                 match socket.connect(&address.into()) {
@@ -74,14 +75,14 @@ impl Sockets {
                     _ => port(socket),
                 }
             }
-            Act::Close => close(self.take(&name)).map(|()| 0),
-            Act::CloseThenSend => close_then_send(self.take(&name)),
-            Act::UringClose { in_worker } => uring::close(self.take(&name), in_worker),
-            Act::TakeDescriptor => {
+            Action::Close => close(self.take(&name)).map(|()| 0),
+            Action::CloseThenSend => close_then_send(self.take(&name)),
+            Action::UringClose { in_worker } => uring::close(self.take(&name), in_worker),
+            Action::TakeDescriptor => {
                 self.named.insert(name, descriptor::take()?.into());
                 Ok(0)
             }
-            act => on_socket(self.get(&name), act),
+            action => on_socket(self.get(&name), action),
         }
     }
 
@@ -100,25 +101,25 @@ impl Sockets {
     }
 }
 
-/// What is done with a socket that is there and stays there.
-pub(crate) fn on_socket(socket: &Socket, act: Act) -> io::Result<u64> {
-    match act {
-        Act::Send { bytes, flags } => socket.send_with_flags(&vec![b'x'; bytes], flags).map(count),
-        Act::Sendfile { from, bytes, by_position } => files::sendfile(socket, from, bytes, by_position),
-        Act::Splice { bytes } => files::splice(socket, bytes),
-        Act::SendFromNowhere => files::send_from_nowhere(socket),
-        Act::UringSend { in_worker } => uring::send(socket, in_worker),
-        Act::ConnectOpened(address) => {
+/// Executes an action on an open socket, which stays open.
+pub(crate) fn on_socket(socket: &Socket, action: Action) -> io::Result<u64> {
+    match action {
+        Action::Send { bytes, flags } => socket.send_with_flags(&vec![b'x'; bytes], flags).map(count),
+        Action::Sendfile { from, bytes, by_position } => files::sendfile(socket, from, bytes, by_position),
+        Action::Splice { bytes } => files::splice(socket, bytes),
+        Action::SendFromNowhere => files::send_from_nowhere(socket),
+        Action::UringSend { in_worker } => uring::send(socket, in_worker),
+        Action::ConnectOpened(address) => {
             socket.connect(&address.into())?;
             port(socket)
         }
-        Act::PassDescriptor => descriptor::pass(socket).map(|()| 0),
-        Act::Fill => fill(socket),
-        Act::Queued => ask(socket, queued),
-        Act::NextSequence => next_sequence(socket),
-        Act::Unsent => ask(socket, unsent),
-        Act::Receive(bytes) => receive(socket, bytes),
-        Act::Await(condition) => {
+        Action::PassDescriptor => descriptor::pass(socket).map(|()| 0),
+        Action::Fill => fill(socket),
+        Action::Queued => read_int(socket, queued),
+        Action::NextSequence => next_sequence(socket),
+        Action::Unsent => read_int(socket, unsent),
+        Action::Receive(bytes) => receive(socket, bytes),
+        Action::Await(condition) => {
             let met = eventually(DEADLINE, || match holds(socket, condition) {
                 Ok(false) => None,
                 other => Some(other),
@@ -129,46 +130,46 @@ pub(crate) fn on_socket(socket: &Socket, act: Act) -> io::Result<u64> {
     }
 }
 
-fn configure(socket: &Socket, act: &Act) -> io::Result<()> {
-    match *act {
-        Act::Shutdown(How::Read) => socket.shutdown(Shutdown::Read),
-        Act::Shutdown(How::Write) => socket.shutdown(Shutdown::Write),
-        Act::Shutdown(How::Both) => socket.shutdown(Shutdown::Both),
-        Act::Linger(seconds) => socket.set_linger(seconds.map(Duration::from_secs)),
-        // BPF_RET | BPF_K 0: nothing of any packet passes.
-        Act::Silence(true) => socket.attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]),
-        Act::Silence(false) => socket.detach_filter(),
-        // SAFETY: a storage of zeroes is an address of family AF_UNSPEC, and the length is its own.
-        Act::Disconnect => socket.connect(&unsafe {
+fn configure(socket: &Socket, action: &Action) -> io::Result<()> {
+    match *action {
+        Action::Shutdown(How::Read) => socket.shutdown(Shutdown::Read),
+        Action::Shutdown(How::Write) => socket.shutdown(Shutdown::Write),
+        Action::Shutdown(How::Both) => socket.shutdown(Shutdown::Both),
+        Action::Linger(seconds) => socket.set_linger(seconds.map(Duration::from_secs)),
+        // BPF_RET | BPF_K 0: the filter drops every packet.
+        Action::Silence(true) => socket.attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]),
+        Action::Silence(false) => socket.detach_filter(),
+        // SAFETY: zeroes are an address of family AF_UNSPEC, and the length is that of a sockaddr.
+        Action::Disconnect => socket.connect(&unsafe {
             let storage = SockAddrStorage::zeroed();
             SockAddr::new(storage, length_of::<libc::sockaddr>())
         }),
-        Act::Set(SocketOption::NonBlocking) => socket.set_nonblocking(true),
-        Act::Set(SocketOption::Keepalive { idle, interval, count }) => socket.set_tcp_keepalive(
+        Action::Set(SocketOption::NonBlocking) => socket.set_nonblocking(true),
+        Action::Set(SocketOption::Keepalive { idle, interval, count }) => socket.set_tcp_keepalive(
             &TcpKeepalive::new()
                 .with_time(Duration::from_secs(idle))
                 .with_interval(Duration::from_secs(interval))
                 .with_retries(count),
         ),
-        Act::Set(SocketOption::UserTimeout(ms)) => {
+        Action::Set(SocketOption::UserTimeout(ms)) => {
             socket.set_tcp_user_timeout(Some(Duration::from_millis(ms)))
         }
-        Act::Set(SocketOption::Linger2(seconds)) => set_tcp_option(socket, libc::TCP_LINGER2, seconds),
-        Act::Set(SocketOption::Repair) => set_tcp_option(socket, libc::TCP_REPAIR, 1),
-        Act::Set(SocketOption::FastOpenConnect) => {
+        Action::Set(SocketOption::Linger2(seconds)) => set_tcp_option(socket, libc::TCP_LINGER2, seconds),
+        Action::Set(SocketOption::Repair) => set_tcp_option(socket, libc::TCP_REPAIR, 1),
+        Action::Set(SocketOption::FastOpenConnect) => {
             set_tcp_option(socket, libc::TCP_FASTOPEN_NO_COOKIE, 1)?;
             set_tcp_option(socket, libc::TCP_FASTOPEN_CONNECT, 1)
         }
-        Act::Set(SocketOption::Cork) => set_tcp_option(socket, libc::TCP_CORK, 1),
-        Act::Set(SocketOption::SendBuffer(bytes)) => socket.set_send_buffer_size(bytes),
-        Act::Set(SocketOption::PassIcmpErrors) => {
+        Action::Set(SocketOption::Cork) => set_tcp_option(socket, libc::TCP_CORK, 1),
+        Action::Set(SocketOption::SendBuffer(bytes)) => socket.set_send_buffer_size(bytes),
+        Action::Set(SocketOption::PassIcmpErrors) => {
             if socket.domain()? == Domain::IPV6 {
                 set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)
             } else {
                 set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)
             }
         }
-        ref other => unreachable!("{other:?} is no change to a socket"),
+        ref other => unreachable!("{other:?} does not configure a socket"),
     }
 }
 
@@ -190,7 +191,7 @@ fn set_option(
     Errno::result(set).map(drop).map_err(io::Error::from)
 }
 
-/// In repair mode, which is left without a probe of the peer's window (`include/uapi/linux/tcp.h`).
+/// Reads the sequence number in repair mode. Leaves that mode without a window probe (`include/uapi/linux/tcp.h`).
 fn next_sequence(socket: &Socket) -> io::Result<u64> {
     const SEND_QUEUE: libc::c_int = 2;
     const OFF_WITHOUT_PROBE: libc::c_int = -1;
@@ -198,7 +199,7 @@ fn next_sequence(socket: &Socket) -> io::Result<u64> {
     set_tcp_option(socket, libc::TCP_REPAIR_QUEUE, SEND_QUEUE)?;
     let mut sequence = 0u32;
     let mut length = length_of::<u32>();
-    // SAFETY: the value is of the length that is given, and both outlive the call.
+    // SAFETY: the length is that of the value, and both outlive the call.
     let got = unsafe {
         let (pointer, length) = ((&raw mut sequence).cast(), &raw mut length);
         libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_QUEUE_SEQ, pointer, length)
@@ -208,8 +209,8 @@ fn next_sequence(socket: &Socket) -> io::Result<u64> {
     Ok(sequence.into())
 }
 
-/// Sends until the socket takes no more although nothing is in flight: the peer's window is closed, and how the rest
-/// divides into sent and unsent changes no more.
+/// Sends until the socket takes no more although nothing is in flight. The peer's window is then closed, and the unsent
+/// rest no longer changes.
 fn fill(socket: &Socket) -> io::Result<u64> {
     let chunk = vec![b'x'; CHUNK];
     let mut total = 0;
@@ -219,7 +220,7 @@ fn fill(socket: &Socket) -> io::Result<u64> {
             None
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            (ask(socket, queued).ok()? == ask(socket, unsent).ok()?).then_some(Ok(()))
+            (read_int(socket, queued).ok()? == read_int(socket, unsent).ok()?).then_some(Ok(()))
         }
         Err(error) => Some(Err(error)),
     });
@@ -241,15 +242,15 @@ fn receive(socket: &Socket, bytes: u64) -> io::Result<u64> {
 
 fn holds(socket: &Socket, condition: Condition) -> io::Result<bool> {
     match condition {
-        Condition::Readable(bytes) => Ok(ask(socket, readable)? >= bytes),
-        Condition::Acked => Ok(ask(socket, queued)? == 0),
+        Condition::Readable(bytes) => Ok(read_int(socket, readable)? >= bytes),
+        Condition::Acked => Ok(read_int(socket, queued)? == 0),
         Condition::PeerFin => polled(socket, libc::POLLRDHUP),
         Condition::Error => polled(socket, libc::POLLERR),
         Condition::Gone => polled(socket, libc::POLLERR | libc::POLLHUP),
     }
 }
 
-/// Not by nix, whose flags have no POLLRDHUP.
+/// libc instead of nix, whose flags lack POLLRDHUP.
 fn polled(socket: &Socket, events: libc::c_short) -> io::Result<bool> {
     let mut fd = libc::pollfd { fd: socket.as_raw_fd(), events, revents: 0 };
     // SAFETY: one pollfd that outlives the call.
@@ -257,25 +258,25 @@ fn polled(socket: &Socket, events: libc::c_short) -> io::Result<bool> {
     Ok(fd.revents & events != 0)
 }
 
-type Question = unsafe fn(libc::c_int, *mut libc::c_int) -> nix::Result<libc::c_int>;
+type IntIoctl = unsafe fn(libc::c_int, *mut libc::c_int) -> nix::Result<libc::c_int>;
 
-fn ask(socket: &Socket, question: Question) -> io::Result<u64> {
+fn read_int(socket: &Socket, ioctl: IntIoctl) -> io::Result<u64> {
     let mut answer = 0;
-    // SAFETY: each of the three questions writes one int.
-    unsafe { question(socket.as_raw_fd(), &raw mut answer) }?;
+    // SAFETY: each of the three ioctls writes one int.
+    unsafe { ioctl(socket.as_raw_fd(), &raw mut answer) }?;
     Ok(u64::from(answer.unsigned_abs()))
 }
 
-/// Unlike dropping the socket, says what close(2) answered.
+/// Unlike a drop of the socket, this returns the result of close(2).
 fn close(socket: OwnedFd) -> io::Result<()> {
     nix::unistd::close(socket).map_err(io::Error::from)
 }
 
-/// The actor has no other thread that could have been given the number meanwhile.
+/// The actor has no other thread that could open a descriptor with this number meanwhile.
 fn close_then_send(socket: OwnedFd) -> io::Result<u64> {
     let number = socket.as_raw_fd();
     close(socket)?;
-    // SAFETY: one byte from a static; the kernel refuses the descriptor.
+    // SAFETY: one byte of a static; the kernel refuses the closed descriptor.
     let sent = unsafe { libc::send(number, b"x".as_ptr().cast(), 1, 0) };
     Errno::result(sent).map(|sent| count(sent.unsigned_abs())).map_err(io::Error::from)
 }

@@ -1,4 +1,4 @@
-//! The system calls of one actor that io_uring makes for it.
+//! The system calls of an actor that go through io_uring.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd};
@@ -7,7 +7,7 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::{IoUring, opcode, types};
 use socket2::Socket;
 
-/// The bytes sent.
+/// Sends a short text. Returns the bytes sent.
 pub(crate) fn send(socket: &Socket, in_worker: bool) -> io::Result<u64> {
     const BYTES: &[u8] = b"by io_uring";
     let length = u32::try_from(BYTES.len()).expect("a short text");
@@ -18,11 +18,11 @@ pub(crate) fn close(socket: OwnedFd, in_worker: bool) -> io::Result<u64> {
     submit(&opcode::Close::new(types::Fd(socket.into_raw_fd())).build(), in_worker)
 }
 
-/// Has the kernel do it and waits for the result. Without a worker it is done in the call that submits.
+/// Submits an operation and waits for its result. Without a worker the submitting call executes it.
 fn submit(entry: &Entry, in_worker: bool) -> io::Result<u64> {
     let mut ring = IoUring::new(2)?;
     let flags = if in_worker { Flags::ASYNC } else { Flags::empty() };
-    // SAFETY: what the entry points to is static, or owned by the kernel from now on.
+    // SAFETY: the entry's data is static, or the kernel owns it from now on.
     unsafe { ring.submission().push(&entry.clone().flags(flags)) }.expect("room for one");
     ring.submit_and_wait(1)?;
     let result = ring.completion().next().expect("one result").result();

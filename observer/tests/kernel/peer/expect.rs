@@ -1,8 +1,8 @@
-//! What the peer waits for, always with a deadline.
+//! The segments that the peer expects, always with a deadline.
 
 use std::time::{Duration, Instant};
 
-use super::{ACK, FIN, Heard, Peer, RST, SYN, Segment};
+use super::{ACK, FIN, Peer, RST, Received, SYN, Segment};
 use crate::wait::DEADLINE;
 
 impl Peer<'_> {
@@ -11,13 +11,13 @@ impl Peer<'_> {
         self.expect("a SYN", |heard| heard.segment.flags == SYN && heard.is_new)
     }
 
-    /// The same SYN, because nothing has answered it.
+    /// The SYN's retransmission.
     #[track_caller]
     pub(crate) fn expect_syn_again(&mut self) -> Segment {
         self.expect("the SYN again", |heard| heard.segment.flags == SYN && !heard.is_new)
     }
 
-    /// That acknowledges all that the peer has sent.
+    /// The SYN-ACK, which acknowledges everything that the peer has sent.
     #[track_caller]
     pub(crate) fn expect_syn_ack(&mut self) -> Segment {
         let next = self.next;
@@ -26,7 +26,7 @@ impl Peer<'_> {
         })
     }
 
-    /// An ACK and nothing else, of all that the peer has sent.
+    /// A pure ACK of everything that the peer has sent.
     #[track_caller]
     pub(crate) fn expect_ack(&mut self) -> Segment {
         self.expect_ack_of(self.next)
@@ -39,14 +39,14 @@ impl Peer<'_> {
         })
     }
 
-    /// A probe: an ACK that begins before what the peer has acknowledged, so that it must be answered.
+    /// A probe: a pure ACK whose sequence number is one too low, so that the peer must answer it.
     #[track_caller]
     pub(crate) fn expect_probe(&mut self) -> Segment {
         let before = self.heard.wrapping_sub(1);
         self.expect("a probe", |heard| heard.segment.is_pure_ack() && heard.segment.sequence == before)
     }
 
-    /// So many new bytes, in as many segments as the kernel likes, and no FIN before the last.
+    /// This many new bytes, in any number of segments, without a FIN.
     #[track_caller]
     pub(crate) fn expect_data(&mut self, bytes: u32) {
         let all = self.heard.wrapping_add(bytes);
@@ -55,10 +55,10 @@ impl Peer<'_> {
                 heard.is_new && heard.segment.bytes > 0 && !heard.segment.flags.has(FIN | RST | SYN)
             });
         }
-        assert_eq!(self.heard, all, "where the data ends\n{}", self.log.join("\n"));
+        assert_eq!(self.heard, all, "end of the data\n{}", self.log.join("\n"));
     }
 
-    /// So many new bytes and then the FIN, which may share a segment with the last of them.
+    /// This many new bytes and then the FIN, which may share a segment with the last byte.
     #[track_caller]
     pub(crate) fn expect_data_and_fin(&mut self, bytes: u32) {
         let all = self.heard.wrapping_add(bytes) + 1;
@@ -67,7 +67,7 @@ impl Peer<'_> {
                 heard.is_new && !heard.segment.flags.has(RST | SYN)
             });
         }
-        assert_eq!(self.heard, all, "where the data ends\n{}", self.log.join("\n"));
+        assert_eq!(self.heard, all, "end of the data\n{}", self.log.join("\n"));
     }
 
     /// The kernel's FIN, without data.
@@ -76,7 +76,7 @@ impl Peer<'_> {
         self.expect("a FIN", |heard| heard.is_new && heard.segment.flags.has(FIN) && heard.segment.bytes == 0)
     }
 
-    /// The kernel's FIN once more, because nothing has answered it.
+    /// The FIN's retransmission.
     #[track_caller]
     pub(crate) fn expect_fin_again(&mut self) -> Segment {
         self.expect("the FIN again", |heard| !heard.is_new && heard.segment.flags.has(FIN))
@@ -87,31 +87,35 @@ impl Peer<'_> {
         self.expect("a RST", |heard| heard.segment.flags.has(RST))
     }
 
-    /// Waits for a segment that fits.
+    /// Waits for a matching segment.
     #[track_caller]
-    pub(crate) fn expect(&mut self, what: &str, fits: impl Fn(&Heard) -> bool) -> Segment {
+    pub(crate) fn expect(&mut self, what: &str, fits: impl Fn(&Received) -> bool) -> Segment {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            let Some(heard) = self.hear(deadline) else {
-                panic!("the kernel does not send {what}:\n{}", self.log.join("\n"))
+            let Some(heard) = self.receive(deadline) else {
+                panic!("the kernel did not send {what}:\n{}", self.log.join("\n"))
             };
             if fits(&heard) {
                 return heard.segment;
             }
             assert!(
                 heard.passes(),
-                "instead of {what} the kernel sends the last of\n{}",
+                "expected {what}, but the kernel sent the last of\n{}",
                 self.log.join("\n")
             );
         }
     }
 
-    /// Nothing but pure ACKs and repetitions comes in this time.
+    /// Checks that only pure ACKs and retransmissions come in this time.
     #[track_caller]
     pub(crate) fn expect_nothing_for(&mut self, time: Duration) {
         let deadline = Instant::now() + time;
-        while let Some(heard) = self.hear(deadline) {
-            assert!(heard.passes(), "nothing was expected, and the last came:\n{}", self.log.join("\n"));
+        while let Some(heard) = self.receive(deadline) {
+            assert!(
+                heard.passes(),
+                "no segment was expected, but the last one came:\n{}",
+                self.log.join("\n")
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a router or a host says when a segment cannot go on: an ICMP error that quotes it (RFC 792, RFC 4443).
+//! ICMP errors of routers and hosts, which quote the undeliverable segment (RFC 792, RFC 4443).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,18 +9,18 @@ use nix::errno::Errno;
 
 use crate::lab::Family;
 
-/// Hops that such a message may still take.
+/// Hop limit of the messages.
 const TTL: u8 = 64;
 
-/// Of the packet concerned, so much is quoted at most: with all headers it fits into any network.
+/// Most bytes of the packet that a message quotes. With all headers it fits any MTU.
 const QUOTED: usize = 400;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Icmp {
     HostUnreachable,
-    /// Nothing there; also what `iptables -j REJECT` says by default.
+    /// No listener on the port. `iptables -j REJECT` sends it by default.
     PortUnreachable,
-    /// A firewall that says so.
+    /// A firewall rejects the packet.
     Prohibited,
 }
 
@@ -45,7 +45,7 @@ impl Icmp {
             (IpAddr::V6(from), IpAddr::V6(to)) => {
                 self.ipv6(from, to).write(&mut message, quoted).expect("writing to memory");
             }
-            _ => panic!("{from} and {to} are of two families"),
+            _ => panic!("{from} and {to} have different address families"),
         }
         message
     }

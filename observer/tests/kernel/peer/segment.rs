@@ -1,4 +1,4 @@
-//! One TCP segment as a timeline speaks of it: sequence numbers count from the sender's SYN, which has number 0.
+//! A TCP segment of a timeline. Sequence numbers are relative: the sender's SYN has number 0.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -8,10 +8,10 @@ use etherparse::{
     NetSlice, PacketBuilder, SlicedPacket, TcpHeader, TcpOptionElement, TcpSlice, TransportSlice,
 };
 
-/// Hops that a packet of the peer's may still take.
+/// Hop limit of the peer's packets.
 const TTL: u8 = 64;
 
-/// The window of a segment that says nothing special about it.
+/// The default window, in bytes.
 const WINDOW: u16 = 32_000;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,12 +42,12 @@ impl BitOr for Flags {
 pub(crate) struct Segment {
     pub(crate) flags: Flags,
     pub(crate) sequence: u32,
-    /// Means something where the ACK flag is set.
+    /// Valid if the ACK flag is set.
     pub(crate) acknowledged: u32,
     pub(crate) window: u16,
-    /// Bytes of data. What they are makes no difference to TCP.
+    /// Number of data bytes. Their content makes no difference.
     pub(crate) bytes: u32,
-    /// The last urgent byte is the one before this place in the data; means something where URG is set.
+    /// The urgent pointer: the last urgent byte is the one before it. Valid if URG is set.
     pub(crate) urgent: u16,
     pub(crate) options: Vec<TcpOptionElement>,
 }
@@ -82,18 +82,18 @@ impl Segment {
         self
     }
 
-    /// The sequence number after it: data, SYN and FIN take room.
+    /// The sequence number after the segment. SYN and FIN count as one byte each.
     pub(crate) fn end(&self) -> u32 {
         let flags = u32::from(self.flags.has(SYN)) + u32::from(self.flags.has(FIN));
         self.sequence.wrapping_add(self.bytes).wrapping_add(flags)
     }
 
-    /// An ACK and nothing else: a window update, a probe, a challenge, or the answer to something.
+    /// An ACK without data and without other flags.
     pub(crate) fn is_pure_ack(&self) -> bool {
         self.flags == ACK && self.bytes == 0
     }
 
-    /// The value of the sender's clock, if it has sent one.
+    /// The sender's timestamp, if there is one.
     pub(crate) fn timestamp(&self) -> Option<u32> {
         self.options.iter().find_map(|option| match option {
             TcpOptionElement::Timestamp(value, _) => Some(*value),
@@ -101,7 +101,8 @@ impl Segment {
         })
     }
 
-    /// The packet that carries it; `firsts` are the sequence numbers of the sender's SYN and of the receiver's.
+    /// The IP packet of this segment. `firsts` are the absolute sequence numbers of the sender's SYN and of the
+    /// receiver's.
     pub(crate) fn packet(&self, from: SocketAddr, to: SocketAddr, firsts: (u32, u32)) -> Vec<u8> {
         let sequence = firsts.0.wrapping_add(self.sequence);
         let mut header = TcpHeader::new(from.port(), to.port(), sequence, self.window);
@@ -120,7 +121,7 @@ impl Segment {
         let ip = match (from.ip(), to.ip()) {
             (IpAddr::V4(from), IpAddr::V4(to)) => PacketBuilder::ipv4(from.octets(), to.octets(), TTL),
             (IpAddr::V6(from), IpAddr::V6(to)) => PacketBuilder::ipv6(from.octets(), to.octets(), TTL),
-            _ => panic!("{from} and {to} are of two families"),
+            _ => panic!("{from} and {to} have different address families"),
         };
         let mut packet = Vec::new();
         ip.tcp_header(header).write(&mut packet, &data).expect("writing to memory");
@@ -128,7 +129,7 @@ impl Segment {
     }
 }
 
-/// As `tcpdump` shows one: `F. 1:1(0) ack 11 win 502`.
+/// As in `tcpdump`: `F. 1:1(0) ack 11 win 502`.
 impl fmt::Display for Segment {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (flag, letter) in [(SYN, "S"), (FIN, "F"), (RST, "R"), (PSH, "P"), (URG, "U"), (ACK, ".")] {
@@ -145,7 +146,7 @@ impl fmt::Display for Segment {
     }
 }
 
-/// A packet of TCP: where from, where to, and the segment with its numbers as they were on the wire.
+/// Parses a TCP packet. Returns its source, its destination, and the segment with absolute sequence numbers.
 pub(crate) fn parse(packet: &[u8]) -> Option<(SocketAddr, SocketAddr, Segment)> {
     let sliced = SlicedPacket::from_ip(packet).ok()?;
     let Some(TransportSlice::Tcp(tcp)) = &sliced.transport else { return None };
@@ -175,7 +176,7 @@ fn segment(tcp: &TcpSlice<'_>) -> Segment {
         window: tcp.window_size(),
         bytes: u32::try_from(tcp.payload().len()).expect("a packet's length"),
         urgent: tcp.urgent_pointer(),
-        // One that etherparse does not know, such as a Fast Open cookie, is of no interest here.
+        // Options that etherparse does not know, such as a Fast Open cookie, are left out.
         options: tcp.options_iterator().filter_map(Result::ok).collect(),
     }
 }

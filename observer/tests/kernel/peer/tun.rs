@@ -1,7 +1,7 @@
-//! A TUN device in a test's network namespace: what the kernel sends to the peer's addresses is read here, and what is
-//! written here arrives at the kernel as if from a network.
+//! A TUN device in a test's network namespace. Reading gets the packets that the kernel sends to the peer's addresses.
+//! Written packets reach the kernel as if from a network.
 //!
-//! It lives as long as the handle, and has no name outside the namespace.
+//! It lives as long as the handle.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -26,14 +26,14 @@ nix::ioctl_write_ptr_bad!(set_ipv6_address, libc::SIOCSIFADDR, libc::in6_ifreq);
 
 const NAME: &str = "wire";
 
-/// The kernel's own addresses on the device. Everything else on these networks (RFC 5737, RFC 3849) is beyond it.
+/// The kernel's own addresses on the device. All other addresses of these networks (RFC 5737, RFC 3849) are behind it.
 pub(crate) const HOST_IPV4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub(crate) const HOST_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
 const NETMASK_IPV4: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
 const PREFIX_IPV6: u32 = 64;
 
-/// Longer than any packet on a device whose MTU is 1500.
+/// More bytes than a packet has on a device with MTU 1500.
 const LONGEST: usize = 2048;
 
 pub(crate) struct Tun {
@@ -41,7 +41,7 @@ pub(crate) struct Tun {
 }
 
 impl Tun {
-    /// The device with its addresses and their routes.
+    /// Makes the device with its addresses and routes.
     pub(crate) fn in_namespace(netns: &Netns) -> io::Result<Self> {
         netns.run(|| {
             let mut options = OpenOptions::new();
@@ -63,7 +63,7 @@ impl Tun {
         (&self.device).write_all(packet)
     }
 
-    /// The next packet from the kernel; none when none comes before `deadline`.
+    /// The next packet from the kernel. None if none comes before `deadline`.
     pub(crate) fn read(&self, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
         let mut packet = vec![0; LONGEST];
         loop {

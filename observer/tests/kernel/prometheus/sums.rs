@@ -1,4 +1,4 @@
-//! What verdicts add up to, and what Prometheus has stored of the same.
+//! The sums of verdicts, and the sums that Prometheus has stored.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use serde_json::Value;
 
 use crate::server::{Prometheus, Sample};
 
-/// Sums by label values, of which the last is the owner, without those that are zero.
+/// Sums by label values, without zeros. The last label is the owner.
 pub(crate) type Sums = BTreeMap<Vec<String>, f64>;
 
-/// A metric without what all of them begin with, its labels, and its sums.
+/// A metric's name without the common prefix, its labels, and its sums.
 type Family = (&'static str, &'static [&'static str], Sums);
 
 const COMM: &str = "/process/comm";
 
-/// Of each metric, from lines of JSON.
-pub(crate) fn told(lines: &[Value]) -> [Family; 6] {
+/// The sums of each metric, from lines of JSON.
+pub(crate) fn reported(lines: &[Value]) -> [Family; 6] {
     let closes = || lines.iter().filter(|line| line["kind"] == "close");
     let stray = lines.iter().filter(|line| line["kind"] == "reset");
     let resets = |direction: &'static str| {
@@ -43,7 +43,7 @@ pub(crate) fn told(lines: &[Value]) -> [Family; 6] {
     ]
 }
 
-/// What Prometheus has now of a metric.
+/// The present sums of a metric in Prometheus.
 pub(crate) fn stored(prometheus: &Prometheus, metric: &str, labels: &[&str]) -> Sums {
     let expr = format!("sum by ({}) (observer_tcp_{metric}) > 0", labels.join(", "));
     let key = |(of, value): Sample| (labels.iter().map(|label| of[*label].clone()).collect(), value);
@@ -62,7 +62,7 @@ fn sums(entries: impl Iterator<Item = (Vec<String>, f64)>) -> Sums {
     sums
 }
 
-/// What has no process has the owner that metrics call so.
+/// The text of a field. Without a process the metrics use the owner `none`.
 fn field(line: &Value, pointer: &str) -> String {
     line.pointer(pointer).and_then(Value::as_str).unwrap_or("none").to_owned()
 }

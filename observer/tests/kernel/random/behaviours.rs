@@ -1,46 +1,46 @@
-//! What two ends can do with a connection: each behaviour does it, and says what must be reported of both.
+//! The behaviours of two ends of a connection. Each returns the expected reports on both ends.
 //!
-//! `a` acts first and `b` is its peer; which of them had connected is random.
+//! `a` acts first and `b` is its peer. Which of them connected is random.
 
 use nix::errno::Errno;
 use serde_json::json;
 
-use crate::actor::{Act, How, SocketOption};
-use crate::random::draw::Draw;
+use crate::actor::{Action, How, SocketOption};
 use crate::random::driver::{Place, attempt_refused, unaccepted};
+use crate::random::rng::Rng;
 use crate::random::side::{Expected, Side, State};
 use crate::report::Bytes;
 
 pub(crate) struct Behaviour {
     pub(crate) name: &'static str,
-    /// How often, in relation to the others.
+    /// Relative frequency.
     pub(crate) weight: u64,
-    pub(crate) act: fn(&Place, &mut Draw) -> Vec<Expected>,
+    pub(crate) action: fn(&Place, &mut Rng) -> Vec<Expected>,
 }
 
-/// Those that take the kernel a while (a timeout, a retransmission) are rarer.
+/// Behaviours that take the kernel longer (a timeout, a retransmission) are rarer.
 pub(crate) const ALL: &[Behaviour] = &[
-    Behaviour { name: "close", weight: 20, act: close },
-    Behaviour { name: "timed_linger", weight: 5, act: timed_linger },
-    Behaviour { name: "shutdown", weight: 20, act: shutdown },
-    Behaviour { name: "half_close", weight: 20, act: half_close },
-    Behaviour { name: "linger_zero", weight: 10, act: linger_zero },
-    Behaviour { name: "linger_zero_after_shutdown", weight: 5, act: linger_zero_after_shutdown },
-    Behaviour { name: "linger_zero_after_fin", weight: 5, act: linger_zero_after_fin },
-    Behaviour { name: "linger_zero_after_fins", weight: 5, act: linger_zero_after_fins },
-    Behaviour { name: "unread", weight: 10, act: unread },
-    Behaviour { name: "unread_after_shutdown", weight: 5, act: unread_after_shutdown },
-    Behaviour { name: "unread_after_close", weight: 5, act: unread_after_close },
-    Behaviour { name: "unread_reply", weight: 5, act: unread_reply },
-    Behaviour { name: "write_after_close", weight: 20, act: write_after_close },
-    Behaviour { name: "write_after_shutdown", weight: 10, act: write_after_shutdown },
-    Behaviour { name: "disconnect", weight: 5, act: disconnect },
-    Behaviour { name: "negative_linger2", weight: 5, act: negative_linger2 },
-    Behaviour { name: "refused", weight: 10, act: refused },
-    Behaviour { name: "abandoned", weight: 5, act: abandoned },
-    Behaviour { name: "never_accepted", weight: 5, act: never_accepted },
-    Behaviour { name: "crossing_fins", weight: 5, act: crossing_fins },
-    Behaviour { name: "timeout", weight: 5, act: timeout },
+    Behaviour { name: "close", weight: 20, action: close },
+    Behaviour { name: "timed_linger", weight: 5, action: timed_linger },
+    Behaviour { name: "shutdown", weight: 20, action: shutdown },
+    Behaviour { name: "half_close", weight: 20, action: half_close },
+    Behaviour { name: "linger_zero", weight: 10, action: linger_zero },
+    Behaviour { name: "linger_zero_after_shutdown", weight: 5, action: linger_zero_after_shutdown },
+    Behaviour { name: "linger_zero_after_fin", weight: 5, action: linger_zero_after_fin },
+    Behaviour { name: "linger_zero_after_fins", weight: 5, action: linger_zero_after_fins },
+    Behaviour { name: "unread", weight: 10, action: unread },
+    Behaviour { name: "unread_after_shutdown", weight: 5, action: unread_after_shutdown },
+    Behaviour { name: "unread_after_close", weight: 5, action: unread_after_close },
+    Behaviour { name: "unread_reply", weight: 5, action: unread_reply },
+    Behaviour { name: "write_after_close", weight: 20, action: write_after_close },
+    Behaviour { name: "write_after_shutdown", weight: 10, action: write_after_shutdown },
+    Behaviour { name: "disconnect", weight: 5, action: disconnect },
+    Behaviour { name: "negative_linger2", weight: 5, action: negative_linger2 },
+    Behaviour { name: "refused", weight: 10, action: refused },
+    Behaviour { name: "abandoned", weight: 5, action: abandoned },
+    Behaviour { name: "never_accepted", weight: 5, action: never_accepted },
+    Behaviour { name: "crossing_fins", weight: 5, action: crossing_fins },
+    Behaviour { name: "timeout", weight: 5, action: timeout },
 ];
 
 const ORDERLY: (&str, &str) = ("graceful", "orderly");
@@ -48,21 +48,21 @@ const PEER_STILL_OPEN: (&str, &str) = ("graceful", "closed_first");
 const PEER_RESET: (&str, &str) = ("reset_received", "peer_reset");
 
 /// A closes, then B.
-fn close(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
+fn close(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
     a.close();
     b.take_peer_fin();
     b.close();
     vec![
-        // B asks for its acknowledgement to leave at once; now and then one is lost in a full backlog queue.
+        // B sends its acknowledgement at once. Sometimes one is lost in a full backlog queue.
         a.ends(PEER_STILL_OPEN, "local", "close", Bytes::NONE).or_orderly(),
         b.ends(ORDERLY, "remote", "close", Bytes::NONE),
     ]
 }
 
 /// As [`close`], and A waits until its FIN is acknowledged.
-fn timed_linger(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
+fn timed_linger(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
     a.linger(5);
     a.close();
     b.await_peer_fin();
@@ -74,30 +74,30 @@ fn timed_linger(place: &Place, draw: &mut Draw) -> Vec<Expected> {
     ]
 }
 
-/// A shuts down and keeps the socket until B has closed. It may try to write all the same.
-fn shutdown(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
+/// A shuts down and keeps the socket until B has closed. It may still try to write.
+fn shutdown(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
     let (how, action) =
-        if draw.coin() { (How::Write, "shutdown_write") } else { (How::Both, "shutdown_both") };
+        if rng.coin() { (How::Write, "shutdown_write") } else { (How::Both, "shutdown_both") };
     a.shutdown(how);
-    for _ in 0..draw.below(3) {
-        a.send_fails(Errno::EPIPE, "local_shutdown", draw.coin());
+    for _ in 0..rng.below(3) {
+        a.send_fails(Errno::EPIPE, "local_shutdown", rng.coin());
     }
     b.await_peer_fin();
     a.await_state(State::FinWait2);
     b.close();
     a.await_state(State::Close);
-    if draw.coin() {
-        a.send_fails(Errno::EPIPE, "local_shutdown", draw.coin());
+    if rng.coin() {
+        a.send_fails(Errno::EPIPE, "local_shutdown", rng.coin());
     }
     a.close();
     vec![a.ends(ORDERLY, "local", action, Bytes::NONE), b.ends(ORDERLY, "remote", "close", Bytes::NONE)]
 }
 
-/// A says that its request is complete; B replies and closes.
-fn half_close(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
-    let (request, reply) = (draw.bytes(), draw.bytes());
+/// A shuts down writing after its request. B replies and closes.
+fn half_close(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
+    let (request, reply) = (rng.bytes(), rng.bytes());
     a.send(request);
     a.shutdown(How::Write);
     b.receive_to_end(request);
@@ -112,20 +112,20 @@ fn half_close(place: &Place, draw: &mut Draw) -> Vec<Expected> {
 }
 
 /// A closes with SO_LINGER zero.
-fn linger_zero(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
+fn linger_zero(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
     a.linger(0);
     a.close();
-    notices_reset(&mut b, draw);
+    after_reset(&mut b, rng);
     vec![
         a.ends(("reset_sent", "linger_zero"), "local", "close", Bytes::NONE),
         b.ends(PEER_RESET, "remote", "none", Bytes::NONE),
     ]
 }
 
-/// A shuts down its side first, and then does not wait.
-fn linger_zero_after_shutdown(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
+/// A shuts down its side, then closes with SO_LINGER zero.
+fn linger_zero_after_shutdown(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
     a.shutdown(How::Write);
     b.await_peer_fin();
     a.await_state(State::FinWait2);
@@ -140,8 +140,8 @@ fn linger_zero_after_shutdown(place: &Place, draw: &mut Draw) -> Vec<Expected> {
 }
 
 /// As [`linger_zero`], when B has already shut down its side.
-fn linger_zero_after_fin(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
+fn linger_zero_after_fin(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
     b.shutdown(How::Write);
     a.await_peer_fin();
     b.await_state(State::FinWait2);
@@ -155,10 +155,9 @@ fn linger_zero_after_fin(place: &Place, draw: &mut Draw) -> Vec<Expected> {
     ]
 }
 
-/// As [`linger_zero`], when both have shut down and A's FIN is lost: there is nothing left to reset, and B is not
-/// told anything.
-fn linger_zero_after_fins(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
+/// As [`linger_zero`], when both have shut down and A's FIN is lost. The kernel sends no RST, so B notices nothing.
+fn linger_zero_after_fins(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
     b.shutdown(How::Write);
     a.await_peer_fin();
     b.await_state(State::FinWait2);
@@ -173,12 +172,12 @@ fn linger_zero_after_fins(place: &Place, draw: &mut Draw) -> Vec<Expected> {
     ]
 }
 
-/// A closes without having read what B sent.
-fn unread(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
-    let bytes = sends_unread(&b, &a, draw);
+/// A closes with B's data unread.
+fn unread(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
+    let bytes = sends_unread(&b, &a, rng);
     a.close();
-    notices_reset(&mut b, draw);
+    after_reset(&mut b, rng);
     vec![
         a.ends(("reset_sent", "unread_data"), "local", "close", Bytes { unread: bytes, ..Bytes::NONE }),
         b.ends(PEER_RESET, "remote", "none", Bytes::NONE),
@@ -186,9 +185,9 @@ fn unread(place: &Place, draw: &mut Draw) -> Vec<Expected> {
 }
 
 /// As [`unread`], when B has already shut down its side.
-fn unread_after_shutdown(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
-    let bytes = sends_unread(&b, &a, draw);
+fn unread_after_shutdown(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
+    let bytes = sends_unread(&b, &a, rng);
     b.shutdown(How::Write);
     a.await_peer_fin();
     b.await_state(State::FinWait2);
@@ -201,11 +200,11 @@ fn unread_after_shutdown(place: &Place, draw: &mut Draw) -> Vec<Expected> {
     ]
 }
 
-/// As [`unread`], when B has already closed: B's part is over before A's reset.
-fn unread_after_close(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
-    let bytes = sends_unread(&b, &a, draw);
-    // Otherwise A's acknowledgement, which waits for A to read, might come with A's reset or before.
+/// As [`unread`], when B has already closed: B's connection has ended before A's RST.
+fn unread_after_close(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
+    let bytes = sends_unread(&b, &a, rng);
+    // Otherwise A's delayed acknowledgement might come with A's RST, or just before it.
     b.linger(5);
     b.close();
     a.close();
@@ -215,16 +214,16 @@ fn unread_after_close(place: &Place, draw: &mut Draw) -> Vec<Expected> {
     ]
 }
 
-/// A says that its request is complete, and closes without having read the reply.
-fn unread_reply(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
+/// A shuts down writing after its request, and closes with the reply unread.
+fn unread_reply(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
     a.shutdown(How::Write);
     b.await_peer_fin();
-    let bytes = sends_unread(&b, &a, draw);
+    let bytes = sends_unread(&b, &a, rng);
     a.close();
     b.await_gone();
-    for _ in 0..draw.below(3) {
-        b.send_fails(Errno::EPIPE, "write_after_peer_fin", draw.coin());
+    for _ in 0..rng.below(3) {
+        b.send_fails(Errno::EPIPE, "write_after_peer_fin", rng.coin());
     }
     b.close();
     vec![
@@ -243,53 +242,53 @@ fn unread_reply(place: &Place, draw: &mut Draw) -> Vec<Expected> {
     ]
 }
 
-/// A closes; B writes, which is answered by a reset, and perhaps writes again.
-fn write_after_close(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
-    let bytes = draw.bytes();
-    // Not before A's FIN is acknowledged: an acknowledgement that comes with the data is another scenario.
+/// A closes. B writes, which is answered by RST, and may write again.
+fn write_after_close(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
+    let bytes = rng.bytes();
+    // B writes only after A's FIN is acknowledged: an acknowledgement together with the data is another scenario.
     a.linger(5);
     a.close();
     b.take_peer_fin();
     b.send(bytes);
     a.resets("time_wait_data");
     b.await_gone();
-    for _ in 0..draw.below(3) {
-        b.send_fails(Errno::EPIPE, "write_after_peer_fin", draw.coin());
+    for _ in 0..rng.below(3) {
+        b.send_fails(Errno::EPIPE, "write_after_peer_fin", rng.coin());
     }
     b.close();
     vec![
         a.ends(PEER_STILL_OPEN, "local", "close", Bytes::NONE),
-        b.ends(("reset_received", "write_after_peer_fin"), "remote", "none", in_vain(bytes)),
+        b.ends(("reset_received", "write_after_peer_fin"), "remote", "none", lost_after_fin(bytes)),
     ]
 }
 
-/// As [`write_after_close`], but A has only shut down both its sides.
-fn write_after_shutdown(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
-    let bytes = draw.bytes();
+/// As [`write_after_close`], but A has only shut down both sides.
+fn write_after_shutdown(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
+    let bytes = rng.bytes();
     a.shutdown(How::Both);
     b.await_peer_fin();
     a.await_state(State::FinWait2);
     b.send(bytes);
     b.await_gone();
-    for _ in 0..draw.below(3) {
-        b.send_fails(Errno::EPIPE, "write_after_peer_fin", draw.coin());
+    for _ in 0..rng.below(3) {
+        b.send_fails(Errno::EPIPE, "write_after_peer_fin", rng.coin());
     }
     a.await_state(State::Close);
     a.close();
     b.close();
     vec![
         a.ends(("reset_sent", "data_after_close"), "local", "shutdown_both", Bytes::NONE),
-        b.ends(("reset_received", "write_after_peer_fin"), "remote", "none", in_vain(bytes)),
+        b.ends(("reset_received", "write_after_peer_fin"), "remote", "none", lost_after_fin(bytes)),
     ]
 }
 
-/// A leaves by connect(AF_UNSPEC) and keeps the socket.
-fn disconnect(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
-    a.does(Act::Disconnect);
-    notices_reset(&mut b, draw);
+/// A ends the connection by connect(AF_UNSPEC) and keeps the socket.
+fn disconnect(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
+    a.does(Action::Disconnect);
+    after_reset(&mut b, rng);
     a.close();
     vec![
         a.ends(("reset_sent", "disconnect"), "local", "disconnect", Bytes::NONE),
@@ -297,9 +296,9 @@ fn disconnect(place: &Place, draw: &mut Draw) -> Vec<Expected> {
     ]
 }
 
-/// A has shut down and does not wait for B's FIN when it closes.
-fn negative_linger2(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
+/// A has shut down, then closes with a negative TCP_LINGER2: the kernel does not wait for B's FIN.
+fn negative_linger2(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
     a.set(SocketOption::Linger2(-1));
     a.shutdown(How::Write);
     b.await_peer_fin();
@@ -313,44 +312,44 @@ fn negative_linger2(place: &Place, draw: &mut Draw) -> Vec<Expected> {
     ]
 }
 
-/// Nobody listens.
-fn refused(_: &Place, _: &mut Draw) -> Vec<Expected> {
+/// The port has no listener.
+fn refused(_: &Place, _: &mut Rng) -> Vec<Expected> {
     let mut a = attempt_refused();
-    let mut nobody = Side::nobody(a.remote, a.local);
-    nobody.resets("closed_port");
+    let mut closed = Side::without_socket(a.remote, a.local);
+    closed.resets("closed_port");
     a.close();
-    vec![a.ends(("refused", "refused"), "none", "none", Bytes::NONE), nobody.ends_nothing()]
+    vec![a.ends(("refused", "refused"), "none", "none", Bytes::NONE), closed.ends_nothing()]
 }
 
-/// A closes while nobody answers its SYN.
-fn abandoned(place: &Place, _: &mut Draw) -> Vec<Expected> {
+/// A closes while its SYN gets no answer.
+fn abandoned(place: &Place, _: &mut Rng) -> Vec<Expected> {
     let mut a = place.connecting();
     a.close();
-    place.hears_again();
+    place.answer_again();
     vec![a.ends(("aborted", "connect_abandoned"), "none", "close", Bytes::NONE)]
 }
 
 /// A's listener is closed with B's connection in its queue.
-fn never_accepted(_: &Place, draw: &mut Draw) -> Vec<Expected> {
+fn never_accepted(_: &Place, rng: &mut Rng) -> Vec<Expected> {
     let (listener, mut b) = unaccepted();
     drop(listener);
-    notices_reset(&mut b, draw);
-    let a = Side::nobody(b.remote, b.local);
+    after_reset(&mut b, rng);
+    let a = Side::without_socket(b.remote, b.local);
     vec![
         a.ends(("reset_sent", "never_accepted"), "local", "none", Bytes::NONE),
         b.ends(PEER_RESET, "remote", "none", Bytes::NONE),
     ]
 }
 
-/// Both shut down, and B sends its FIN without having heard A's. A sees that the two crossed; B, whose FIN is
-/// acknowledged together with A's, may take itself for the first.
-fn crossing_fins(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
+/// Both shut down, and B sends its FIN before A's FIN arrives. A sees that the FINs crossed. B gets A's FIN with the
+/// ACK of its own, so it may look as if B closed first.
+fn crossing_fins(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
     b.silence();
     a.shutdown(How::Write);
     b.shutdown(How::Write);
     b.hear_again();
-    // Until A's FIN is sent again, in 200 ms at least.
+    // Until the retransmission of A's FIN, after at least 200 ms.
     a.await_state(State::Close);
     b.await_state(State::Close);
     a.close();
@@ -361,21 +360,21 @@ fn crossing_fins(place: &Place, draw: &mut Draw) -> Vec<Expected> {
     ]
 }
 
-/// A gives up on a peer that does not answer; the peer's own end comes when it closes, into the void.
-fn timeout(place: &Place, draw: &mut Draw) -> Vec<Expected> {
-    let (mut a, mut b) = place.pair(draw);
-    let bytes = draw.bytes();
+/// A gives up on a peer that does not answer. The peer's connection ends later, when the peer closes.
+fn timeout(place: &Place, rng: &mut Rng) -> Vec<Expected> {
+    let (mut a, mut b) = place.pair(rng);
+    let bytes = rng.bytes();
     b.silence();
     a.set(SocketOption::UserTimeout(300));
     a.send(bytes);
     a.await_gone();
-    if draw.coin() {
-        a.send_fails(Errno::ETIMEDOUT, "timeout", draw.coin());
-        a.send_fails(Errno::EPIPE, "timeout", draw.coin());
+    if rng.coin() {
+        a.send_fails(Errno::ETIMEDOUT, "timeout", rng.coin());
+        a.send_fails(Errno::EPIPE, "timeout", rng.coin());
     }
     a.close();
     b.hear_again();
-    // B's FIN finds no connection, whether or not something listens on the port of A.
+    // B's FIN finds no connection, whether or not A's port has a listener.
     a.resets("other");
     b.close();
     vec![
@@ -389,31 +388,31 @@ fn timeout(place: &Place, draw: &mut Draw) -> Vec<Expected> {
     ]
 }
 
-/// The end that was reset may read, write, do both, or nothing before it closes.
-fn notices_reset(b: &mut Side, draw: &mut Draw) {
+/// After the RST this end may read, write, do both or nothing before it closes.
+fn after_reset(b: &mut Side, rng: &mut Rng) {
     b.await_gone();
-    let (reads, writes) = (draw.coin(), draw.below(3));
+    let (reads, writes) = (rng.coin(), rng.below(3));
     if reads {
         b.receive_fails(Errno::ECONNRESET);
     }
     for write in 0..writes {
-        // Who asks first is told of the reset, who asks later is not.
+        // Only the first call after the RST gets ECONNRESET.
         let errno = if write == 0 && !reads { Errno::ECONNRESET } else { Errno::EPIPE };
-        b.send_fails(errno, "peer_reset", draw.coin());
+        b.send_fails(errno, "peer_reset", rng.coin());
     }
     b.close();
 }
 
-/// The bytes that are there for the receiver, acknowledged and not read.
-fn sends_unread(sender: &Side, receiver: &Side, draw: &mut Draw) -> u64 {
-    let bytes = draw.bytes();
+/// Sends bytes that the receiver acknowledges and does not read. Returns their number.
+fn sends_unread(sender: &Side, receiver: &Side, rng: &mut Rng) -> u64 {
+    let bytes = rng.bytes();
     sender.send(bytes);
     receiver.await_readable(bytes);
     sender.await_acked();
     bytes as u64
 }
 
-/// Written after the peer's FIN, and never acknowledged.
-fn in_vain(bytes: usize) -> Bytes {
+/// The expected bytes for a write after the peer's FIN that is never acknowledged.
+fn lost_after_fin(bytes: usize) -> Bytes {
     Bytes { unacked: bytes as u64, after_peer_fin: bytes as u64, ..Bytes::NONE }
 }

@@ -1,8 +1,8 @@
 //! The process that makes the random connections.
 //!
-//! It is this executable, started with [`WORD`], a seed, a number of connections and how many of them are begun in a
-//! second. It writes what must be reported of each socket as a line of JSON, and fails if a system call does not answer
-//! as it must.
+//! It is this executable, started with [`WORD`], a seed, a number of connections, and the connections begun per second.
+//! It writes the expected reports of each connection as a line of JSON. It fails if a system call has an unexpected
+//! result.
 
 use std::ffi::CString;
 use std::io::{self, Write as _};
@@ -21,20 +21,20 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::actor::child::set_sigpipe;
 use crate::actor::sockets::on_socket;
-use crate::actor::{Act, Disposition};
+use crate::actor::{Action, Disposition};
 use crate::lab::CLOSED_PORT;
 use crate::random::behaviours::{ALL, Behaviour};
-use crate::random::draw::Draw;
+use crate::random::rng::Rng;
 use crate::random::side::{Expected, Side};
 use crate::wait::let_pass;
 
-/// The first argument that makes the driver of this executable, and its process name.
+/// The driver's first argument, and its process name.
 pub(crate) const WORD: &str = "driver";
 
-/// Connections at a time: each thread has one.
+/// Threads, and so connections at the same time.
 const THREADS: usize = 200;
 
-/// What was done with one connection.
+/// One connection's behaviour, and the expected reports.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Done {
     pub(crate) connection: u64,
@@ -42,10 +42,10 @@ pub(crate) struct Done {
     pub(crate) expected: Vec<Expected>,
 }
 
-/// Makes so many connections, and begins so many of them in a second.
+/// Makes this many connections, and begins `rate` of them per second.
 pub(crate) fn run(seed: u64, connections: u64, rate: u64) -> ExitCode {
     prctl::set_name(&CString::new(WORD).expect("a name")).expect("setting the process name");
-    // Rust ignores it; what is handled must be reported.
+    // Rust ignores SIGPIPE; the tests expect reports with SIGPIPE handled.
     set_sigpipe(Disposition::Handled);
     let next = &AtomicU64::new(0);
     let allowed = sched_getaffinity(Pid::from_raw(0)).expect("asking for our CPUs");
@@ -65,7 +65,7 @@ pub(crate) fn run(seed: u64, connections: u64, rate: u64) -> ExitCode {
                     let_pass(its_time.saturating_duration_since(Instant::now()));
                     let done = one(&place, seed, connection);
                     let line = format!("{}\n", serde_json::json!(done));
-                    io::stdout().lock().write_all(line.as_bytes()).expect("telling what was done");
+                    io::stdout().lock().write_all(line.as_bytes()).expect("writing the expected reports");
                 }
             });
         }
@@ -74,14 +74,14 @@ pub(crate) fn run(seed: u64, connections: u64, rate: u64) -> ExitCode {
 }
 
 fn one(place: &Place, seed: u64, connection: u64) -> Done {
-    let mut draw = Draw::new(seed, connection);
-    let behaviour = pick(&mut draw);
-    let expected = (behaviour.act)(place, &mut draw);
+    let mut rng = Rng::new(seed, connection);
+    let behaviour = pick(&mut rng);
+    let expected = (behaviour.action)(place, &mut rng);
     Done { connection, behaviour: behaviour.name.to_owned(), expected }
 }
 
-fn pick(draw: &mut Draw) -> &'static Behaviour {
-    let mut left = draw.below(ALL.iter().map(|behaviour| behaviour.weight).sum());
+fn pick(rng: &mut Rng) -> &'static Behaviour {
+    let mut left = rng.below(ALL.iter().map(|behaviour| behaviour.weight).sum());
     let chosen = ALL.iter().find(|behaviour| {
         let chosen = left < behaviour.weight;
         left = left.saturating_sub(behaviour.weight);
@@ -96,7 +96,7 @@ fn stay_on(cpu: usize) {
     sched_setaffinity(Pid::from_raw(0), &only).expect("staying on one CPU");
 }
 
-/// Where a thread makes its connections: a listener of its own.
+/// The listener of one thread, to which it makes its connections.
 pub(crate) struct Place {
     listener: Socket,
     address: SocketAddr,
@@ -108,16 +108,16 @@ impl Place {
         Self { listener, address }
     }
 
-    /// A connection with its ends in random order, over which some messages have gone that are read and acknowledged.
-    pub(crate) fn pair(&self, draw: &mut Draw) -> (Side, Side) {
+    /// A connection with its ends in random order. It has carried some messages, which are read and acknowledged.
+    pub(crate) fn pair(&self, rng: &mut Rng) -> (Side, Side) {
         let client = connect(self.address);
         let (server, _) = self.listener.accept().expect("accepting");
         let client = Side::new(client, self.address.port(), "local");
         let server = Side::new(server, client.local, "remote");
-        let (a, b) = if draw.coin() { (client, server) } else { (server, client) };
-        for _ in 0..draw.below(4) {
-            let (from, to) = if draw.coin() { (&a, &b) } else { (&b, &a) };
-            let bytes = draw.bytes();
+        let (a, b) = if rng.coin() { (client, server) } else { (server, client) };
+        for _ in 0..rng.below(4) {
+            let (from, to) = if rng.coin() { (&a, &b) } else { (&b, &a) };
+            let bytes = rng.bytes();
             from.send(bytes);
             to.receive(bytes);
         }
@@ -128,35 +128,36 @@ impl Place {
         (a, b)
     }
 
-    /// The client's end of an attempt that nobody answers, until [`Place::hears_again`].
+    /// The client's end of a connection attempt that gets no answer until [`Place::answer_again`].
     pub(crate) fn connecting(&self) -> Side {
-        on_socket(&self.listener, Act::Silence(true)).expect("silencing the listener");
+        on_socket(&self.listener, Action::Silence(true)).expect("silencing the listener");
         let socket = stream();
         socket.set_nonblocking(true).expect("making a socket non-blocking");
-        let error = socket.connect(&self.address.into()).expect_err("nobody answers");
+        let error = socket.connect(&self.address.into()).expect_err("no answer yet");
         assert_eq!(error.raw_os_error(), Some(libc::EINPROGRESS), "connecting: {error}");
         Side::new(socket, self.address.port(), "local")
     }
 
-    /// Not before the attempt is over: the SYN is sent again after a second, in which a busy machine may do other things.
-    pub(crate) fn hears_again(&self) {
-        on_socket(&self.listener, Act::Silence(false)).expect("hearing again");
+    /// Lets the listener answer again. Call it only after the attempt has ended: the SYN is retransmitted after a
+    /// second.
+    pub(crate) fn answer_again(&self) {
+        on_socket(&self.listener, Action::Silence(false)).expect("hearing again");
     }
 }
 
-/// A connection that nobody has accepted: its listener, and the client's end.
+/// A connection that is not accepted. Returns its listener and the client's end.
 pub(crate) fn unaccepted() -> (Socket, Side) {
     let (listener, address) = listen();
     let client = connect(address);
     (listener, Side::new(client, address.port(), "local"))
 }
 
-/// The client's end of an attempt that was refused. It is bound, since one that is not loses its port.
+/// The client's end of a refused attempt. It is bound, because an unbound socket loses its port.
 pub(crate) fn attempt_refused() -> Side {
     let closed = SocketAddr::from((Ipv4Addr::LOCALHOST, CLOSED_PORT));
     let socket = stream();
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("binding");
-    let error = socket.connect(&closed.into()).expect_err("nobody listens");
+    let error = socket.connect(&closed.into()).expect_err("a port without a listener");
     assert_eq!(error.raw_os_error(), Some(libc::ECONNREFUSED), "connecting: {error}");
     Side::new(socket, CLOSED_PORT, "local")
 }

@@ -1,8 +1,8 @@
-//! One end of a random connection: the socket, what is done with it, and what the observer must say of it.
+//! One end of a random connection: its socket, the operations on it, and the expected reports.
 //!
-//! Both ends are one thread's, which stays on one CPU. A packet on the loopback interface is handled by the CPU that
-//! sent it, in the order of sending, so the packets of one connection cannot overtake one another: what happens is
-//! what the thread did, in that order. What takes the kernel longer is waited for.
+//! One thread has both ends and stays on one CPU. On the loopback interface the sending CPU handles each packet, in the
+//! order of sending. So packets cannot overtake one another, and events come in the order of the thread's calls. The
+//! thread waits for everything that takes the kernel longer.
 
 use std::os::fd::AsRawFd as _;
 
@@ -13,35 +13,35 @@ use serde_json::{Value, json};
 use socket2::Socket;
 
 use crate::actor::sockets::on_socket;
-use crate::actor::{Act, Condition, How, SocketOption};
+use crate::actor::{Action, Condition, How, SocketOption};
 use crate::report::Bytes;
 use crate::wait::{DEADLINE, eventually};
 
-/// What must be reported of one socket, or of an address that had none.
+/// The expected reports on one socket, or on an address without a socket.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Expected {
     pub(crate) local: u16,
     pub(crate) remote: u16,
-    /// None where there was never a socket.
+    /// None if there was never a socket.
     pub(crate) close: Option<Value>,
-    /// The peer's FIN may have brought the acknowledgement of ours: then it is `orderly` and not `closed_first`.
+    /// The peer's FIN may carry the acknowledgement of our FIN: then the cause is `orderly`, not `closed_first`.
     pub(crate) may_be_orderly: bool,
     /// Its failing writes, in order.
     pub(crate) errors: Vec<Value>,
-    /// Resets sent from here for no live connection.
+    /// RSTs that this end's address sent without a connection.
     pub(crate) resets: Vec<Value>,
 }
 
-/// States that a socket can be asked for, as TCP_INFO numbers them.
+/// States of a socket, with their numbers in TCP_INFO.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
     FinWait2 = 5,
-    /// Also what is told of a socket in TIME_WAIT.
+    /// TCP_INFO also shows this state for a socket in TIME_WAIT.
     Close = 7,
 }
 
 pub(crate) struct Side {
-    /// None once closed.
+    /// None after close().
     socket: Option<Socket>,
     pub(crate) local: u16,
     pub(crate) remote: u16,
@@ -57,8 +57,8 @@ impl Side {
         Self { socket: Some(socket), local, remote, opened_by, errors: Vec::new(), resets: Vec::new() }
     }
 
-    /// The other end of a connection that has no socket there (any more).
-    pub(crate) fn nobody(local: u16, remote: u16) -> Self {
+    /// An address without a socket.
+    pub(crate) fn without_socket(local: u16, remote: u16) -> Self {
         Self { socket: None, local, remote, opened_by: "remote", errors: Vec::new(), resets: Vec::new() }
     }
 
@@ -67,9 +67,9 @@ impl Side {
     }
 
     #[track_caller]
-    pub(crate) fn does(&self, act: Act) -> u64 {
-        let what = format!("{} -> {}: {act:?}", self.local, self.remote);
-        match on_socket(self.socket(), act) {
+    pub(crate) fn does(&self, action: Action) -> u64 {
+        let what = format!("{} -> {}: {action:?}", self.local, self.remote);
+        match on_socket(self.socket(), action) {
             Ok(answer) => answer,
             Err(error) => panic!("{what} failed: {error}"),
         }
@@ -77,30 +77,31 @@ impl Side {
 
     #[track_caller]
     pub(crate) fn send(&self, bytes: usize) {
-        assert_eq!(self.does(Act::Send { bytes, flags: 0 }), bytes as u64, "bytes sent");
+        assert_eq!(self.does(Action::Send { bytes, flags: 0 }), bytes as u64, "bytes sent");
     }
 
     #[track_caller]
     pub(crate) fn receive(&self, bytes: usize) {
-        assert_eq!(self.does(Act::Receive(bytes as u64)), bytes as u64, "bytes received");
+        assert_eq!(self.does(Action::Receive(bytes as u64)), bytes as u64, "bytes received");
     }
 
     #[track_caller]
     pub(crate) fn receive_to_end(&self, bytes: usize) {
-        assert_eq!(self.does(Act::Receive(u64::MAX)), bytes as u64, "bytes received up to the end");
+        assert_eq!(self.does(Action::Receive(u64::MAX)), bytes as u64, "bytes received up to the end");
     }
 
     #[track_caller]
     pub(crate) fn receive_fails(&self, errno: Errno) {
-        let error = on_socket(self.socket(), Act::Receive(1)).expect_err("receiving must fail");
+        let error = on_socket(self.socket(), Action::Receive(1)).expect_err("receiving must fail");
         assert_eq!(error.raw_os_error(), Some(errno as i32), "receiving: {error}");
     }
 
-    /// A send that must fail, and be reported with this cause; SIGPIPE comes with it unless `quietly`.
+    /// A send that must fail and be reported with this cause. It raises SIGPIPE unless `quietly`.
     #[track_caller]
     pub(crate) fn send_fails(&mut self, errno: Errno, cause: &str, quietly: bool) {
         let flags = if quietly { libc::MSG_NOSIGNAL } else { 0 };
-        let error = on_socket(self.socket(), Act::Send { bytes: 10, flags }).expect_err("sending must fail");
+        let error =
+            on_socket(self.socket(), Action::Send { bytes: 10, flags }).expect_err("sending must fail");
         assert_eq!(error.raw_os_error(), Some(errno as i32), "sending: {error}");
         let sigpipe = errno == Errno::EPIPE && !quietly;
         self.errors.push(json!({"errno": format!("{errno:?}"), "sigpipe": sigpipe, "cause": cause}));
@@ -108,16 +109,16 @@ impl Side {
 
     #[track_caller]
     pub(crate) fn await_readable(&self, bytes: usize) {
-        self.does(Act::Await(Condition::Readable(bytes as u64)));
+        self.does(Action::Await(Condition::Readable(bytes as u64)));
     }
 
     #[track_caller]
     pub(crate) fn await_peer_fin(&self) {
-        self.does(Act::Await(Condition::PeerFin));
+        self.does(Action::Await(Condition::PeerFin));
     }
 
-    /// Reads the peer's FIN, with nothing before it, and acknowledges it: if the peer has closed, its socket is gone
-    /// from then on.
+    /// Reads the peer's FIN, without data before it, and acknowledges it. If the peer has closed, its socket is then
+    /// gone.
     #[track_caller]
     pub(crate) fn take_peer_fin(&self) {
         self.receive_to_end(0);
@@ -127,12 +128,12 @@ impl Side {
     /// Waits until a reset or a timeout has ended the connection.
     #[track_caller]
     pub(crate) fn await_gone(&self) {
-        self.does(Act::Await(Condition::Gone));
+        self.does(Action::Await(Condition::Gone));
     }
 
     #[track_caller]
     pub(crate) fn await_acked(&self) {
-        self.does(Act::Await(Condition::Acked));
+        self.does(Action::Await(Condition::Acked));
     }
 
     #[track_caller]
@@ -144,7 +145,7 @@ impl Side {
     /// `tcpi_state`, the first byte of TCP_INFO.
     fn state(&self) -> u8 {
         let (mut state, mut length) = (0_u8, 1);
-        // SAFETY: one byte is asked for, and there is one.
+        // SAFETY: the call writes at most the one byte of the buffer.
         let asked = unsafe {
             let (state, length) = ((&raw mut state).cast(), &raw mut length);
             libc::getsockopt(self.socket().as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, state, length)
@@ -153,43 +154,43 @@ impl Side {
         state
     }
 
-    /// Has the kernel send at once an acknowledgement that it would hold back for up to 40 ms, in the hope of data to
-    /// send it with. It only does when everything has been read (`tcp_cleanup_rbuf`).
+    /// Makes the kernel send a delayed acknowledgement at once, instead of after up to 40 ms. It does so only if all
+    /// data was read (`tcp_cleanup_rbuf`).
     pub(crate) fn acknowledge(&self) {
         self.socket().set_tcp_quickack(true).expect("setting TCP_QUICKACK");
     }
 
     pub(crate) fn shutdown(&self, how: How) {
-        self.does(Act::Shutdown(how));
+        self.does(Action::Shutdown(how));
     }
 
     pub(crate) fn linger(&self, seconds: u64) {
-        self.does(Act::Linger(Some(seconds)));
+        self.does(Action::Linger(Some(seconds)));
     }
 
     pub(crate) fn set(&self, option: SocketOption) {
-        self.does(Act::Set(option));
+        self.does(Action::Set(option));
     }
 
-    /// From now on this end hears nothing, so its peer gets no answer.
+    /// From now on this end drops all packets, so its peer gets no answer.
     pub(crate) fn silence(&self) {
-        self.does(Act::Silence(true));
+        self.does(Action::Silence(true));
     }
 
     pub(crate) fn hear_again(&self) {
-        self.does(Act::Silence(false));
+        self.does(Action::Silence(false));
     }
 
     pub(crate) fn close(&mut self) {
         drop(self.socket.take().expect("a socket that is open"));
     }
 
-    /// This end's address sends a reset although it has no connection (any more).
+    /// Expects an RST from this end's address without a connection.
     pub(crate) fn resets(&mut self, cause: &str) {
         self.resets.push(json!({"cause": cause}));
     }
 
-    /// What the observer must say of this end.
+    /// The expected reports on this end.
     pub(crate) fn ends(
         self,
         (outcome, cause): (&str, &str),
@@ -206,7 +207,7 @@ impl Side {
         Expected { close: Some(close), ..self.ends_nothing() }
     }
 
-    /// There was no connection to say anything of.
+    /// The expected reports on an address without a socket: no verdict.
     pub(crate) fn ends_nothing(self) -> Expected {
         let Self { local, remote, errors, resets, .. } = self;
         Expected { local, remote, close: None, may_be_orderly: false, errors, resets }
@@ -214,12 +215,12 @@ impl Side {
 }
 
 impl Expected {
-    /// Where the two sides close one right after the other.
+    /// Also accepts `orderly`, if both sides close one right after the other.
     pub(crate) fn or_orderly(self) -> Self {
         Self { may_be_orderly: true, ..self }
     }
 
-    /// Adds to what must be said of the close.
+    /// Adds a field to the expected close.
     pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
         self.close.as_mut().expect("a close")[name] = value;
         self

@@ -1,6 +1,6 @@
-//! What comes for a connection of which only a minisocket is left.
+//! Segments for a connection of which only a minisocket is left, or a full orphan.
 //!
-//! One in TIME_WAIT answers data by an ACK, as the kernel has it (`tcp_timewait_state_process`); one in FIN_WAIT2 by a RST.
+//! A minisocket in TIME_WAIT answers data by an ACK, one in FIN_WAIT2 by RST (`tcp_timewait_state_process`).
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ rows![
     fin_for_full_orphan,
 ];
 
-/// We have closed first, and all is over.
+/// We have closed first, and both FINs are acknowledged.
 fn in_time_wait<'lab>(lab: &'lab Lab, (mut peer, us): (Peer<'lab>, End<'lab>)) -> (Peer<'lab>, End<'lab>) {
     us.close();
     peer.expect_fin();
@@ -37,27 +37,27 @@ fn in_time_wait<'lab>(lab: &'lab Lab, (mut peer, us): (Peer<'lab>, End<'lab>)) -
     (peer, us)
 }
 
-/// A RST ends TIME_WAIT early, and no connection.
+/// RST ends TIME_WAIT early. No connection ends by it.
 fn rst_in_time_wait(lab: &Lab) -> Counters {
     let (mut peer, us) = in_time_wait(lab, Peer::connected(lab));
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     lab.await_out_of_state(&us, State::TimeWait);
     Counters::NONE
 }
 
-/// Data from beyond the peer's own FIN.
+/// Data beyond the peer's own FIN.
 fn data_in_time_wait(lab: &Lab) -> Counters {
     let (mut peer, us) = in_time_wait(lab, Peer::connected(lab));
-    peer.say_in_vain(peer.segment(PSH | ACK).carrying(10));
+    peer.send_ignored(peer.segment(PSH | ACK).carrying(10));
     peer.expect_ack();
     lab.await_state(&us, State::TimeWait);
     Counters::NONE
 }
 
-/// The peer connects again from the same port, which it may: one story ends, another begins.
+/// The peer connects again from the same port, which TCP allows: one story ends, another begins.
 fn syn_in_time_wait(lab: &Lab) -> Counters {
     let (mut peer, us) = in_time_wait(lab, Peer::accepted(lab));
-    peer.begin_anew();
+    peer.forget_connection();
     peer.syn();
     peer.expect_syn_ack();
     peer.ack();
@@ -71,7 +71,7 @@ fn syn_in_time_wait(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// We have closed, the peer has acknowledged that and not closed: the kernel has let the socket go.
+/// We have closed, and the peer has acknowledged our FIN but not closed. The kernel keeps only a minisocket.
 fn fin_wait2_orphan(lab: &Lab) -> (Peer<'_>, End<'_>) {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
@@ -81,7 +81,7 @@ fn fin_wait2_orphan(lab: &Lab) -> (Peer<'_>, End<'_>) {
     (peer, us)
 }
 
-/// The peer has not finished, and sends data that nobody can read.
+/// The peer sends data that no process can read.
 fn data_for_fin_wait2_orphan(lab: &Lab) -> Counters {
     let (mut peer, us) = fin_wait2_orphan(lab);
     peer.data(10);
@@ -90,10 +90,10 @@ fn data_for_fin_wait2_orphan(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, ..Counters::NONE }
 }
 
-/// The peer resets what it has not closed.
+/// The peer sends RST without having closed.
 fn rst_for_fin_wait2_orphan(lab: &Lab) -> Counters {
     let (mut peer, us) = fin_wait2_orphan(lab);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     lab.await_out_of_state(&us, State::FinWait2);
     Counters::NONE
 }
@@ -101,14 +101,14 @@ fn rst_for_fin_wait2_orphan(lab: &Lab) -> Counters {
 /// The peer closes at last.
 fn fin_for_fin_wait2_orphan(lab: &Lab) -> Counters {
     let (mut peer, us) = fin_wait2_orphan(lab);
-    peer.say(peer.segment(FIN | ACK));
+    peer.send(peer.segment(FIN | ACK));
     peer.expect_ack();
     lab.await_state(&us, State::TimeWait);
     peer.expect_nothing_for(Duration::from_millis(50));
     Counters::NONE
 }
 
-/// As [`fin_wait2_orphan`], where the kernel keeps the whole socket: it does when it is to wait for more than a minute.
+/// As [`fin_wait2_orphan`], but the kernel keeps the full socket, because tcp_fin_timeout is more than a minute.
 fn full_orphan(lab: &Lab) -> (Peer<'_>, End<'_>) {
     lab.netns.set("ipv4/tcp_fin_timeout", "61");
     let (mut peer, us) = Peer::connected(lab);
@@ -119,7 +119,7 @@ fn full_orphan(lab: &Lab) -> (Peer<'_>, End<'_>) {
     (peer, us)
 }
 
-/// The peer has not finished, and sends data that nobody can read.
+/// The peer sends data that no process can read.
 fn data_for_full_orphan(lab: &Lab) -> Counters {
     let (mut peer, us) = full_orphan(lab);
     peer.data(10);
@@ -131,10 +131,10 @@ fn data_for_full_orphan(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, abort_on_data: 1, ..Counters::NONE }
 }
 
-/// The peer resets what it has not closed.
+/// The peer sends RST without having closed.
 fn rst_for_full_orphan(lab: &Lab) -> Counters {
     let (mut peer, us) = full_orphan(lab);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "FIN_WAIT2", "local", "close"))
         .shows(&json!({"bytes": Bytes::NONE}));

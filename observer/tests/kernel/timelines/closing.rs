@@ -21,12 +21,12 @@ rows![
     fin_acks_fin_with_negative_linger2,
 ];
 
-/// Both FINs are under way at once. The peer's does not acknowledge ours, which its ACK does later.
+/// Both FINs cross. The peer's FIN does not acknowledge ours; its ACK does so later.
 fn simultaneous_close(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
     peer.expect_fin();
-    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.send(peer.segment(FIN | ACK).acking(1));
     peer.expect_ack();
     lab.await_state(&us, State::Closing);
     peer.ack();
@@ -34,12 +34,12 @@ fn simultaneous_close(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// As [`simultaneous_close`], with a socket that the process still has.
+/// As [`simultaneous_close`], by shutdown(): the process still has the socket.
 fn simultaneous_close_after_shutdown(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::accepted(lab);
     us.shutdown(How::Write);
     peer.expect_fin();
-    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.send(peer.segment(FIN | ACK).acking(1));
     peer.expect_ack();
     lab.await_state(&us, State::Closing);
     peer.ack();
@@ -48,24 +48,24 @@ fn simultaneous_close_after_shutdown(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer's FIN and its ACK of ours arrive in the wrong order. From here that looks as if the peer had waited for our
-/// FIN. Linux 5.10 does not take a FIN whose own ACK is old; so it comes once more, as it would from any peer.
+/// The peer's FIN and its ACK of our FIN arrive in the wrong order. On our side this looks as if the peer had waited
+/// for our FIN. Linux 5.10 ignores a FIN whose own ACK is old, so the peer retransmits it.
 fn fin_overtaken_by_its_ack(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
     peer.expect_fin();
     let fin = peer.segment(FIN | ACK);
-    peer.say_in_vain(peer.segment(ACK).at(fin.end()));
+    peer.send_ignored(peer.segment(ACK).at(fin.end()));
     lab.await_state(&us, State::FinWait2);
-    peer.say_in_vain(fin.clone().acking(1));
-    peer.say(fin);
+    peer.send_ignored(fin.clone().acking(1));
+    peer.send(fin);
     peer.expect_ack();
     lab.close_of(&us).shows(&graceful("orderly", "local", "shutdown_write"));
     us.close();
     Counters::NONE
 }
 
-/// We close, and one segment of the peer's acknowledges our FIN and has its own.
+/// We close. One segment of the peer acknowledges our FIN and has its own FIN.
 fn fin_acks_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
@@ -79,7 +79,7 @@ fn fin_acks_fin(lab: &Lab) -> Counters {
 /// The peer's last data and its FIN come in one segment.
 fn fin_with_data(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    peer.say(peer.segment(FIN | PSH | ACK).carrying(10));
+    peer.send(peer.segment(FIN | PSH | ACK).carrying(10));
     peer.expect_ack();
     us.receive_to_end(10);
     us.close();
@@ -89,31 +89,31 @@ fn fin_with_data(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer's FIN arrives before the data that it ends; it counts when the data has come.
+/// The peer's FIN arrives before its last data. The kernel acts on it when the data has come.
 fn fin_before_its_data(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     let data = peer.segment(PSH | ACK).carrying(10);
-    peer.say(peer.segment(FIN | ACK).at(data.end()));
+    peer.send(peer.segment(FIN | ACK).at(data.end()));
     peer.expect_ack();
     lab.await_state(&us, State::Established);
-    peer.say(data.clone());
-    // The FIN, too.
+    peer.send(data.clone());
+    // The ACK covers the FIN, too.
     peer.expect_ack_of(data.end() + 1);
     us.receive_to_end(10);
     us.close();
     peer.expect_fin();
-    peer.say(peer.segment(ACK).at(data.end() + 1));
+    peer.send(peer.segment(ACK).at(data.end() + 1));
     lab.close_of(&us).shows(&graceful("orderly", "remote", "close"));
     Counters::NONE
 }
 
-/// The peer goes on after its FIN: the kernel throws that away, and nothing else happens.
+/// The peer sends data beyond its FIN. The kernel drops it, and nothing else happens.
 fn data_beyond_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.fin();
     peer.expect_ack();
     us.await_peer_fin();
-    peer.say_in_vain(peer.segment(PSH | ACK).carrying(10));
+    peer.send_ignored(peer.segment(PSH | ACK).carrying(10));
     us.receive_to_end(0);
     us.close();
     peer.expect_fin();
@@ -122,7 +122,7 @@ fn data_beyond_fin(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// With a negative TCP_LINGER2 the kernel does not wait for the peer's FIN, also when that comes with the ACK.
+/// With a negative TCP_LINGER2 the kernel does not wait for the peer's FIN, even if it comes with the ACK.
 fn fin_acks_fin_with_negative_linger2(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.set(SocketOption::Linger2(-1));

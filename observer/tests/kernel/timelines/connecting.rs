@@ -1,4 +1,4 @@
-//! Connections that are being made: what answers a SYN, and who gives up on it.
+//! Handshakes: answers to a SYN, and attempts that end before they are established.
 
 use std::time::Duration;
 
@@ -31,11 +31,11 @@ rows![
     rst_in_accept_queue_then_write,
 ];
 
-/// A RST answers the SYN.
+/// RST answers the SYN.
 fn syn_refused(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
-    peer.say(peer.segment(RST | ACK));
+    peer.send(peer.segment(RST | ACK));
     assert_eq!(us.actor.answer(), Err(Errno::ECONNREFUSED), "connecting");
     lab.close_of(&us).shows(&json!({
         "outcome": "refused", "cause": "refused", "first_close": "none", "local_action": "none",
@@ -45,11 +45,11 @@ fn syn_refused(lab: &Lab) -> Counters {
     Counters { attempts_failed: 1, ..Counters::NONE }
 }
 
-/// A RST that does not acknowledge the SYN says nothing about it (RFC 9293, 3.10.7.3): the handshake goes on.
+/// An RST that does not acknowledge the SYN is ignored (RFC 9293, 3.10.7.3): the handshake goes on.
 fn rst_without_ack_in_syn_sent(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     peer.syn_ack();
     us.actor.answer().expect("connecting");
     peer.expect_ack();
@@ -57,12 +57,12 @@ fn rst_without_ack_in_syn_sent(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer has an old connection in mind and answers the SYN with an ACK of something else. We reset that, which ends
-/// nothing; our next SYN is answered as it should be.
+/// The peer answers the SYN with an ACK of an old connection. Our kernel answers with RST and keeps connecting. Our
+/// next SYN gets the right answer.
 fn bad_ack_in_syn_sent(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
-    peer.say(peer.segment(ACK).acking(500_000));
+    peer.send(peer.segment(ACK).acking(500_000));
     peer.expect_rst();
     lab.reset_of_unconnected(&us).shows(&json!({"cause": "invalid_segment"}));
     peer.expect_syn_again();
@@ -85,15 +85,14 @@ fn simultaneous_open(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// Both sides connect to each other, and the peer changes its mind. Our SYN takes a place in the sequence, but it is no
-/// byte that was lost.
+/// Both sides connect to each other, then the peer sends RST. Our SYN has a sequence number, but it is not a lost byte.
 fn simultaneous_open_then_rst(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.connecting();
     peer.syn();
     peer.expect_syn_ack();
     lab.await_state(&us, State::SynRecv);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "SYN_RECV", "remote", "none"))
@@ -113,7 +112,7 @@ pub(super) fn closes_in_order(lab: &Lab, peer: &mut Peer<'_>, us: &End<'_>) {
     lab.close_of(us).shows(&graceful("orderly", "remote", "close"));
 }
 
-/// The ACK that ends the handshake has a FIN.
+/// The ACK that ends the handshake carries a FIN.
 fn fin_in_handshake_ack(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.listener();
@@ -130,7 +129,7 @@ fn fin_in_handshake_ack(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer gives up in the middle of the handshake: there is no socket yet, and so no verdict.
+/// The peer sends RST in the middle of the handshake. It has no socket yet, so it gets no verdict.
 fn rst_in_syn_recv(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.listener();
@@ -142,7 +141,7 @@ fn rst_in_syn_recv(lab: &Lab) -> Counters {
     Counters { attempts_failed: 1, ..Counters::NONE }
 }
 
-/// The peer resets before anybody has accepted. The process learns of it when it accepts and reads.
+/// The peer sends RST before accept(). The process sees the error after accept(), when it reads.
 fn rst_in_accept_queue(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.listener();
@@ -158,10 +157,10 @@ fn rst_in_accept_queue(lab: &Lab) -> Counters {
     Counters { established_reset: 1, ..Counters::NONE }
 }
 
-/// Nobody listens.
+/// The port has no listener.
 fn syn_to_closed_port(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
-    let us = peer.nobody(CLOSED_PORT);
+    let us = peer.kernel_end(CLOSED_PORT);
     peer.syn();
     peer.expect_rst();
     peer.expect_nothing_for(Duration::from_millis(50));
@@ -169,11 +168,11 @@ fn syn_to_closed_port(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, ..Counters::NONE }
 }
 
-/// A RST that acknowledges something else than the SYN is of no connection of ours (RFC 9293, 3.10.7.3).
+/// An RST that acknowledges anything but the SYN is ignored (RFC 9293, 3.10.7.3).
 fn rst_with_wrong_ack_in_syn_sent(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
-    peer.say(peer.segment(RST | ACK).acking(500_000));
+    peer.send(peer.segment(RST | ACK).acking(500_000));
     peer.syn_ack();
     us.actor.answer().expect("connecting");
     peer.expect_ack();
@@ -213,16 +212,16 @@ fn simultaneous_open_destroyed_in_syn_recv(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, attempts_failed: 1, ..Counters::NONE }
 }
 
-/// The listener keeps nothing of the SYN: what the ACK brings back makes the connection (a SYN cookie).
+/// The listener stores nothing for the SYN. The ACK brings back a SYN cookie, which makes the connection.
 fn opened_by_cookie(lab: &Lab) -> Counters {
-    // Always, and not only when its queue is full.
+    // 2: always use cookies, not only if the queue is full.
     lab.netns.set("ipv4/tcp_syncookies", "2");
     let (mut peer, us) = Peer::accepted(lab);
     closes_in_order(lab, &mut peer, &us);
     Counters::NONE
 }
 
-/// As [`rst_in_accept_queue`], and the process accepts what has ended, and writes.
+/// As [`rst_in_accept_queue`], but the process writes after accept().
 fn rst_in_accept_queue_then_write(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.listener();

@@ -1,4 +1,4 @@
-//! TCP Fast Open: data in the SYN, and sockets that are there before the handshake is over.
+//! TCP Fast Open: data in the SYN, and sockets that exist before the handshake ends.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use serde_json::json;
 
 use super::{graceful, reset_by_peer};
-use crate::actor::{Act, How, SocketOption};
+use crate::actor::{Action, How, SocketOption};
 use crate::counters::Counters;
 use crate::destroy::destroy;
 use crate::end::End;
@@ -29,19 +29,20 @@ rows![
     fast_open_child_never_accepted,
 ];
 
-/// For clients and servers, without cookies and without a socket option of the listener's.
+/// tcp_fastopen for clients and servers, without cookies and without the listener's socket option.
 const EVERYWHERE: &str = "1539";
 
-/// The socket is told to connect when it is first written to.
+/// A socket whose connect() waits for the first write.
 fn deferred<'lab>(lab: &'lab Lab, peer: &Peer<'lab>) -> End<'lab> {
     let us = peer.client();
-    us.call(Act::Open { ipv6: matches!(lab.family, Family::Ipv6) }).expect("opening a socket");
+    us.call(Action::Open { ipv6: matches!(lab.family, Family::Ipv6) }).expect("opening a socket");
     us.set(SocketOption::FastOpenConnect);
-    us.call(Act::ConnectOpened(peer.address())).expect("connecting");
+    us.call(Action::ConnectOpened(peer.address())).expect("connecting");
     us
 }
 
-/// connect() answers, but no SYN is sent before the first write, which never comes: there was no connection.
+/// connect() succeeds, but the kernel sends no SYN before the first write, which never comes. So there was no
+/// connection.
 fn fast_open_connect_unused(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     for _ in 0..3 {
@@ -52,7 +53,7 @@ fn fast_open_connect_unused(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The SYN has data, and is refused: the data is lost.
+/// A SYN with data is refused: the data is lost.
 fn fast_open_data_refused(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let mut us = deferred(lab, &peer);
@@ -61,7 +62,7 @@ fn fast_open_data_refused(lab: &Lab) -> Counters {
     let syn = peer.expect_syn();
     assert_eq!(syn.bytes, 10, "data in the SYN");
     us.local = peer.host();
-    peer.say(peer.segment(RST | ACK));
+    peer.send(peer.segment(RST | ACK));
     us.await_gone();
     lab.close_of(&us).shows(&json!({
         "outcome": "refused", "cause": "refused", "first_close": "none", "local_action": "none",
@@ -71,12 +72,12 @@ fn fast_open_data_refused(lab: &Lab) -> Counters {
     Counters { attempts_failed: 1, ..Counters::NONE }
 }
 
-/// A SYN with ten bytes has come, and is answered; nobody has accepted the child, which is in SYN_RECV.
+/// A SYN with ten bytes was answered. The child is in SYN_RECV and not accepted.
 fn child(lab: &Lab) -> (Peer<'_>, End<'_>) {
     lab.netns.set("ipv4/tcp_fastopen", EVERYWHERE);
     let mut peer = Peer::new(lab);
     let us = peer.listener();
-    peer.say(peer.segment(SYN).carrying(10));
+    peer.send(peer.segment(SYN).carrying(10));
     peer.expect_syn_ack();
     (peer, us)
 }
@@ -103,7 +104,7 @@ fn fast_open_child_opened_by_remote(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The server is done before the handshake is.
+/// The server closes before the handshake ends.
 fn fast_open_child_closed_in_syn_recv(lab: &Lab) -> Counters {
     let (mut peer, us) = accepted_child(lab);
     us.close();
@@ -115,7 +116,7 @@ fn fast_open_child_closed_in_syn_recv(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The server shuts down before the handshake is over. The kernel may keep the FIN until it is.
+/// The server shuts down before the handshake ends. The kernel may delay the FIN until then.
 fn fast_open_child_shut_down_in_syn_recv(lab: &Lab) -> Counters {
     let (mut peer, us) = accepted_child(lab);
     us.shutdown(How::Write);
@@ -128,10 +129,11 @@ fn fast_open_child_shut_down_in_syn_recv(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer resets before the handshake is over. The kernel counts the failed attempt twice: the request and the socket.
+/// The peer sends RST before the handshake ends. The kernel counts the failed attempt twice: the request and the
+/// socket.
 fn fast_open_child_reset_in_syn_recv(lab: &Lab) -> Counters {
     let (mut peer, us) = accepted_child(lab);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "SYN_RECV", "remote", "none"))
@@ -140,14 +142,14 @@ fn fast_open_child_reset_in_syn_recv(lab: &Lab) -> Counters {
     Counters { attempts_failed: 2, ..Counters::NONE }
 }
 
-/// A router says that the peer is not to be reached, before anybody has accepted the child: that ends it at once, and
-/// no timer. Who accepts it later can still read the data.
+/// A router reports the peer as unreachable before the child is accepted. That ends the child at once. After a later
+/// accept() the data can still be read.
 fn fast_open_child_icmp(lab: &Lab) -> Counters {
     let (mut peer, us) = child(lab);
     peer.icmp(Icmp::HostUnreachable);
     Peer::accept(&us);
     us.receive(10);
-    assert_eq!(us.call(Act::Receive(1)), Err(Errno::EHOSTUNREACH), "reading");
+    assert_eq!(us.call(Action::Receive(1)), Err(Errno::EHOSTUNREACH), "reading");
     lab.close_unaccepted(&us).shows(&json!({
         "outcome": "refused", "cause": "icmp_error", "error": "EHOSTUNREACH", "first_close": "none",
         "reset": null, "write_errors": {},
@@ -156,7 +158,7 @@ fn fast_open_child_icmp(lab: &Lab) -> Counters {
     Counters { attempts_failed: 1, ..Counters::NONE }
 }
 
-/// Once it is accepted the child is as any connection, to which an ICMP message does nothing.
+/// An accepted child is like any connection: an ICMP message does not end it.
 fn fast_open_accepted_child_survives_icmp(lab: &Lab) -> Counters {
     let (mut peer, us) = accepted_child(lab);
     peer.icmp(Icmp::HostUnreachable);
@@ -171,7 +173,7 @@ fn fast_open_accepted_child_survives_icmp(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer's answer acknowledges the SYN, but not the data in it, which is sent again.
+/// The peer's answer acknowledges the SYN but not its data, which is sent again.
 fn fast_open_data_not_taken(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let mut us = deferred(lab, &peer);
@@ -179,7 +181,7 @@ fn fast_open_data_not_taken(lab: &Lab) -> Counters {
     us.send(10);
     peer.expect_syn();
     us.local = peer.host();
-    peer.say(peer.segment(SYN | ACK).at(0).acking(1));
+    peer.send(peer.segment(SYN | ACK).at(0).acking(1));
     peer.expect("the data again", |heard| !heard.is_new && heard.segment.bytes == 10);
     peer.ack();
     us.await_acked();
@@ -191,7 +193,7 @@ fn fast_open_data_not_taken(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The server closes before the handshake is over and without having read.
+/// The server closes before the handshake ends, with the data unread.
 fn fast_open_child_unread_at_close(lab: &Lab) -> Counters {
     let (mut peer, us) = child(lab);
     Peer::accept(&us);
@@ -204,7 +206,7 @@ fn fast_open_child_unread_at_close(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, abort_on_close: 1, ..Counters::NONE }
 }
 
-/// `ss -K` before the handshake is over.
+/// `ss -K` before the handshake ends.
 fn fast_open_child_destroyed(lab: &Lab) -> Counters {
     let (mut peer, us) = accepted_child(lab);
     lab.netns.run(|| destroy(us.local, us.remote)).expect("destroying a socket");
@@ -217,7 +219,7 @@ fn fast_open_child_destroyed(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, attempts_failed: 1, ..Counters::NONE }
 }
 
-/// The listener is closed before the handshake is over and before anybody has accepted.
+/// The listener closes before the handshake ends and before accept().
 fn fast_open_child_never_accepted(lab: &Lab) -> Counters {
     let (mut peer, us) = child(lab);
     peer.close_listener();

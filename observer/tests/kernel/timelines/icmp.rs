@@ -1,4 +1,4 @@
-//! ICMP errors: they end an attempt to connect, and nothing else.
+//! ICMP errors: they end a connection attempt, but not an established connection.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -26,17 +26,17 @@ rows![
     icmp_prohibited_later,
 ];
 
-/// A router says that there is no way to the host.
+/// A router reports the host as unreachable.
 fn icmp_host_unreachable(lab: &Lab) -> Counters {
     icmp_answers_syn(lab, Icmp::HostUnreachable)
 }
 
-/// The host says that there is nothing, as `iptables -j REJECT` does.
+/// The host reports the port as unreachable, as `iptables -j REJECT` does.
 fn icmp_port_unreachable(lab: &Lab) -> Counters {
     icmp_answers_syn(lab, Icmp::PortUnreachable)
 }
 
-/// A firewall says that it does not let the SYN pass.
+/// A firewall reports that it rejects the SYN.
 fn icmp_prohibited(lab: &Lab) -> Counters {
     icmp_answers_syn(lab, Icmp::Prohibited)
 }
@@ -44,15 +44,15 @@ fn icmp_prohibited(lab: &Lab) -> Counters {
 fn icmp_answers_syn(lab: &Lab, icmp: Icmp) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
-    // While connect() holds the socket the message is only noted, and nothing comes after it.
+    // While connect() holds the socket the kernel only stores the error, and acts on no later message.
     let waits = eventually(DEADLINE, || us.actor.sleeps_in(libc::SYS_connect).then_some(()));
-    assert!(waits.is_some(), "connect() does not wait");
+    assert!(waits.is_some(), "connect() did not block");
     peer.icmp(icmp);
     refused_by(lab, &us, icmp);
     Counters { attempts_failed: 1, ..Counters::NONE }
 }
 
-/// Nothing answers the first SYN, and an ICMP message the second.
+/// The first SYN gets no answer, the second an ICMP message.
 fn icmp_host_unreachable_later(lab: &Lab) -> Counters {
     icmp_answers_later_syn(lab, Icmp::HostUnreachable)
 }
@@ -74,7 +74,7 @@ fn icmp_answers_later_syn(lab: &Lab, icmp: Icmp) -> Counters {
     Counters { attempts_failed: 1, ..Counters::NONE }
 }
 
-/// No RST came, and nothing timed out.
+/// The attempt ended by ICMP: no RST came, and nothing timed out.
 fn refused_by(lab: &Lab, us: &End<'_>, icmp: Icmp) {
     let errno = icmp.errno(lab.family);
     assert_eq!(us.actor.answer(), Err(errno), "connecting");
@@ -91,7 +91,7 @@ fn by_icmp(verdict: &Report, errno: Errno) {
     }));
 }
 
-/// An ICMP message that quotes what was never sent is not believed.
+/// The kernel ignores an ICMP message that quotes a segment which was never sent.
 fn icmp_about_another_syn(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
@@ -106,7 +106,7 @@ fn icmp_about_another_syn(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// In a connection an ICMP message is only remembered: what it was about arrives by the next try.
+/// In an established connection the kernel only remembers an ICMP error. The segment arrives by its retransmission.
 fn icmp_in_a_connection(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.send(100);
@@ -122,7 +122,7 @@ fn icmp_in_a_connection(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// With IP_RECVERR one write fails because of an ICMP message; the next succeeds, and the connection ends in order.
+/// With IP_RECVERR one write fails with the ICMP error. The next write succeeds, and the connection ends in order.
 fn icmp_told_by_recverr(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::accepted(lab);
     us.set(SocketOption::PassIcmpErrors);
@@ -135,7 +135,7 @@ fn icmp_told_by_recverr(lab: &Lab) -> Counters {
         "errno": "ECONNREFUSED", "sigpipe": false, "cause": "icmp_error",
         "since_peer_fin_ms": null, "since_reset_ms": null,
     }));
-    // It had arrived after all.
+    // The data did arrive.
     peer.ack();
     us.send(100);
     peer.expect_data(100);
@@ -151,8 +151,8 @@ fn icmp_told_by_recverr(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The listener's SYN with ACK cannot be delivered: the request is dropped, and the ACK that comes all the same is of no
-/// connection. Which messages do that differs: over IPv4 those of routers, over IPv6 those that are final.
+/// The listener's SYN-ACK is reported as undeliverable. The kernel drops the request, so the peer's ACK belongs to no
+/// connection. Over IPv4 errors from routers do this, over IPv6 permanent errors.
 fn icmp_ends_a_request(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.listener();

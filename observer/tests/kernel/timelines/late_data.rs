@@ -1,4 +1,4 @@
-//! Data that comes when we have closed or shut down, and data that nobody has read when we do.
+//! Data that comes after we have closed or shut down, and data that is unread when we close.
 
 use serde_json::{Value, json};
 
@@ -23,12 +23,12 @@ rows![
     urgent_data_unread_at_close,
 ];
 
-/// We close; before the peer has acknowledged that it sends data, which nobody can read any more.
+/// We close. Before the peer acknowledges our FIN it sends data, which no process can read.
 fn data_in_fin_wait1_after_close(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
     peer.expect_fin();
-    peer.say(peer.segment(PSH | ACK).acking(1).carrying(10));
+    peer.send(peer.segment(PSH | ACK).acking(1).carrying(10));
     peer.expect_rst();
     lab.close_of(&us).shows(&json!({
         "outcome": "reset_sent", "cause": "data_after_close", "first_close": "local", "local_action": "close",
@@ -37,12 +37,12 @@ fn data_in_fin_wait1_after_close(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, abort_on_data: 1, ..Counters::NONE }
 }
 
-/// We shut down our writing side; what the peer sends before it has acknowledged that is delivered.
+/// We shut down our write side. Data that the peer sends before it acknowledges our FIN is delivered.
 fn data_in_fin_wait1_after_shutdown(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
     peer.expect_fin();
-    peer.say(peer.segment(PSH | ACK).acking(1).carrying(10));
+    peer.send(peer.segment(PSH | ACK).acking(1).carrying(10));
     peer.expect_ack();
     us.receive(10);
     peer.fin();
@@ -52,12 +52,12 @@ fn data_in_fin_wait1_after_shutdown(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// As [`data_in_fin_wait1_after_close`], where both sides are shut down and the process still has the socket.
+/// As [`data_in_fin_wait1_after_close`], but both sides are shut down and the process still has the socket.
 fn data_in_fin_wait1_after_shutdown_both(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Both);
     peer.expect_fin();
-    peer.say(peer.segment(PSH | ACK).acking(1).carrying(10));
+    peer.send(peer.segment(PSH | ACK).acking(1).carrying(10));
     peer.expect_rst();
     lab.close_of(&us).shows(&json!({
         "outcome": "reset_sent", "cause": "data_after_close", "first_close": "local",
@@ -85,7 +85,7 @@ fn data_in_fin_wait2_after_shutdown(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// As [`data_in_fin_wait2_after_shutdown`], with the peer's FIN in the same segment: the data can be read although the
+/// As [`data_in_fin_wait2_after_shutdown`], with the peer's FIN in the same segment. The data can be read after the
 /// connection has ended.
 fn data_with_fin_in_fin_wait2_after_shutdown(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
@@ -93,7 +93,7 @@ fn data_with_fin_in_fin_wait2_after_shutdown(lab: &Lab) -> Counters {
     peer.expect_fin();
     peer.ack();
     lab.await_state(&us, State::FinWait2);
-    peer.say(peer.segment(FIN | PSH | ACK).carrying(10));
+    peer.send(peer.segment(FIN | PSH | ACK).carrying(10));
     peer.expect_ack();
     us.receive_to_end(10);
     lab.close_of(&us).shows(&graceful("orderly", "local", "shutdown_write"));
@@ -101,7 +101,7 @@ fn data_with_fin_in_fin_wait2_after_shutdown(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// We close, and one segment of the peer's acknowledges our FIN and has data that nobody can read.
+/// We close. One segment of the peer acknowledges our FIN and has data that no process can read.
 fn data_acks_fin_after_close(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
@@ -112,13 +112,14 @@ fn data_acks_fin_after_close(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, abort_on_data: 1, ..Counters::NONE }
 }
 
-/// We close, and the peer's FIN arrives without the data before it: whatever that was, nobody can read it.
+/// We close. The peer's FIN arrives without the data before it. No process could read that data, so the kernel sends
+/// RST.
 fn fin_out_of_order_after_close(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
     peer.expect_fin();
     let data = peer.segment(PSH | ACK).carrying(10);
-    peer.say(peer.segment(FIN | ACK).at(data.end()));
+    peer.send(peer.segment(FIN | ACK).at(data.end()));
     peer.expect_rst();
     lab.close_of(&us).shows(&data_after_close_in_fin_wait2());
     Counters { resets_sent: 1, abort_on_data: 1, ..Counters::NONE }
@@ -131,10 +132,10 @@ fn data_after_close_in_fin_wait2() -> Value {
     })
 }
 
-/// The peer has sent and closed, and we close without having read. The FIN is no unread byte.
+/// The peer has sent and closed, and we close with its data unread. The FIN does not count as an unread byte.
 fn unread_data_and_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    peer.say(peer.segment(FIN | PSH | ACK).carrying(10));
+    peer.send(peer.segment(FIN | PSH | ACK).carrying(10));
     peer.expect_ack();
     us.await_peer_fin();
     us.close();
@@ -146,7 +147,7 @@ fn unread_data_and_fin(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, abort_on_close: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// We have shut down, the peer sends, and we close without having read.
+/// We have shut down, the peer sends, and we close with its data unread.
 fn unread_data_in_fin_wait2(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
@@ -164,10 +165,10 @@ fn unread_data_in_fin_wait2(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, abort_on_close: 1, ..Counters::NONE }
 }
 
-/// The last of the peer's bytes is urgent. Urgent or not, none was read, and so all are lost.
+/// The peer's last byte is urgent. All bytes are unread, so all are lost.
 fn urgent_data_unread_at_close(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    peer.say(peer.segment(PSH | ACK).carrying(10).urgent_to(10));
+    peer.send(peer.segment(PSH | ACK).carrying(10).urgent_to(10));
     peer.expect_ack();
     us.close();
     peer.expect_rst();

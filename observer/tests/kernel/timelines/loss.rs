@@ -1,4 +1,4 @@
-//! Segments that were lost, or came twice, or were never acknowledged.
+//! Segments that are lost, come twice, or are never acknowledged.
 
 use nix::errno::Errno;
 use serde_json::json;
@@ -26,7 +26,7 @@ rows![
     keepalive_unanswered_in_close_wait,
 ];
 
-/// Our FIN does not arrive. The second does.
+/// Our FIN is lost. Its retransmission arrives.
 fn our_fin_lost(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
@@ -38,7 +38,7 @@ fn our_fin_lost(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// What we wrote last does not arrive. The second try does, when we have closed.
+/// Our last data is lost. Its retransmission arrives after we have closed.
 fn our_data_lost(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.send(100);
@@ -53,14 +53,14 @@ fn our_data_lost(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// Our ACK of the peer's FIN does not arrive, so the FIN comes again. We close long after the first.
+/// Our ACK of the peer's FIN is lost, so the FIN comes again. We close long after the first FIN.
 fn peer_fin_twice(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     let fin = peer.segment(FIN | ACK);
-    peer.say(fin.clone());
+    peer.send(fin.clone());
     peer.expect_ack();
     us.await_peer_fin();
-    peer.say(fin);
+    peer.send(fin);
     peer.expect_ack();
     us.close();
     peer.expect_fin();
@@ -69,32 +69,31 @@ fn peer_fin_twice(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// Our last ACK does not arrive, so the peer's FIN comes again when all is over.
+/// Our last ACK is lost, so the peer's FIN comes again in TIME_WAIT.
 fn peer_fin_twice_in_time_wait(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
     peer.expect_fin();
     let fin = peer.segment(FIN | ACK);
-    peer.say(fin.clone());
+    peer.send(fin.clone());
     peer.expect_ack();
     lab.await_state(&us, State::TimeWait);
-    peer.say(fin);
+    peer.send(fin);
     peer.expect_ack();
     lab.close_of(&us).shows(&graceful("orderly", "local", "close"));
     Counters::NONE
 }
 
-/// Our ACK of the peer's data does not arrive, so the data comes again, when we have read it and closed: it is no new
-/// data, and so no reason for a reset. The kernel counts the segment like any other, so the verdict is not sure that no
-/// RST was sent.
+/// Our ACK of the peer's data is lost. The data comes again after we have read it and closed. It is not new, so it
+/// causes no RST. The kernel counts the segment like new data, so the verdict cannot exclude an RST.
 fn peer_data_twice_after_close(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     let data = peer.segment(PSH | ACK).carrying(10);
-    peer.say(data.clone());
+    peer.send(data.clone());
     us.receive(10);
     us.close();
     peer.expect_fin();
-    peer.say(data);
+    peer.send(data);
     peer.expect_ack();
     peer.ack();
     let verdict = lab.doubtful_close_of(&us);
@@ -103,7 +102,7 @@ fn peer_data_twice_after_close(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer closes first, then we, and our FIN is never acknowledged.
+/// The peer closes first, then we do. Our FIN is never acknowledged.
 fn last_ack_never_acked(lab: &Lab) -> Counters {
     lab.netns.set("ipv4/tcp_orphan_retries", "1");
     let (mut peer, us) = Peer::connected(lab);
@@ -134,14 +133,14 @@ fn closing_never_acked(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
     peer.expect_fin();
-    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.send(peer.segment(FIN | ACK).acking(1));
     peer.expect_ack();
     peer.expect_fin_again();
     lab.close_of(&us).shows(&timed_out("simultaneous", "close")).shows(&json!({"bytes": Bytes::NONE}));
     Counters { abort_on_timeout: 1, ..Counters::NONE }
 }
 
-/// The peer acknowledges a part of our data, and nothing after that.
+/// The peer acknowledges a part of our data, then nothing.
 fn partly_acked_then_timeout(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.set(SocketOption::UserTimeout(300));
@@ -159,7 +158,7 @@ fn partly_acked_then_timeout(lab: &Lab) -> Counters {
     Counters { abort_on_timeout: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// The peer closes, we write, and nothing comes back.
+/// The peer closes, we write, and no answer comes.
 fn data_after_peer_fin_never_acked(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.set(SocketOption::UserTimeout(300));
@@ -176,8 +175,8 @@ fn data_after_peer_fin_never_acked(lab: &Lab) -> Counters {
     Counters { abort_on_timeout: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// As [`last_ack_never_acked`], and a router says meanwhile why: that is remembered as the error, but what ends the
-/// connection is the timer.
+/// As [`last_ack_never_acked`], with an ICMP error meanwhile. The kernel remembers the error, but its timer ends the
+/// connection.
 fn icmp_and_last_ack_never_acked(lab: &Lab) -> Counters {
     lab.netns.set("ipv4/tcp_orphan_retries", "1");
     let (mut peer, us) = Peer::connected(lab);
@@ -192,7 +191,7 @@ fn icmp_and_last_ack_never_acked(lab: &Lab) -> Counters {
     Counters { abort_on_timeout: 1, ..Counters::NONE }
 }
 
-/// The peer has closed its side and then fallen silent.
+/// The peer has closed its side, and answers no keepalive probe.
 fn keepalive_unanswered_in_close_wait(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.set(SocketOption::Keepalive { idle: 1, interval: 1, count: 1 });

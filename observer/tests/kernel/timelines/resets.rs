@@ -1,4 +1,4 @@
-//! Resets that the peer sends, in every state.
+//! The peer's RST in every state.
 
 use nix::errno::Errno;
 use serde_json::json;
@@ -24,10 +24,10 @@ rows![
     rst_with_unread_data,
 ];
 
-/// A RST may carry data, for people to read. It is a RST all the same.
+/// An RST may carry data, such as a reason in text. It has the same effect.
 fn rst_with_data(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    peer.say(peer.segment(RST | ACK).carrying(10));
+    peer.send(peer.segment(RST | ACK).carrying(10));
     us.await_gone();
     lab.close_of(&us).shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none")).shows(&json!({
         "linger": null, "half_closed": {"local_ms": null, "remote_ms": null}, "bytes": Bytes::NONE,
@@ -36,7 +36,7 @@ fn rst_with_data(lab: &Lab) -> Counters {
     Counters { established_reset: 1, ..Counters::NONE }
 }
 
-/// The peer acknowledges a part of what we sent, and resets: the rest is lost, to the byte.
+/// The peer acknowledges a part of our data, then sends RST. The report has the exact number of lost bytes.
 fn unacked_then_rst(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.send(100);
@@ -56,7 +56,7 @@ fn unacked_then_rst(lab: &Lab) -> Counters {
     Counters { established_reset: 1, ..Counters::NONE }
 }
 
-/// The peer closes and then resets, and we had written nothing in between.
+/// The peer closes, then sends RST. We wrote nothing in between.
 fn rst_after_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.fin();
@@ -71,7 +71,7 @@ fn rst_after_fin(lab: &Lab) -> Counters {
     Counters { established_reset: 1, ..Counters::NONE }
 }
 
-/// The peer closes, we write, and the peer answers with a RST, as one does whose process is gone.
+/// The peer closes, we write, and the peer answers with RST, as when its process has ended.
 fn rst_answers_data_after_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::accepted(lab);
     peer.fin();
@@ -79,8 +79,9 @@ fn rst_answers_data_after_fin(lab: &Lab) -> Counters {
     us.await_peer_fin();
     us.send(100);
     peer.expect_data(100);
-    // RFC 9293, 3.10.7.1: what answers a segment with ACK has its number and acknowledges nothing.
-    peer.say(peer.segment(RST));
+    // RFC 9293, 3.10.7.1: an RST in answer to an ACK takes that ACK's number as its sequence number, and has no ACK
+    // flag.
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("write_after_peer_fin", "CLOSE_WAIT", "remote", "none"))
@@ -89,19 +90,19 @@ fn rst_answers_data_after_fin(lab: &Lab) -> Counters {
     Counters { established_reset: 1, ..Counters::NONE }
 }
 
-/// We close, and the peer answers our FIN with a RST.
+/// We close, and the peer answers our FIN with RST.
 fn rst_answers_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.close();
     peer.expect_fin();
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "FIN_WAIT1", "local", "close"))
         .shows(&json!({"bytes": Bytes::NONE}));
     Counters::NONE
 }
 
-/// We shut down our side, the peer acknowledges it, and resets.
+/// We shut down our side. The peer acknowledges our FIN, then sends RST.
 fn rst_in_fin_wait2(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
@@ -117,14 +118,14 @@ fn rst_in_fin_wait2(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// Both have closed at the same time, and the peer resets instead of acknowledging our FIN.
+/// Both close at the same time, and the peer sends RST instead of the ACK of our FIN.
 fn rst_in_closing(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
     peer.expect_fin();
-    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.send(peer.segment(FIN | ACK).acking(1));
     peer.expect_ack();
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("reset_after_peer_fin", "CLOSING", "simultaneous", "shutdown_write"))
@@ -133,7 +134,7 @@ fn rst_in_closing(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer closes, then we do, and the peer resets instead of acknowledging our FIN.
+/// The peer closes, then we do, and the peer sends RST instead of the ACK of our FIN.
 fn rst_in_last_ack(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.fin();
@@ -141,14 +142,14 @@ fn rst_in_last_ack(lab: &Lab) -> Counters {
     us.await_peer_fin();
     us.close();
     peer.expect_fin();
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     lab.close_of(&us)
         .shows(&reset_by_peer("reset_after_peer_fin", "LAST_ACK", "remote", "close"))
         .shows(&json!({"bytes": Bytes::NONE}));
     Counters::NONE
 }
 
-/// The peer closes, we write and close too, and the peer answers all that with a RST.
+/// The peer closes, we write and close, and the peer answers with RST.
 fn rst_answers_data_in_last_ack(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.fin();
@@ -157,14 +158,14 @@ fn rst_answers_data_in_last_ack(lab: &Lab) -> Counters {
     us.send(100);
     us.close();
     peer.expect_data_and_fin(100);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     lab.close_of(&us)
         .shows(&reset_by_peer("write_after_peer_fin", "LAST_ACK", "remote", "close"))
         .shows(&json!({"bytes": Bytes { unacked: 100, after_peer_fin: 100, ..Bytes::NONE }}));
     Counters::NONE
 }
 
-/// The peer sends and resets, and the process closes without having read.
+/// The peer sends data, then RST, and the process closes with the data unread.
 fn rst_with_unread_data(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.data(10);

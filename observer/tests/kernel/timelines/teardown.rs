@@ -1,12 +1,11 @@
-//! Sockets that are torn down on our side while the two FINs are under way.
+//! Sockets that our side tears down while FINs are in flight or data is unread.
 //!
-//! In LAST_ACK and CLOSING, with everything sent, no RST leaves (`tcp_need_reset`, `tcp_disconnect`): nothing of it
-//! reaches the peer.
+//! In LAST_ACK and CLOSING the kernel sends no RST (`tcp_need_reset`, `tcp_disconnect`), so the peer does not notice.
 
 use serde_json::json;
 
 use super::aborted;
-use crate::actor::{Act, How};
+use crate::actor::{Action, How};
 use crate::counters::Counters;
 use crate::destroy::destroy;
 use crate::end::End;
@@ -30,12 +29,12 @@ rows![
     listener_closed_after_peer_fin,
 ];
 
-/// Both have shut down at the same time, and the peer does not acknowledge our FIN.
+/// Both sides have shut down at the same time, and the peer does not acknowledge our FIN.
 fn in_closing(lab: &Lab) -> (Peer<'_>, End<'_>) {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
     peer.expect_fin();
-    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.send(peer.segment(FIN | ACK).acking(1));
     peer.expect_ack();
     lab.await_state(&us, State::Closing);
     (peer, us)
@@ -70,13 +69,13 @@ fn destroyed_in_closing(lab: &Lab) -> Counters {
 /// connect(AF_UNSPEC) in CLOSING.
 fn disconnected_in_closing(lab: &Lab) -> Counters {
     let (_peer, us) = in_closing(lab);
-    us.call(Act::Disconnect).expect("disconnecting");
+    us.call(Action::Disconnect).expect("disconnecting");
     lab.close_of(&us).shows(&aborted("disconnect", "simultaneous", "shutdown_write"));
     us.close();
     Counters::NONE
 }
 
-/// close() with SO_LINGER zero in CLOSING: counted as an abort, but silent.
+/// close() with SO_LINGER zero in CLOSING: the kernel counts an abort but sends nothing.
 fn linger_zero_in_closing(lab: &Lab) -> Counters {
     let (_peer, us) = in_closing(lab);
     us.linger(0);
@@ -97,7 +96,7 @@ fn destroyed_in_last_ack(lab: &Lab) -> Counters {
 /// connect(AF_UNSPEC) in LAST_ACK.
 fn disconnected_in_last_ack(lab: &Lab) -> Counters {
     let (_peer, us) = in_last_ack(lab);
-    us.call(Act::Disconnect).expect("disconnecting");
+    us.call(Action::Disconnect).expect("disconnecting");
     lab.close_of(&us).shows(&aborted("disconnect", "remote", "shutdown_write"));
     us.close();
     Counters::NONE
@@ -112,7 +111,7 @@ fn linger_zero_in_last_ack(lab: &Lab) -> Counters {
     Counters { abort_on_data: 1, ..Counters::NONE }
 }
 
-/// `ss -K` in FIN_WAIT1: here the peer is told.
+/// `ss -K` in FIN_WAIT1: here the kernel sends RST.
 fn destroyed_in_fin_wait1(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
@@ -128,13 +127,13 @@ fn destroyed_in_fin_wait1(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, ..Counters::NONE }
 }
 
-/// `ss -K` with bytes that we have acknowledged and nobody has read.
+/// `ss -K` with acknowledged bytes that the process has not read.
 fn destroyed_with_unread_data(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.data(5);
     peer.expect_ack();
     is_destroyed(lab, &us);
-    // Until now the process could still have read them.
+    // Until now the process could have read them.
     us.close();
     peer.expect_rst();
     lab.close_of(&us).shows(&json!({
@@ -144,12 +143,12 @@ fn destroyed_with_unread_data(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// connect(AF_UNSPEC) with bytes that we have acknowledged and nobody has read.
+/// connect(AF_UNSPEC) with acknowledged bytes that the process has not read.
 fn disconnected_with_unread_data(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.data(5);
     peer.expect_ack();
-    us.call(Act::Disconnect).expect("disconnecting");
+    us.call(Action::Disconnect).expect("disconnecting");
     peer.expect_rst();
     lab.close_of(&us).shows(&json!({
         "outcome": "reset_sent", "cause": "disconnect", "first_close": "local", "local_action": "disconnect",
@@ -159,7 +158,7 @@ fn disconnected_with_unread_data(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// The listener is closed, and a connection in its queue has bytes that we have acknowledged.
+/// The listener closes while a connection in its queue has acknowledged bytes.
 fn listener_closed_with_unread_data(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.listener();
@@ -177,14 +176,14 @@ fn listener_closed_with_unread_data(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// The listener is closed, and a connection in its queue has been closed by the peer before.
+/// The listener closes while its queue has a connection that the peer has closed.
 fn listener_closed_after_peer_fin(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.listener();
     peer.syn();
     peer.expect_syn_ack();
     peer.ack();
-    peer.say(peer.segment(FIN | ACK).carrying(5));
+    peer.send(peer.segment(FIN | ACK).carrying(5));
     peer.expect_ack();
     peer.close_listener();
     peer.expect_rst();
@@ -195,7 +194,7 @@ fn listener_closed_after_peer_fin(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// The peer learns of the destruction only when it acknowledges a FIN that nobody has sent any more.
+/// The socket is destroyed silently. The peer notices only when it acknowledges our FIN and gets RST.
 fn ack_after_destroyed_in_last_ack(lab: &Lab) -> Counters {
     let (mut peer, us) = in_last_ack(lab);
     is_destroyed(lab, &us);

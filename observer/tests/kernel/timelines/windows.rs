@@ -1,4 +1,4 @@
-//! A peer that takes no more, and probes.
+//! Closed windows of the peer, and probes.
 
 use serde_json::json;
 
@@ -19,7 +19,7 @@ rows![
     keepalive_answered_then_reset,
 ];
 
-/// The peer takes nothing; we write and close, and so does the peer, by a RST. Our FIN has never left its queue.
+/// The peer's window is closed. We write and close, then the peer sends RST. Our FIN was never sent.
 fn zero_window_then_rst(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.window(0);
@@ -34,7 +34,7 @@ fn zero_window_then_rst(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer takes nothing when we close, and everything later.
+/// The peer's window is closed when we close, and opens later.
 fn zero_window_opens_after_close(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.window(0);
@@ -48,7 +48,7 @@ fn zero_window_opens_after_close(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer takes nothing when we close, and does not answer our probes either.
+/// The peer's window is closed when we close, and the peer does not answer our probes.
 fn zero_window_never_opens(lab: &Lab) -> Counters {
     lab.netns.set("ipv4/tcp_orphan_retries", "1");
     let (mut peer, us) = Peer::connected(lab);
@@ -63,13 +63,13 @@ fn zero_window_never_opens(lab: &Lab) -> Counters {
     Counters { abort_on_timeout: 1, ..Counters::NONE }
 }
 
-/// The peer takes the first half of what we write, acknowledges nothing, and resets.
+/// The peer's window takes half of our data. The peer acknowledges nothing and sends RST.
 fn window_for_a_half_then_rst(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.window(500);
     us.send(1000);
     peer.expect_data(500);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))
@@ -78,14 +78,14 @@ fn window_for_a_half_then_rst(lab: &Lab) -> Counters {
     Counters { established_reset: 1, ..Counters::NONE }
 }
 
-/// Our FIN waits behind data for which the peer has no room, and the peer's FIN comes meanwhile: the peer closed first.
+/// Our FIN waits behind data that does not fit the window. The peer's FIN comes meanwhile, so the peer closed first.
 fn fin_waits_for_window_then_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.window(0);
     us.send(1000);
     us.close();
     peer.expect_probe();
-    peer.say(peer.segment(FIN | ACK).with_window(0));
+    peer.send(peer.segment(FIN | ACK).with_window(0));
     lab.await_state(&us, State::Closing);
     peer.ack();
     peer.expect_data_and_fin(1000);
@@ -96,14 +96,14 @@ fn fin_waits_for_window_then_fin(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The first keepalive probe is answered, the second by a RST: the peer has forgotten us meanwhile.
+/// The peer answers the first keepalive probe by an ACK, the second by RST.
 fn keepalive_answered_then_reset(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.set(SocketOption::Keepalive { idle: 1, interval: 1, count: 5 });
     peer.expect_probe();
     peer.ack();
     peer.expect_probe();
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))

@@ -1,4 +1,4 @@
-//! Segments that do not fit the connection: from an earlier one, from outside the window, for a place that is taken.
+//! Segments that do not fit the connection: from an earlier one, from outside the window, or beyond the FIN.
 
 use serde_json::json;
 
@@ -19,12 +19,12 @@ rows![
     challenge_ack_then_rst,
 ];
 
-/// The peer has forgotten the connection (its host has started anew) and answers our data with a RST.
+/// The peer has forgotten the connection, as after a reboot. It answers our data with RST.
 fn half_open(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.send(100);
     peer.expect_data(100);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))
@@ -33,21 +33,21 @@ fn half_open(lab: &Lab) -> Counters {
     Counters { established_reset: 1, ..Counters::NONE }
 }
 
-/// The peer has forgotten the connection and connects again from the same port: our challenge ACK makes it reset the old
-/// connection, and its next SYN begins a new one.
+/// The peer has forgotten the connection and connects again from the same port. Our challenge ACK makes it reset the
+/// old connection. Its next SYN begins a new one.
 fn half_open_connects_again(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::accepted(lab);
     let old = (peer.segment(SYN).at(0), peer.segment(RST));
-    peer.say(old.0);
+    peer.send(old.0);
     peer.expect_ack();
-    peer.say(old.1);
+    peer.send(old.1);
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))
         .shows(&json!({"bytes": Bytes::NONE}));
     us.close();
 
-    peer.begin_anew();
+    peer.forget_connection();
     peer.syn();
     peer.expect_syn_ack();
     peer.ack();
@@ -64,7 +64,7 @@ fn half_open_connects_again(lab: &Lab) -> Counters {
 /// A SYN in the middle of a connection gets a challenge ACK and changes nothing (RFC 5961).
 fn syn_in_established(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::accepted(lab);
-    peer.say(peer.segment(SYN).at(0));
+    peer.send(peer.segment(SYN).at(0));
     peer.expect_ack();
     peer.data(10);
     peer.expect_ack();
@@ -78,7 +78,7 @@ fn syn_in_established(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer's answer to our SYN comes once more, since our ACK was lost: a challenge ACK is all it gets.
+/// The peer's SYN-ACK comes once more, since our ACK was lost. It gets only a challenge ACK.
 fn syn_ack_in_established(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.syn_ack();
@@ -91,14 +91,14 @@ fn syn_ack_in_established(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer ends its data by a FIN, and then sends data for the same place. Nobody of ours has closed anything: it is
-/// the segment that is wrong. The kernel resets, and counts it as data for a socket that is closed.
+/// The peer sends a FIN, and then data with the FIN's sequence number. Our process has not closed. The kernel sends RST
+/// and counts it as data for a closed socket.
 fn data_over_the_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.fin();
     peer.expect_ack();
     us.await_peer_fin();
-    peer.say(peer.segment(PSH | ACK).at(1).carrying(10));
+    peer.send(peer.segment(PSH | ACK).at(1).carrying(10));
     peer.expect_rst();
     us.await_gone();
     lab.close_of(&us).shows(&json!({
@@ -109,10 +109,10 @@ fn data_over_the_fin(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, abort_on_data: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// A RST from outside the window is not believed and not answered; the connection lives on and ends in order.
+/// An RST from outside the window is ignored. The connection goes on and ends in order.
 fn rst_with_wrong_sequence(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    peer.say(peer.segment(RST | ACK).at(1_000_000));
+    peer.send(peer.segment(RST | ACK).at(1_000_000));
     peer.data(10);
     peer.expect_ack();
     us.receive(10);
@@ -124,14 +124,14 @@ fn rst_with_wrong_sequence(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// A RST inside the window, but not where the next byte is expected: the kernel asks by a challenge ACK (RFC 5961), and
-/// the peer answers with the exact RST.
+/// An RST inside the window, but not at the next expected byte. The kernel sends a challenge ACK (RFC 5961), and the
+/// peer answers with the exact RST.
 fn challenge_ack_then_rst(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    peer.say(peer.segment(RST).at(101));
+    peer.send(peer.segment(RST).at(101));
     peer.expect_ack();
     lab.await_state(&us, State::Established);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))

@@ -1,4 +1,4 @@
-//! What the process itself meets with: errors of its calls, and a close() that waits.
+//! The process's own calls: failing writes, and a lingering close().
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::{graceful, reset_by_peer};
-use crate::actor::{Act, How};
+use crate::actor::{Action, How};
 use crate::counters::Counters;
 use crate::lab::Lab;
 use crate::netns::State;
@@ -24,10 +24,10 @@ rows![
     shutdown_read_then_data_then_close,
 ];
 
-/// A write that names no memory fails and ends nothing.
+/// A write from an invalid address fails, and the connection goes on.
 fn write_error_in_living_connection(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    assert_eq!(us.call(Act::SendFromNowhere), Err(Errno::EFAULT), "writing");
+    assert_eq!(us.call(Action::SendFromNowhere), Err(Errno::EFAULT), "writing");
     lab.write_error_of(&us).shows(&json!({
         "errno": "EFAULT", "sigpipe": false, "cause": "invalid_argument",
         "since_peer_fin_ms": null, "since_reset_ms": null,
@@ -63,10 +63,10 @@ fn write_after_shutdown_in_fin_wait2(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// How long after its close() the process gets a signal that has nothing to do with it.
+/// The time from close() to an unrelated signal.
 const LATER: Duration = Duration::from_millis(100);
 
-/// A lingering close() is ended by the peer's RST. A signal that comes later has not interrupted it.
+/// The peer's RST ends a lingering close(). A later signal did not interrupt it.
 fn linger_ended_by_rst_then_signal(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.linger(30);
@@ -74,8 +74,8 @@ fn linger_ended_by_rst_then_signal(lab: &Lab) -> Counters {
     peer.expect_data(100);
     us.begin_close();
     peer.expect_fin();
-    peer.say(peer.segment(RST));
-    us.end_close();
+    peer.send(peer.segment(RST));
+    us.await_close();
     let_pass(LATER);
     us.actor.signal(Signal::SIGUSR1);
     let verdict = lab.close_of(&us);
@@ -88,7 +88,7 @@ fn linger_ended_by_rst_then_signal(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// As [`linger_ended_by_rst_then_signal`], ended by the peer's ACK.
+/// As [`linger_ended_by_rst_then_signal`], but the peer's ACK ends it.
 fn linger_acked_then_signal(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.linger(30);
@@ -96,7 +96,7 @@ fn linger_acked_then_signal(lab: &Lab) -> Counters {
     us.begin_close();
     peer.expect_data_and_fin(100);
     peer.ack();
-    us.end_close();
+    us.await_close();
     let_pass(LATER);
     us.actor.signal(Signal::SIGUSR1);
     lab.close_of(&us).shows(&graceful("closed_first", "local", "close")).shows(&json!({
@@ -105,7 +105,7 @@ fn linger_acked_then_signal(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// shutdown() of the reading side sends nothing, and what the peer sends is still kept: unread at close().
+/// shutdown() of the read side sends nothing. The peer's later data is still queued, and unread at close().
 fn shutdown_read_then_data_then_close(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Read);
@@ -120,14 +120,14 @@ fn shutdown_read_then_data_then_close(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, abort_on_close: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// The peer's FIN acknowledges all, so that close() returns and the connection ends at once.
+/// The peer's FIN acknowledges everything, so close() returns and the connection ends at once.
 fn linger_ended_by_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.linger(30);
     us.begin_close();
     peer.expect_fin();
     peer.fin();
-    us.end_close();
+    us.await_close();
     peer.expect_ack();
     lab.close_of(&us).shows(&graceful("orderly", "local", "close")).shows(&json!({
         "linger": {"mode": "timed", "configured_ms": 30_000, "result": "acked"},

@@ -1,13 +1,14 @@
-//! Numbers that look random and are the same for the same seed, on every machine and with every compiler.
+//! Pseudo-random numbers that are the same for the same seed, on every machine and with every compiler.
 
 /// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-pub(crate) struct Draw(u64);
+pub(crate) struct Rng(u64);
 
-impl Draw {
-    /// Of each connection its own, so that what it does depends neither on the others nor on which thread is faster.
+impl Rng {
+    /// A generator per connection, so that its behaviour depends neither on other connections nor on the speed of
+    /// threads.
     pub(crate) fn new(seed: u64, connection: u64) -> Self {
-        let mut draw = Self(seed ^ connection.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        Self(draw.next())
+        let mut rng = Self(seed ^ connection.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        Self(rng.next())
     }
 
     fn next(&mut self) -> u64 {
@@ -17,7 +18,7 @@ impl Draw {
         mixed ^ (mixed >> 31)
     }
 
-    /// 0 to `end`, without `end`. Slightly uneven, which does not matter here.
+    /// A number from 0 to `end` - 1. Slightly biased, which does not matter here.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }

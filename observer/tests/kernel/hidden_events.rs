@@ -1,9 +1,9 @@
-//! What the kernel keeps from every BPF program, and so from the observer.
+//! Events that the kernel hides from every BPF program, and so from the observer.
 //!
-//! A hardened kernel may shield its first process: not even root looks into it, and no BPF program runs while it is on
-//! the CPU. A timer or a packet that is handled in that moment is seen by nobody, and the test that waits for it
-//! fails through no fault of the observer's. Ftrace still sees it: a test that failed while the shielded process was
-//! interrupted by TCP runs again, and of many connections at once those are left out.
+//! A hardened kernel may shield its first process: even root cannot inspect it, and no BPF program runs while it is on
+//! the CPU. The observer then misses a timer or a packet that the kernel handles at that moment. Ftrace still sees it.
+//! A test that failed while TCP interrupted the shielded process runs again. Tests with many connections leave out
+//! those that were hidden.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -13,35 +13,35 @@ use std::sync::Mutex;
 use libtest_mimic::Failed;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-/// Runs of one test at most.
+/// Most runs of one test.
 const RUNS: u32 = 5;
 
-/// The events after which the observer knows more.
+/// The events that the observer needs.
 const EVENTS: [&str; 3] = ["sock/inet_sock_set_state", "tcp/tcp_send_reset", "tcp/tcp_receive_reset"];
 
-/// One for all tests.
-static WITNESS: Mutex<Called> = Mutex::new(Called::NotYet);
+/// One trace for all tests.
+static TRACE: Mutex<TraceState> = Mutex::new(TraceState::NotStarted);
 
-enum Called {
-    NotYet,
-    /// This kernel shields nobody, or has no ftrace.
+enum TraceState {
+    NotStarted,
+    /// This kernel shields no process, or has no ftrace.
     NotNeeded,
-    Here(Witness),
+    Running(Trace),
 }
 
 /// An instance of ftrace that traces the shielded process.
-struct Witness {
+struct Trace {
     instance: PathBuf,
     mounted: PathBuf,
 }
 
-/// Runs a test, and again when it failed while something happened that no program could see.
-pub(crate) fn sees_all(test: impl Fn() -> Result<(), Failed>) -> Result<(), Failed> {
+/// Runs a test. Runs it again if it failed while the kernel hid an event.
+pub(crate) fn retry_if_hidden(test: impl Fn() -> Result<(), Failed>) -> Result<(), Failed> {
     for _ in 1..RUNS {
         let before = hidden().len();
         match test() {
             Err(failed) if hidden().len() > before => eprintln!(
-                "once more: TCP events happened in the machine's first process, in which its kernel runs no BPF program; \
+                "running again: the kernel handled TCP events in its first process, where it runs no BPF program; \
                  {}",
                 failed.message().unwrap_or_default()
             ),
@@ -51,27 +51,27 @@ pub(crate) fn sees_all(test: impl Fn() -> Result<(), Failed>) -> Result<(), Fail
     test()
 }
 
-/// The ports, local and remote, of each event that was hidden so far.
+/// The local and remote port of each event that was hidden so far.
 pub(crate) fn hidden() -> Vec<(u16, u16)> {
-    let mut called = WITNESS.lock().expect("no test panics here");
-    if let Called::NotYet = *called {
-        *called = match Witness::call() {
-            Ok(Some(witness)) => Called::Here(witness),
-            Ok(None) => Called::NotNeeded,
+    let mut state = TRACE.lock().expect("no test panics here");
+    if let TraceState::NotStarted = *state {
+        *state = match Trace::start() {
+            Ok(Some(trace)) => TraceState::Running(trace),
+            Ok(None) => TraceState::NotNeeded,
             Err(error) => {
-                eprintln!("no ftrace to see what no BPF program sees: {error}");
-                Called::NotNeeded
+                eprintln!("ftrace is unavailable, so hidden events stay unnoticed: {error}");
+                TraceState::NotNeeded
             }
         };
     }
-    match &*called {
-        Called::Here(witness) => witness.trace().lines().filter_map(ports).collect(),
-        Called::NotYet | Called::NotNeeded => Vec::new(),
+    match &*state {
+        TraceState::Running(trace) => trace.text().lines().filter_map(ports).collect(),
+        TraceState::NotStarted | TraceState::NotNeeded => Vec::new(),
     }
 }
 
-/// Of a line of the trace: `… sport=1 dport=2 …` or `… src=127.0.0.1:1 dest=127.0.0.1:2 …`. None where another process
-/// is seen: the shielded one's children are traced with its new threads, and nothing of theirs is hidden.
+/// The ports of a trace line: `… sport=1 dport=2 …` or `… src=127.0.0.1:1 dest=127.0.0.1:2 …`. None for another
+/// process: ftrace also traces the children of the shielded process, whose events are not hidden.
 fn ports(line: &str) -> Option<(u16, u16)> {
     // NAME-THREAD (PROCESS) [CPU] …
     let (_, process) = line.split_once(") [").and_then(|(start, _)| start.rsplit_once('('))?;
@@ -85,13 +85,13 @@ fn ports(line: &str) -> Option<(u16, u16)> {
     Some((word(["sport=", "src="])?, word(["dport=", "dest="])?))
 }
 
-/// After the last test: leaves ftrace as it was.
-pub(crate) fn dismiss() {
-    *WITNESS.lock().expect("no test panics here") = Called::NotNeeded;
+/// Removes the trace after the last test.
+pub(crate) fn stop_trace() {
+    *TRACE.lock().expect("no test panics here") = TraceState::NotNeeded;
 }
 
-impl Witness {
-    fn call() -> io::Result<Option<Self>> {
+impl Trace {
+    fn start() -> io::Result<Option<Self>> {
         let shielded =
             fs::read_link("/proc/1/ns/net").is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
         if !shielded {
@@ -102,31 +102,31 @@ impl Witness {
         mount(None::<&Path>, &mounted, Some("tracefs"), MsFlags::empty(), None::<&Path>)?;
         let instance = mounted.join("instances").join(format!("observer-tests-{}", std::process::id()));
         fs::create_dir(&instance)?;
-        let witness = Self { instance, mounted };
+        let trace = Self { instance, mounted };
         let threads = fs::read_dir("/proc/1/task")?.map(|thread| Ok(thread?.file_name()));
         let threads = threads.collect::<io::Result<Vec<_>>>()?;
         let threads: Vec<_> = threads.iter().map(|thread| thread.to_string_lossy()).collect();
-        witness.set("options/event-fork", "1")?;
-        witness.set("options/record-tgid", "1")?;
-        witness.set("set_event_pid", &threads.join(" "))?;
+        trace.set("options/event-fork", "1")?;
+        trace.set("options/record-tgid", "1")?;
+        trace.set("set_event_pid", &threads.join(" "))?;
         for event in EVENTS {
-            witness.set(&format!("events/{event}/enable"), "1")?;
+            trace.set(&format!("events/{event}/enable"), "1")?;
         }
-        Ok(Some(witness))
+        Ok(Some(trace))
     }
 
     fn set(&self, file: &str, value: &str) -> io::Result<()> {
         fs::write(self.instance.join(file), value)
     }
 
-    fn trace(&self) -> String {
+    fn text(&self) -> String {
         fs::read_to_string(self.instance.join("trace")).expect("reading the trace")
     }
 }
 
-impl Drop for Witness {
+impl Drop for Trace {
     fn drop(&mut self) {
-        // Best effort: what is left behind costs a few kilobytes and is gone at the next boot.
+        // Best effort: a leftover costs a few kilobytes until the next boot.
         fs::remove_dir(&self.instance).ok();
         umount2(&self.mounted, MntFlags::MNT_DETACH).ok();
         fs::remove_dir(&self.mounted).ok();

@@ -1,10 +1,10 @@
-//! One socket, several connections: each has its own verdict.
+//! One socket with several connections, each with its own verdict.
 
 use nix::errno::Errno;
 use serde_json::json;
 
 use super::{aborted, graceful};
-use crate::actor::{Act, How};
+use crate::actor::{Action, How};
 use crate::counters::Counters;
 use crate::end::End;
 use crate::lab::Lab;
@@ -13,7 +13,7 @@ use crate::report::{Bytes, reset_received_in, reset_sent_in};
 
 rows![refused_then_connected, icmp_then_connected, disconnected_then_connected, abandoned_then_connected];
 
-/// The same socket connects, now with success, and both sides close.
+/// The same socket connects with success, and both sides close.
 fn connects_again<'lab>(lab: &'lab Lab, peer: &mut Peer<'lab>, us: &End<'lab>) {
     let us = peer.connects_again(us);
     us.close();
@@ -23,11 +23,11 @@ fn connects_again<'lab>(lab: &'lab Lab, peer: &mut Peer<'lab>, us: &End<'lab>) {
     lab.close_of(&us).shows(&graceful("orderly", "local", "close"));
 }
 
-/// Nobody listens at first; the process tries again with the same socket.
+/// At first the port has no listener. The process tries again with the same socket.
 fn refused_then_connected(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
-    peer.say(peer.segment(RST | ACK));
+    peer.send(peer.segment(RST | ACK));
     assert_eq!(us.actor.answer(), Err(Errno::ECONNREFUSED), "connecting");
     lab.close_of(&us).shows(&json!({
         "outcome": "refused", "cause": "refused", "first_close": "none", "local_action": "none",
@@ -37,7 +37,7 @@ fn refused_then_connected(lab: &Lab) -> Counters {
     Counters { attempts_failed: 1, ..Counters::NONE }
 }
 
-/// There is no way to the host at first.
+/// At first the host is unreachable.
 fn icmp_then_connected(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
@@ -51,10 +51,10 @@ fn icmp_then_connected(lab: &Lab) -> Counters {
     Counters { attempts_failed: 1, ..Counters::NONE }
 }
 
-/// connect(AF_UNSPEC) ends a connection, connect() begins another.
+/// connect(AF_UNSPEC) ends a connection, and connect() begins another.
 fn disconnected_then_connected(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
-    us.call(Act::Disconnect).expect("disconnecting");
+    us.call(Action::Disconnect).expect("disconnecting");
     peer.expect_rst();
     lab.close_of(&us).shows(&json!({
         "outcome": "reset_sent", "cause": "disconnect", "first_close": "local", "local_action": "disconnect",
@@ -64,7 +64,7 @@ fn disconnected_then_connected(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// shutdown() ends an attempt to connect. What was shut down is forgotten with the next attempt.
+/// shutdown() ends a connection attempt. The next attempt forgets the shutdown.
 fn abandoned_then_connected(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.connecting();

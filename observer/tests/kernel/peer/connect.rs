@@ -1,18 +1,18 @@
-//! How a timeline begins: who connects to whom, and which socket of ours is at the other end.
+//! The beginning of a timeline: who connects to whom, and which socket is under test.
 
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
 use super::Peer;
-use crate::actor::Act;
+use crate::actor::Action;
 use crate::end::End;
 use crate::lab::Lab;
 
-/// The peer's clock, for timestamps; it does not tick by itself.
+/// The peer's timestamp clock. It does not tick by itself.
 const CLOCK: u32 = 5000;
 
-/// How much later the sequence numbers of the peer's next connection begin.
+/// The distance between the first sequence numbers of two connections of the peer.
 const STEP: u32 = 1_000_000;
 
 /// Names of the socket under test and its listener in their actor.
@@ -40,25 +40,25 @@ impl<'lab> Peer<'lab> {
         (peer, us)
     }
 
-    /// From now on the peer's SYN offers timestamps, and its segments have them.
+    /// From now on the peer's segments have timestamps.
     pub(crate) fn offer_timestamps(&mut self) {
         self.timestamps = Some((CLOCK, 0));
     }
 
-    /// The client begins a blocking connect(); its SYN has come. The answer is `us.actor.answer()`.
+    /// The client begins a blocking connect(), and its SYN comes. `us.actor.answer()` is the result.
     #[track_caller]
     pub(crate) fn begin_connect(&mut self) -> End<'lab> {
         let us = self.client();
-        us.actor.begin(US, Act::Connect(self.here));
+        us.actor.begin(US, Action::Connect(self.here));
         self.expect_syn();
         End { local: self.host, ..us }
     }
 
-    /// The client begins a non-blocking connect(); its SYN has come.
+    /// The client begins a non-blocking connect(), and its SYN comes.
     #[track_caller]
     pub(crate) fn connecting(&mut self) -> End<'lab> {
         let us = self.client();
-        us.call(Act::StartConnect(self.here)).expect("starting to connect");
+        us.call(Action::StartConnect(self.here)).expect("starting to connect");
         self.expect_syn();
         End { local: self.host, ..us }
     }
@@ -73,16 +73,16 @@ impl<'lab> Peer<'lab> {
         us
     }
 
-    /// The client connects once more with the socket that it has. The kernel chooses another port.
+    /// The client connects once more with the same socket. The kernel chooses another port.
     #[track_caller]
     pub(crate) fn connects_again(&mut self, us: &End<'lab>) -> End<'lab> {
-        self.begin_anew();
+        self.forget_connection();
         self.host.set_port(0);
-        us.actor.begin(&us.name, Act::ConnectOpened(self.here));
+        us.actor.begin(&us.name, Action::ConnectOpened(self.here));
         self.expect_syn();
         self.syn_ack();
         let us = End { local: self.host, name: us.name.clone(), ..*us };
-        // A socket that does not block has only begun to connect.
+        // A non-blocking socket answers EINPROGRESS.
         match us.actor.answer() {
             Ok(_) | Err(Errno::EINPROGRESS) => {}
             Err(errno) => panic!("connecting again failed: {errno}"),
@@ -91,7 +91,7 @@ impl<'lab> Peer<'lab> {
         us
     }
 
-    /// The client's end of a connection to the peer that is yet to be made.
+    /// The client's end of a connection to the peer that is not begun.
     pub(crate) fn client(&self) -> End<'lab> {
         End {
             actor: &self.lab.cli,
@@ -102,25 +102,25 @@ impl<'lab> Peer<'lab> {
         }
     }
 
-    /// The kernel's end; port 0 as long as it is not known.
+    /// The kernel's address. Port 0 as long as it is unknown.
     pub(crate) fn host(&self) -> SocketAddr {
         self.host
     }
 
-    /// Where the peer is.
+    /// The peer's address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.here
     }
 
-    /// The server listens: its end of a connection that the peer is yet to make.
+    /// The server listens. Returns its end of a connection that the peer has not begun.
     #[track_caller]
     pub(crate) fn listener(&mut self) -> End<'lab> {
-        let port = self.lab.srv.call(LISTENER, Act::Listen(self.host.ip())).expect("listening");
-        self.nobody(u16::try_from(port).expect("a port"))
+        let port = self.lab.srv.call(LISTENER, Action::Listen(self.host.ip())).expect("listening");
+        self.kernel_end(u16::try_from(port).expect("a port"))
     }
 
-    /// The end of a connection that the peer tries to make where nobody listens.
-    pub(crate) fn nobody(&mut self, port: u16) -> End<'lab> {
+    /// The kernel's end of a connection from the peer to this port, which may have no listener.
+    pub(crate) fn kernel_end(&mut self, port: u16) -> End<'lab> {
         self.host.set_port(port);
         End {
             actor: &self.lab.srv,
@@ -134,16 +134,16 @@ impl<'lab> Peer<'lab> {
     /// The server accepts the peer's connection.
     #[track_caller]
     pub(crate) fn accept(us: &End<'_>) {
-        us.call(Act::Accept { listener: LISTENER.to_owned() }).expect("accepting");
+        us.call(Action::Accept { listener: LISTENER.to_owned() }).expect("accepting");
     }
 
     #[track_caller]
     pub(crate) fn close_listener(&self) {
-        self.lab.srv.call(LISTENER, Act::Close).expect("closing the listener");
+        self.lab.srv.call(LISTENER, Action::Close).expect("closing the listener");
     }
 
-    /// The peer has forgotten the connection and will begin another from the same port.
-    pub(crate) fn begin_anew(&mut self) {
+    /// The peer forgets the connection. Its next connection uses the same port.
+    pub(crate) fn forget_connection(&mut self) {
         self.first += STEP;
         (self.next, self.heard, self.host_first) = (0, 0, 0);
     }

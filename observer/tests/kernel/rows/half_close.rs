@@ -1,4 +1,4 @@
-//! close versus shutdown with a slow reply.
+//! One side shuts down writing while the other goes on; and close() where shutdown() was needed.
 
 use std::time::Duration;
 
@@ -11,13 +11,47 @@ use crate::netns::State;
 use crate::report::{Bytes, linger_off, reset_received_in};
 use crate::wait::let_pass;
 
-/// How long the server thinks about its reply.
+rows![write_after_peer_shutdown, late_reply_after_client_close, late_reply_after_client_shutdown,];
+
+/// The time that the server takes to reply.
 const SLOW: Duration = Duration::from_millis(300);
-/// The same, less what a timer may be early, as the observer gives times.
+
+/// [`SLOW`] in milliseconds, less the millisecond by which a timer may be early.
 const SLOW_MS: f64 = 299.0;
 
-/// The client sends a request and closes; the slow reply meets nobody and is answered by a reset.
-pub(crate) fn e1(lab: &Lab) -> Counters {
+/// B1. The peer shuts down its write side. We go on writing, then close. Nothing is lost.
+fn write_after_peer_shutdown(lab: &Lab) -> Counters {
+    let (us, peer) = lab.pair();
+    peer.shutdown(How::Write);
+    us.await_peer_fin();
+    for _ in 0..3 {
+        us.send(100);
+    }
+    peer.receive(300);
+    us.await_acked();
+    us.close();
+    peer.receive_to_end(0);
+
+    let verdict = lab.close_of(&peer);
+    verdict.shows(&json!({
+        "outcome": "graceful", "cause": "orderly", "first_close": "local", "local_action": "shutdown_write",
+        "linger": null, "half_closed": {"remote_ms": null},
+        "bytes": Bytes::NONE, "reset": null, "write_errors": {},
+    }));
+    verdict.lasted("/half_closed/local_ms", 0.0, 5000.0);
+    let verdict = lab.close_of(&us);
+    verdict.shows(&json!({
+        "outcome": "graceful", "cause": "orderly", "first_close": "remote", "local_action": "close",
+        "linger": linger_off(), "half_closed": {"local_ms": null},
+        "bytes": Bytes { after_peer_fin: 300, ..Bytes::NONE }, "reset": null, "write_errors": {},
+    }));
+    verdict.lasted("/half_closed/remote_ms", 0.0, 5000.0);
+    peer.close();
+    Counters::NONE
+}
+
+/// E1. The client sends a request and closes. The late reply finds no socket and is answered by RST.
+fn late_reply_after_client_close(lab: &Lab) -> Counters {
     let (client, server) = lab.pair();
     client.send(100);
     server.receive(100);
@@ -28,7 +62,7 @@ pub(crate) fn e1(lab: &Lab) -> Counters {
     let_pass(SLOW);
     server.send(50);
     server.await_gone();
-    // Not an error on Linux: the FIN came before the reset, and a read sees that first.
+    // Not an error on Linux: the FIN came before the RST, and read() sees it first.
     server.receive_to_end(0);
 
     lab.close_of(&client).shows(&json!({
@@ -48,8 +82,8 @@ pub(crate) fn e1(lab: &Lab) -> Counters {
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// The client sends a request, shuts down its write side and reads the slow reply: everything arrives.
-pub(crate) fn e2(lab: &Lab) -> Counters {
+/// E2. The client sends a request, shuts down its write side and reads the late reply. Everything arrives.
+fn late_reply_after_client_shutdown(lab: &Lab) -> Counters {
     let (client, server) = lab.pair();
     client.send(100);
     client.shutdown(How::Write);

@@ -1,66 +1,66 @@
-//! What the peer sends. Without more words a segment goes on where the last one ended and acknowledges all that was heard.
+//! The segments and messages that the peer sends.
 
 use etherparse::TcpOptionElement;
 
 use super::segment::Flags;
 use super::{ACK, FIN, Icmp, PSH, Peer, RST, SYN, Segment};
 
-/// Data in one segment of the kernel's.
+/// Most data bytes of a segment from the kernel.
 const MSS: u16 = 1000;
 
 impl Peer<'_> {
-    /// A segment that goes on where the last one ended and acknowledges all that was heard.
+    /// A segment that begins where the last one ended, and acknowledges everything received.
     pub(crate) fn segment(&self, flags: Flags) -> Segment {
         Segment::new(flags, self.next, self.heard)
     }
 
     pub(crate) fn syn(&mut self) {
-        self.say(self.segment(SYN).with_option(TcpOptionElement::MaximumSegmentSize(MSS)));
+        self.send(self.segment(SYN).with_option(TcpOptionElement::MaximumSegmentSize(MSS)));
     }
 
     pub(crate) fn syn_ack(&mut self) {
         let first = self.segment(SYN | ACK).at(0);
-        self.say(first.with_option(TcpOptionElement::MaximumSegmentSize(MSS)));
+        self.send(first.with_option(TcpOptionElement::MaximumSegmentSize(MSS)));
     }
 
     pub(crate) fn ack(&mut self) {
-        self.say(self.segment(ACK));
+        self.send(self.segment(ACK));
     }
 
-    /// Acknowledges no more than this, whatever was heard.
+    /// Acknowledges everything before this sequence number.
     pub(crate) fn ack_up_to(&mut self, sequence: u32) {
-        self.say(self.segment(ACK).acking(sequence));
+        self.send(self.segment(ACK).acking(sequence));
     }
 
-    /// Acknowledges all, and says how much more the peer would take.
+    /// Acknowledges everything, and sets the window in bytes.
     pub(crate) fn window(&mut self, window: u16) {
-        self.say(self.segment(ACK).with_window(window));
+        self.send(self.segment(ACK).with_window(window));
     }
 
     pub(crate) fn data(&mut self, bytes: u32) {
-        self.say(self.segment(PSH | ACK).carrying(bytes));
+        self.send(self.segment(PSH | ACK).carrying(bytes));
     }
 
     pub(crate) fn fin(&mut self) {
-        self.say(self.segment(FIN | ACK));
+        self.send(self.segment(FIN | ACK));
     }
 
     pub(crate) fn rst(&mut self) {
-        self.say(self.segment(RST | ACK));
+        self.send(self.segment(RST | ACK));
     }
 
-    /// Sends a segment. Where it ends is where the next one begins, unless it is an old one or one from beyond.
+    /// Sends a segment. The next segment begins at its end, unless this one is old or beyond the next expected byte.
     ///
-    /// Unless a system call has the socket at that moment, the kernel is done with it when this returns.
-    pub(crate) fn say(&mut self, segment: Segment) {
+    /// The kernel has handled the segment when this returns, unless a system call holds the socket at that moment.
+    pub(crate) fn send(&mut self, segment: Segment) {
         if segment.sequence <= self.next {
             self.next = self.next.max(segment.end());
         }
-        self.say_in_vain(segment);
+        self.send_ignored(segment);
     }
 
-    /// As [`Peer::say`], of what the kernel will not take: the next segment begins where this one did.
-    pub(crate) fn say_in_vain(&mut self, mut segment: Segment) {
+    /// As [`Peer::send`], for a segment that the kernel will ignore: the next segment begins at the same place.
+    pub(crate) fn send_ignored(&mut self, mut segment: Segment) {
         if let Some((clock, heard)) = self.timestamps
             && segment.timestamp().is_none()
         {
@@ -71,20 +71,20 @@ impl Peer<'_> {
         self.tun.write(&packet).expect("sending a segment");
     }
 
-    /// The kernel hears that its last segment (SYN, FIN or data) did not arrive.
+    /// Sends an ICMP error about the kernel's last segment with SYN, FIN or data.
     pub(crate) fn icmp(&mut self, icmp: Icmp) {
         self.log.push(format!("peer:   ICMP {icmp:?}"));
-        self.say_icmp(icmp, &self.packet);
+        self.send_icmp(icmp, &self.packet);
     }
 
-    /// As [`Peer::icmp`], about a segment that the kernel has not sent.
+    /// As [`Peer::icmp`], about a segment that the kernel did not send.
     pub(crate) fn icmp_about(&mut self, icmp: Icmp, segment: &Segment) {
         self.log.push(format!("peer:   ICMP {icmp:?} about {segment}"));
         let packet = segment.packet(self.host, self.here, (self.host_first, self.first));
-        self.say_icmp(icmp, &packet);
+        self.send_icmp(icmp, &packet);
     }
 
-    fn say_icmp(&self, icmp: Icmp, packet: &[u8]) {
+    fn send_icmp(&self, icmp: Icmp, packet: &[u8]) {
         let message = icmp.about(packet, self.here.ip(), self.host.ip());
         self.tun.write(&message).expect("sending an ICMP message");
     }

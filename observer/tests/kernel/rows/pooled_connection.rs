@@ -1,4 +1,4 @@
-//! The stale pooled connection.
+//! A client takes an idle connection from a pool after the server has closed it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,14 +16,23 @@ use crate::netns::State;
 use crate::report::{Bytes, Report, linger_off, reset_received_in};
 use crate::wait::let_pass;
 
-/// How long the connection lies in the pool after the server has closed it.
+rows![
+    pool_writes_after_server_close,
+    pool_writes_twice_after_close,
+    pool_writes_after_server_shutdown,
+    pool_reads_before_use,
+    pool_never_closes,
+];
+
+/// The time that the connection stays in the pool after the server has closed it.
 const IDLE: Duration = Duration::from_millis(300);
-/// The same, less what a timer may be early, as the observer gives times.
+
+/// [`IDLE`] in milliseconds, less the millisecond by which a timer may be early.
 const IDLE_MS: f64 = 299.0;
 
-/// The client's side of a connection that the server closed while it was idle, into which a request of 200 bytes
-/// was written: with the verdict, after that on the server has been looked at.
-fn stale(lab: &Lab) -> (End<'_>, Report) {
+/// The client's end, and its verdict, of a connection that the server closed while it was idle. The client has written
+/// a request of 200 bytes into it. The server's reports are already checked.
+fn write_into_stale_connection(lab: &Lab) -> (End<'_>, Report) {
     let (client, server) = lab.pair();
     server.close();
     client.await_peer_fin();
@@ -48,21 +57,22 @@ fn stale(lab: &Lab) -> (End<'_>, Report) {
     (client, verdict)
 }
 
-/// What the kernel counts for it: the reset of the late data, and the client's connection ended by it.
+/// The kernel counts the RST for the late data, and the client's connection that it ended.
 const STALE: Counters = Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE };
 
-/// The client writes a request into the stale connection and reads: the write succeeds, and the read says "end".
-pub(crate) fn d1(lab: &Lab) -> Counters {
-    let (client, _) = stale(lab);
-    // Not an error on Linux: the FIN came before the reset, and a read sees that first.
+/// D1. The client writes a request into the stale connection, then reads. The write succeeds, and the read returns the
+/// end.
+fn pool_writes_after_server_close(lab: &Lab) -> Counters {
+    let (client, _) = write_into_stale_connection(lab);
+    // Not an error on Linux: the FIN came before the RST, and read() sees it first.
     client.receive_to_end(0);
     client.close();
     STALE
 }
 
-/// As D1, with a second write: EPIPE, which belongs to the verdict that came before.
-pub(crate) fn d2(lab: &Lab) -> Counters {
-    let (client, verdict) = stale(lab);
+/// D2. As [`pool_writes_after_server_close`], with a second write: EPIPE, with the id of the earlier verdict.
+fn pool_writes_twice_after_close(lab: &Lab) -> Counters {
+    let (client, verdict) = write_into_stale_connection(lab);
     client.send_fails(Errno::EPIPE);
     let error = lab.write_error_of(&client);
     error.shows(&json!({
@@ -73,8 +83,8 @@ pub(crate) fn d2(lab: &Lab) -> Counters {
     STALE
 }
 
-/// The server shuts down its write side instead: it still takes the request, and nothing is lost.
-pub(crate) fn d3(lab: &Lab) -> Counters {
+/// D3. The server shuts down its write side instead. It still receives the request, and nothing is lost.
+fn pool_writes_after_server_shutdown(lab: &Lab) -> Counters {
     let (client, server) = lab.pair();
     server.shutdown(How::Write);
     client.await_peer_fin();
@@ -97,8 +107,8 @@ pub(crate) fn d3(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The pool looks before it uses a connection, sees the end and closes: nothing is lost.
-pub(crate) fn d4(lab: &Lab) -> Counters {
+/// D4. The pool reads before it uses a connection, sees the end and closes. Nothing is lost.
+fn pool_reads_before_use(lab: &Lab) -> Counters {
     let (client, server) = lab.pair();
     server.close();
     client.await_peer_fin();
@@ -115,9 +125,9 @@ pub(crate) fn d4(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The pool never looks and never closes: `observer half-closed` finds the forgotten descriptor, from outside the
-/// namespace, until it is closed.
-pub(crate) fn d5(lab: &Lab) -> Counters {
+/// D5. The pool neither reads nor closes. `observer half-closed`, run outside the namespace, lists the leaked
+/// descriptor until it is closed.
+fn pool_never_closes(lab: &Lab) -> Counters {
     let (client, server) = lab.pair();
     server.send(12);
     client.await_readable(12);
@@ -133,8 +143,8 @@ pub(crate) fn d5(lab: &Lab) -> Counters {
         "fd": descriptor(lab, &client), "holders": 1, "age": "at_least",
         "queued": {"unread": 12, "unacked": 0, "unsent": 0}, "end_read": false,
     }));
-    // A lower bound that is close: a few ticks of the kernel's clock.
-    listed.lasted("/age_ms", IDLE_MS - 20.0, milliseconds(before_fin));
+    // A close lower bound: it may be a few ticks of the kernel's clock too low.
+    listed.lasted("/age_ms", IDLE_MS - 20.0, milliseconds_since(before_fin));
     half_closed(lab, &server).shows(&json!({
         "side": "local", "state": "FIN_WAIT2", "process": null, "fd": null, "holders": 0,
         "age": "unknown", "age_ms": null, "queued": {"unread": 0, "unacked": 0, "unsent": 0}, "end_read": null,
@@ -144,7 +154,7 @@ pub(crate) fn d5(lab: &Lab) -> Counters {
     let_pass(IDLE);
     let later = half_closed(lab, &client);
     later.shows(&json!({"queued": {"unread": 0, "unacked": 0, "unsent": 0}, "end_read": true}));
-    later.lasted("/age_ms", 2.0 * IDLE_MS - 20.0, milliseconds(before_fin));
+    later.lasted("/age_ms", 2.0 * IDLE_MS - 20.0, milliseconds_since(before_fin));
 
     client.close();
     lab.close_of(&server).shows(&json!({"outcome": "graceful", "cause": "closed_first"}));
@@ -152,7 +162,7 @@ pub(crate) fn d5(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// What `observer half-closed`, started here in the host's namespace, says of this end. Empty without an observer.
+/// The line of `observer half-closed`, run in the host's namespace, for this end. Empty without an observer.
 #[track_caller]
 fn half_closed(lab: &Lab, end: &End<'_>) -> Report {
     if std::env::var_os("OBSERVER_TEST_KERNEL_ONLY").is_some_and(|only| only == "1") {
@@ -181,7 +191,7 @@ fn half_closed(lab: &Lab, end: &End<'_>) -> Report {
     report
 }
 
-/// The number under which this end's actor has it, as /proc tells.
+/// The number of this end's descriptor in its actor, from /proc.
 fn descriptor(lab: &Lab, end: &End<'_>) -> u64 {
     let table = lab.netns.proc_net(if end.local.is_ipv4() { "tcp" } else { "tcp6" });
     let port = format!(":{:04X}", end.local.port());
@@ -196,11 +206,11 @@ fn descriptor(lab: &Lab, end: &End<'_>) -> u64 {
     fd.to_str().and_then(|number| number.parse().ok()).expect("a number")
 }
 
-fn milliseconds(since: Instant) -> f64 {
+fn milliseconds_since(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
 }
 
-/// The client closed in good order after the idle time, with so many bytes written since the server's FIN.
+/// The client closed in good order after the idle time, with this many bytes written after the server's FIN.
 fn closed_after_peer(lab: &Lab, client: &End<'_>, after_peer_fin: u64) {
     let verdict = lab.close_of(client);
     verdict.shows(&json!({

@@ -1,4 +1,4 @@
-//! Attempts to connect that our own side gives up, or never makes.
+//! Connection attempts that our own side abandons, or never begins.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::aborted;
 use super::connecting::closes_in_order;
-use crate::actor::{Act, How};
+use crate::actor::{Action, How};
 use crate::counters::Counters;
 use crate::destroy::destroy;
 use crate::end::End;
@@ -25,8 +25,8 @@ rows![
     fast_open_write_while_connecting,
 ];
 
-/// shutdown() ends an attempt to connect whichever side it names; a write afterwards gets our own error, of which the
-/// peer knows nothing.
+/// shutdown() of either side ends a connection attempt. A later write gets a local error, without any packet from the
+/// peer.
 fn shutdown_read_in_syn_sent(lab: &Lab) -> Counters {
     shutdown_in_syn_sent(lab, How::Read, "shutdown_read")
 }
@@ -48,22 +48,22 @@ fn shutdown_in_syn_sent(lab: &Lab, how: How, local_action: &str) -> Counters {
     us.send_fails(Errno::ECONNRESET);
     let error = lab.write_error_of(&us);
     error.shows(&json!({"close_id": verdict.value("/id"), "errno": "ECONNRESET", "sigpipe": false}));
-    assert_ne!(error.value("/cause"), "peer_reset", "no packet of the peer's has come");
+    assert_ne!(error.value("/cause"), "peer_reset", "the peer sent no packet");
     us.close();
     Counters::NONE
 }
 
-/// connect(AF_UNSPEC) ends an attempt to connect, in silence.
+/// connect(AF_UNSPEC) ends a connection attempt silently.
 fn disconnect_in_syn_sent(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.connecting();
-    us.call(Act::Disconnect).expect("disconnecting");
+    us.call(Action::Disconnect).expect("disconnecting");
     lab.close_of(&us).shows(&aborted("connect_abandoned", "none", "disconnect"));
     us.close();
     Counters::NONE
 }
 
-/// `ss -K` ends an attempt to connect, in silence.
+/// `ss -K` ends a connection attempt silently.
 fn destroyed_in_syn_sent(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.begin_connect();
@@ -74,7 +74,7 @@ fn destroyed_in_syn_sent(lab: &Lab) -> Counters {
     Counters { attempts_failed: 1, ..Counters::NONE }
 }
 
-/// We close while connecting, and the peer's answer comes too late: no such connection is known any more.
+/// We close while connecting. The peer's answer comes too late, and finds no socket.
 fn syn_ack_after_close(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.connecting();
@@ -95,26 +95,26 @@ fn exit_in_syn_sent(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// No local port is free: no SYN is sent, so there was no connection, and no verdict.
+/// No local port is free, so no SYN is sent. There was no connection and there is no verdict.
 fn connect_without_port(lab: &Lab) -> Counters {
-    // Two ports, of which one is taken out: of a range of one the kernel says on the console that it should be longer.
+    // Two ports, one of which is reserved. For a range of one port the kernel prints a warning.
     lab.netns.set("ipv4/ip_local_port_range", "40000 40001");
     lab.netns.set("ipv4/ip_local_reserved_ports", "40001");
     let (mut peer, us) = Peer::connected(lab);
     let second = End { name: "second".to_owned(), ..peer.client() };
     for _ in 0..3 {
-        assert_eq!(second.call(Act::Connect(peer.address())), Err(Errno::EADDRNOTAVAIL), "connecting");
+        assert_eq!(second.call(Action::Connect(peer.address())), Err(Errno::EADDRNOTAVAIL), "connecting");
         second.close();
     }
     closes_in_order(lab, &mut peer, &us);
     Counters::NONE
 }
 
-/// A write that would connect, while the socket connects already: EALREADY, whose name the observer knows.
+/// A write with MSG_FASTOPEN while the socket is already connecting: EALREADY.
 fn fast_open_write_while_connecting(lab: &Lab) -> Counters {
     let mut peer = Peer::new(lab);
     let us = peer.connecting();
-    let write = Act::Send { bytes: 10, flags: libc::MSG_FASTOPEN };
+    let write = Action::Send { bytes: 10, flags: libc::MSG_FASTOPEN };
     assert_eq!(us.call(write), Err(Errno::EALREADY), "writing while connecting");
     lab.write_error_of(&us).shows(&json!({"errno": "EALREADY", "sigpipe": false}));
     us.close();

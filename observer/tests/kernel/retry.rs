@@ -1,5 +1,5 @@
-//! A second try, in the lab only: an emulated machine on a busy host may keep a processor from a test for longer than
-//! any deadline allows. What was tried again is told, and what fails twice has failed.
+//! A second try, in the lab only. On a busy host an emulated processor may stand still for longer than any deadline
+//! allows. The output names each test that was tried again. A test that fails twice has failed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::shared;
 
-/// Runs a test; once more when it failed, or panicked, in the lab.
-pub(crate) fn once_more(name: &str, test: impl Fn() -> Result<(), Failed>) -> Result<(), Failed> {
+/// Runs a test. In the lab, runs it once more if it failed or panicked.
+pub(crate) fn retry_in_lab(name: &str, test: impl Fn() -> Result<(), Failed>) -> Result<(), Failed> {
     if !shared::wanted() {
         return test();
     }

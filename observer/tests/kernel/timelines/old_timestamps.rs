@@ -1,5 +1,5 @@
-//! Segments with an old timestamp (PAWS, RFC 7323): the kernel answers them by an ACK and throws them away, unless they
-//! are a RST.
+//! Segments with an old timestamp (PAWS, RFC 7323): the kernel drops them and answers by an ACK, unless they are an
+//! RST.
 
 use etherparse::TcpOptionElement;
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::report::Bytes;
 
 rows![paws_drops_data, paws_drops_fin, paws_lets_rst_pass];
 
-/// Long before any timestamp that the peer has sent.
+/// A timestamp far below those that the peer has sent.
 const OLD: TcpOptionElement = TcpOptionElement::Timestamp(1, 0);
 
 fn connected(lab: &Lab) -> (Peer<'_>, End<'_>) {
@@ -24,12 +24,12 @@ fn connected(lab: &Lab) -> (Peer<'_>, End<'_>) {
     (peer, us)
 }
 
-/// Data from long ago, for the place where new data is expected: not what the process gets.
+/// Old data at the next expected byte: the process does not get it.
 fn paws_drops_data(lab: &Lab) -> Counters {
     let (mut peer, us) = connected(lab);
     let data = peer.segment(PSH | ACK).carrying(10);
     dropped(&mut peer, &data);
-    peer.say(data);
+    peer.send(data);
     peer.expect_ack();
     us.receive(10);
     us.close();
@@ -40,7 +40,7 @@ fn paws_drops_data(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// A FIN from long ago closes nothing.
+/// An old FIN closes nothing.
 fn paws_drops_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = connected(lab);
     let fin = peer.segment(FIN | ACK);
@@ -53,16 +53,16 @@ fn paws_drops_fin(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// Sent as if long ago; the ACK is of what came before it.
+/// Sends the segment with an old timestamp. The kernel's ACK does not include it.
 fn dropped(peer: &mut Peer<'_>, segment: &Segment) {
-    peer.say_in_vain(segment.clone().with_option(OLD));
+    peer.send_ignored(segment.clone().with_option(OLD));
     peer.expect_ack();
 }
 
-/// A RST is believed whatever its timestamp is.
+/// An RST is valid whatever its timestamp is.
 fn paws_lets_rst_pass(lab: &Lab) -> Counters {
     let (mut peer, us) = connected(lab);
-    peer.say(peer.segment(RST | ACK).with_option(OLD));
+    peer.send(peer.segment(RST | ACK).with_option(OLD));
     us.await_gone();
     lab.close_of(&us)
         .shows(&reset_by_peer("peer_reset", "ESTABLISHED", "remote", "none"))

@@ -1,20 +1,34 @@
-//! Writing after the peer is gone.
+//! Writing after the peer, or our own process, has closed or shut down its side.
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::actor::{Act, Disposition, How};
+use crate::actor::{Action, Disposition, How};
 use crate::counters::Counters;
 use crate::end::End;
 use crate::lab::Lab;
 use crate::netns::State;
 use crate::report::{Bytes, linger_off, reset_received_in, reset_sent_in};
 
-/// The peer never reads; we write until everything is full, then our process exits. The peer gets it all.
-pub(crate) fn a1(lab: &Lab) -> Counters {
+rows![
+    exit_with_full_send_buffer,
+    peer_closed_with_unread_data,
+    peer_sigterm_with_unread_data,
+    peer_sigkill_with_unread_data,
+    peer_closed_then_two_writes,
+    peer_sigterm_then_two_writes,
+    peer_sigkill_then_two_writes,
+    write_after_shutdown_write,
+    write_after_shutdown_both,
+    write_after_shutdown_read,
+];
+
+/// A1. The peer does not read. We write until the send buffer is full, then our process exits. The peer still receives
+/// all.
+fn exit_with_full_send_buffer(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
-    // Ends with EAGAIN, which is no error.
+    // It ends with EAGAIN, which is no error.
     let written = us.fill();
     assert!(lab.cli.exit().success(), "exit status");
     peer.receive_to_end(written);
@@ -32,22 +46,23 @@ pub(crate) fn a1(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// The peer closes with data of ours unread: it resets, our next write is told ECONNRESET and the one after EPIPE.
-pub(crate) fn a2(lab: &Lab) -> Counters {
-    peer_resets(lab, "close", |peer| peer.close())
+/// A2. The peer closes with data of ours unread and sends RST. Our next write fails with ECONNRESET, the one after with
+/// EPIPE.
+fn peer_closed_with_unread_data(lab: &Lab) -> Counters {
+    peer_ends_with_unread_data(lab, "close", |peer| peer.close())
 }
 
-/// As A2, but a signal ends the peer's process.
-pub(crate) fn a3_sigterm(lab: &Lab) -> Counters {
-    peer_resets(lab, "killed", |peer| peer.actor.kill(Signal::SIGTERM))
+/// A3. As [`peer_closed_with_unread_data`], but SIGTERM ends the peer's process.
+fn peer_sigterm_with_unread_data(lab: &Lab) -> Counters {
+    peer_ends_with_unread_data(lab, "killed", |peer| peer.actor.kill(Signal::SIGTERM))
 }
 
-/// As A2, but a signal that cannot be handled ends the peer's process.
-pub(crate) fn a3_sigkill(lab: &Lab) -> Counters {
-    peer_resets(lab, "killed", |peer| peer.actor.kill(Signal::SIGKILL))
+/// A3. As [`peer_closed_with_unread_data`], but SIGKILL ends the peer's process.
+fn peer_sigkill_with_unread_data(lab: &Lab) -> Counters {
+    peer_ends_with_unread_data(lab, "killed", |peer| peer.actor.kill(Signal::SIGKILL))
 }
 
-fn peer_resets(lab: &Lab, local_action: &str, ends: fn(&End<'_>)) -> Counters {
+fn peer_ends_with_unread_data(lab: &Lab, local_action: &str, ends: fn(&End<'_>)) -> Counters {
     let (us, peer) = lab.pair();
     us.send(1000);
     peer.await_readable(1000);
@@ -85,23 +100,23 @@ fn peer_resets(lab: &Lab, local_action: &str, ends: fn(&End<'_>)) -> Counters {
     Counters { resets_sent: 1, abort_on_close: 1, established_reset: 2, ..Counters::NONE }
 }
 
-/// The peer has read everything and closes; we write twice: the first is answered by a reset, the second fails.
-pub(crate) fn a4(lab: &Lab) -> Counters {
-    peer_closes(lab, "close", |peer| peer.close())
+/// A4. The peer has read everything and closes. Our first write is answered by RST, our second write fails with EPIPE.
+fn peer_closed_then_two_writes(lab: &Lab) -> Counters {
+    peer_ends_then_two_writes(lab, "close", |peer| peer.close())
 }
 
-/// As A4, but a signal ends the peer's process.
-pub(crate) fn a5(lab: &Lab) -> Counters {
-    peer_closes(lab, "killed", |peer| peer.actor.kill(Signal::SIGTERM))
+/// A5. As [`peer_closed_then_two_writes`], but SIGTERM ends the peer's process.
+fn peer_sigterm_then_two_writes(lab: &Lab) -> Counters {
+    peer_ends_then_two_writes(lab, "killed", |peer| peer.actor.kill(Signal::SIGTERM))
 }
 
-/// As A4, but a signal that cannot be handled ends the peer's process. Some books have a reset here: Linux closes
-/// the sockets of a killed process as those of any other.
-pub(crate) fn a6(lab: &Lab) -> Counters {
-    peer_closes(lab, "killed", |peer| peer.actor.kill(Signal::SIGKILL))
+/// A6. As [`peer_closed_then_two_writes`], but SIGKILL ends the peer's process. Some books expect RST here. Linux
+/// closes the sockets of a killed process like those of any other process.
+fn peer_sigkill_then_two_writes(lab: &Lab) -> Counters {
+    peer_ends_then_two_writes(lab, "killed", |peer| peer.actor.kill(Signal::SIGKILL))
 }
 
-fn peer_closes(lab: &Lab, local_action: &str, ends: fn(&End<'_>)) -> Counters {
+fn peer_ends_then_two_writes(lab: &Lab, local_action: &str, ends: fn(&End<'_>)) -> Counters {
     let (us, peer) = lab.pair();
     us.send(500);
     peer.receive(500);
@@ -137,20 +152,20 @@ fn peer_closes(lab: &Lab, local_action: &str, ends: fn(&End<'_>)) -> Counters {
     Counters { resets_sent: 1, established_reset: 1, ..Counters::NONE }
 }
 
-/// We shut down our write side and write all the same: EPIPE, and no packet.
-pub(crate) fn a7(lab: &Lab) -> Counters {
-    writes_after_shutdown(lab, How::Write, "shutdown_write")
+/// A7. We shut down our write side, then write: EPIPE, and no packet.
+fn write_after_shutdown_write(lab: &Lab) -> Counters {
+    write_after_shutdown(lab, How::Write, "shutdown_write")
 }
 
-/// As A7, with both sides shut down.
-pub(crate) fn a8(lab: &Lab) -> Counters {
-    writes_after_shutdown(lab, How::Both, "shutdown_both")
+/// A8. As [`write_after_shutdown_write`], with both sides shut down.
+fn write_after_shutdown_both(lab: &Lab) -> Counters {
+    write_after_shutdown(lab, How::Both, "shutdown_both")
 }
 
-fn writes_after_shutdown(lab: &Lab, how: How, local_action: &str) -> Counters {
+fn write_after_shutdown(lab: &Lab, how: How, local_action: &str) -> Counters {
     let (us, peer) = lab.pair();
     us.shutdown(how);
-    us.actor.call("", Act::Sigpipe(Disposition::Handled)).expect("handling SIGPIPE");
+    us.actor.call("", Action::Sigpipe(Disposition::Handled)).expect("handling SIGPIPE");
     us.send_fails(Errno::EPIPE);
     us.send_quietly_fails(Errno::EPIPE);
     peer.receive_to_end(0);
@@ -180,8 +195,8 @@ fn writes_after_shutdown(lab: &Lab, how: How, local_action: &str) -> Counters {
     Counters::NONE
 }
 
-/// We shut down our read side and write: nothing happens but the write.
-pub(crate) fn a9(lab: &Lab) -> Counters {
+/// A9. We shut down our read side, then write. The write succeeds, and nothing is reported for it.
+fn write_after_shutdown_read(lab: &Lab) -> Counters {
     let (us, peer) = lab.pair();
     us.shutdown(How::Read);
     us.send(100);

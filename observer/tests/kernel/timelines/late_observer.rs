@@ -1,4 +1,4 @@
-//! An observer that comes when the end has begun: what it has not seen it does not claim.
+//! An observer that starts after the end has begun: it reports nothing that it has not seen.
 
 use serde_json::json;
 
@@ -11,16 +11,16 @@ use crate::peer::{ACK, FIN, Peer, RST};
 
 rows![observer_after_peer_fin, observer_after_our_fin, observer_after_both_fins];
 
-/// The peer had closed. How much of what we wrote was written after that, nobody knows.
+/// The peer had closed. The number of bytes written after its FIN is unknown.
 fn observer_after_peer_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     peer.fin();
     peer.expect_ack();
     us.await_peer_fin();
-    lab.watch_anew();
+    lab.restart_observer();
     us.send(100);
     peer.expect_data(100);
-    peer.say(peer.segment(RST));
+    peer.send(peer.segment(RST));
     us.await_gone();
     lab.close_of_older(&us)
         .shows(&reset_by_peer("write_after_peer_fin", "CLOSE_WAIT", "remote", "none"))
@@ -31,14 +31,14 @@ fn observer_after_peer_fin(lab: &Lab) -> Counters {
     Counters { established_reset: 1, ..Counters::NONE }
 }
 
-/// We had shut down, and the peer had acknowledged it.
+/// We had shut down, and the peer had acknowledged our FIN.
 fn observer_after_our_fin(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
     peer.expect_fin();
     peer.ack();
     lab.await_state(&us, State::FinWait2);
-    lab.watch_anew();
+    lab.restart_observer();
     peer.fin();
     peer.expect_ack();
     lab.close_of_older(&us).shows(&json!({
@@ -49,15 +49,15 @@ fn observer_after_our_fin(lab: &Lab) -> Counters {
     Counters::NONE
 }
 
-/// Both had closed, and only the ACK of our FIN was to come. Who was the first, nobody knows.
+/// Both had closed, and only the ACK of our FIN was missing. The observer cannot know which side closed first.
 fn observer_after_both_fins(lab: &Lab) -> Counters {
     let (mut peer, us) = Peer::connected(lab);
     us.shutdown(How::Write);
     peer.expect_fin();
-    peer.say(peer.segment(FIN | ACK).acking(1));
+    peer.send(peer.segment(FIN | ACK).acking(1));
     peer.expect_ack();
     lab.await_state(&us, State::Closing);
-    lab.watch_anew();
+    lab.restart_observer();
     peer.ack();
     lab.close_of_older(&us).shows(&json!({
         "outcome": "graceful", "cause": "orderly", "evidence": "inferred",

@@ -1,16 +1,16 @@
-//! Sends that find the buffer full: counted where that is asked for, and nowhere else.
+//! Sends that find the buffer full. The daemon counts them only if it is configured to.
 
 use libtest_mimic::{Failed, Trial};
 use nix::errno::Errno;
 use nix::libc;
 
-use crate::actor::{Act, Actor};
-use crate::again::once_more;
+use crate::actor::{Action, Actor};
 use crate::daemon::Daemon;
 use crate::gauges::connect;
 use crate::netns::Netns;
+use crate::retry::retry_in_lab;
 use crate::service::is_skipped;
-use crate::sight::{Kind, sees};
+use crate::visibility::{ReportKind, is_visible};
 use crate::wait::{DEADLINE, eventually};
 
 const SERIES: &str = "observer_tcp_send_buffer_full_total ";
@@ -18,11 +18,11 @@ const SERIES: &str = "observer_tcp_send_buffer_full_total ";
 const SENDS: u64 = 1000;
 
 pub(crate) fn trial() -> Trial {
-    Trial::test("send_buffer_full", || once_more("send_buffer_full", run))
+    Trial::test("send_buffer_full", || retry_in_lab("send_buffer_full", run))
 }
 
 fn run() -> Result<(), Failed> {
-    if is_skipped() || !sees(Kind::WriteError) {
+    if is_skipped() || !is_visible(ReportKind::WriteError) {
         return Ok(());
     }
     let counting = Daemon::start(|command| {
@@ -30,24 +30,24 @@ fn run() -> Result<(), Failed> {
     })?;
     let ordinary = Daemon::start(|_| ())?;
     let number = |daemon: &Daemon| -> u64 {
-        let value = daemon.value(SERIES).expect("it is there from the start");
+        let value = daemon.value(SERIES).expect("the series exists from the start");
         value.parse().expect("a whole number")
     };
     let (before, netns) = (number(&counting), Netns::new()?);
     let actor = Actor::start("full-writer", &netns)?;
     connect(&actor);
-    actor.call("client", Act::Fill)?;
+    actor.call("client", Action::Fill)?;
     let mut full = 0;
     while full < SENDS {
-        match actor.call("client", Act::Send { bytes: 10, flags: libc::MSG_DONTWAIT }) {
+        match actor.call("client", Action::Send { bytes: 10, flags: libc::MSG_DONTWAIT }) {
             Err(Errno::EAGAIN) => full += 1,
-            // An acknowledgement came late and made room.
+            // A late acknowledgement made room.
             Ok(_) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
 
-    // Other tests may add to it.
+    // Other tests may add to the count.
     let counted = eventually(DEADLINE, || (number(&counting) >= before + SENDS).then_some(()));
     assert!(counted.is_some(), "{} of {SENDS} were counted", number(&counting) - before);
     assert_eq!(number(&ordinary), 0);
