@@ -77,6 +77,8 @@ pub(crate) enum Action {
     Queued,
     /// Answers the part of [`Action::Queued`] that was never sent (SIOCOUTQNSD).
     Unsent,
+    /// Answers the bytes that were received and are not read (SIOCINQ), also after a RST.
+    Unread,
     /// Answers the sequence number of the next byte to be written.
     NextSequence,
     /// Reads this many bytes, or to the end. Answers the bytes read.

@@ -103,6 +103,12 @@ impl End<'_> {
         (queued - unsent, unsent)
     }
 
+    /// The bytes in the receive queue now.
+    #[track_caller]
+    pub(crate) fn unread(&self) -> u64 {
+        self.does(Action::Unread)
+    }
+
     #[track_caller]
     pub(crate) fn await_readable(&self, bytes: u64) {
         self.does(Action::Await(Condition::Readable(bytes)));

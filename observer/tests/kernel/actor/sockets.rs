@@ -118,6 +118,7 @@ pub(crate) fn on_socket(socket: &Socket, action: Action) -> io::Result<u64> {
         Action::Queued => read_int(socket, queued),
         Action::NextSequence => next_sequence(socket),
         Action::Unsent => read_int(socket, unsent),
+        Action::Unread => read_int(socket, readable),
         Action::Receive(bytes) => receive(socket, bytes),
         Action::Await(condition) => {
             let met = eventually(DEADLINE, || match holds(socket, condition) {
