@@ -1,7 +1,8 @@
 //! Which thread is closing a socket that has no file.
 //!
-//! `Sock` recognizes the `close()` of a process's socket by the last reference to its file. Sockets of the kernel itself,
-//! among them MPTCP's subflows, have no file. For these the hook on `__tcp_close` records the call while it runs.
+//! `Sock` recognizes the `close()` of a process's socket by the last reference to its file. Sockets of the kernel
+//! itself, among them MPTCP's subflows, have no file. For these the hook on `__tcp_close` records the call while it
+//! runs.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 

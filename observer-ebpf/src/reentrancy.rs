@@ -9,9 +9,9 @@
 //! the second program finds the first one free.
 //!
 //! The key of an event decides its slot. An event that comes between the two programs can overwrite the slot, with a
-//! chance of one in [`HandledKeys::SLOTS`]. The first event is then handled twice. User space ignores a second record of
-//! the same end or beginning, but it counts a reset without a connection twice. If the second program is skipped, the
-//! entry stays until the next key overwrites its slot.
+//! chance of one in [`HandledKeys::SLOTS`]. The first event is then handled twice. User space ignores a second record
+//! of the same end or beginning, but it counts a reset without a connection twice. If the second program is skipped,
+//! the entry stays until the next key overwrites its slot.
 
 use crate::maps::{HANDLED, HandledKeys};
 

@@ -163,8 +163,8 @@ impl Sock {
 
     /// Reads the flags and the inode of a full socket.
     ///
-    /// With `in_call` false, the flags OWNED and CLOSING are left out: the caller does not need to know whether a system
-    /// call runs.
+    /// With `in_call` false, the flags OWNED and CLOSING are left out: the caller does not need to know whether a
+    /// system call runs.
     #[inline(always)]
     pub(crate) fn flags_and_inode(self, in_call: bool) -> FlagsAndInode {
         let mut flags = self.kernel_flags();

@@ -16,7 +16,8 @@ use crate::{
 
 /// The current task, for a record. Only meaningful while a system call of that task holds the socket.
 ///
-/// The name is that of the thread group leader. Worker threads of a pool (and of io_uring) then count for their program.
+/// The name is that of the thread group leader. Worker threads of a pool (and of io_uring) then count for their
+/// program.
 #[inline(always)]
 pub(crate) fn current() -> Task {
     let id = bpf_get_current_pid_tgid();
@@ -67,7 +68,8 @@ pub(crate) fn opener() -> (u32, u32, [u8; 16]) {
     (pid, member(cred, CRED_UID), bytes(member(leader, TASK_COMM)))
 }
 
-/// Id of the task's cgroup v2, the same as `bpf_get_current_cgroup_id` gives (`cgroup_id()`: the id of the kernfs node).
+/// Id of the task's cgroup v2, the same as `bpf_get_current_cgroup_id` gives (`cgroup_id()`: the id of the kernfs
+/// node).
 #[inline(always)]
 fn cgroup(task: u64) -> u64 {
     if !(has(TASK_CGROUPS) && has(CSS_SET_DFL_CGRP) && has(CGROUP_KN) && has(KERNFS_ID)) {
@@ -81,8 +83,8 @@ fn cgroup(task: u64) -> u64 {
 
 /// A member of the task, or of a struct that the task points to.
 ///
-/// The verifier knows the type of a pointer that was cast or came from `bpf_get_current_task_btf`. Such a pointer can be
-/// followed without a helper call. A bad pointer on the way reads as zero.
+/// The verifier knows the type of a pointer that was cast or came from `bpf_get_current_task_btf`. Such a pointer can
+/// be followed without a helper call. A bad pointer on the way reads as zero.
 #[inline(always)]
 pub(crate) fn member<T: Copy>(base: u64, offset: impl LoadTimeConstant) -> T {
     member_at(base, get(offset))

@@ -1,8 +1,8 @@
 //! `tcp_send_active_reset(sk, [gfp,] [reason])`: our side decided to reset the connection.
 //!
 //! The function runs before the reset is sent, and so before a peer on this host can react. The tracepoint
-//! `tcp_send_reset` fires afterwards, and not at all if there is no memory for the segment. The kernel's counter OutRsts
-//! counts calls of this function.
+//! `tcp_send_reset` fires afterwards, and not at all if there is no memory for the segment. The kernel's counter
+//! OutRsts counts calls of this function.
 
 use aya_ebpf::{
     macros::{fentry, kprobe},

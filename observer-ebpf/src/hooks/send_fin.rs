@@ -1,5 +1,5 @@
-//! `tcp_send_fin(sk)`: our FIN is queued. The cause is `shutdown()` or `close()`, or an earlier such call that came during
-//! the handshake.
+//! `tcp_send_fin(sk)`: our FIN is queued. The cause is `shutdown()` or `close()`, or an earlier such call that came
+//! during the handshake.
 
 use aya_ebpf::{
     macros::{fentry, kprobe},

@@ -1,8 +1,8 @@
 //! `tcp_send_reset(sk, skb[, reason])`: the last step of sending an RST.
 //!
-//! Without `skb` our side decided to reset (`tcp_send_active_reset`). With `skb` that segment provoked the reset. `sk` may
-//! be a full socket, a TIME_WAIT socket, a listener (for one of its requests) or NULL. Before 6.10 the tracepoint does
-//! not fire for the last three.
+//! Without `skb` our side decided to reset (`tcp_send_active_reset`). With `skb` that segment provoked the reset.
+//! `sk` may be a full socket, a TIME_WAIT socket, a listener (for one of its requests) or NULL. Before 6.10 the
+//! tracepoint does not fire for the last three.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use aya_log_ebpf::error;

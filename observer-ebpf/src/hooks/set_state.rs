@@ -36,7 +36,8 @@ pub(crate) fn rt_set_state2(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// Key of the event: the socket and the change. The upper bits of kernel addresses are all equal, so the states fit there.
+/// Key of the event: the socket and the change. The upper bits of kernel addresses are all equal, so the states fit
+/// there.
 #[inline(always)]
 fn key(ctx: &RawTracePointContext) -> u64 {
     ctx.arg::<u64>(0) ^ (ctx.arg::<u64>(1) << 52) ^ (ctx.arg::<u64>(2) << 48)
@@ -165,8 +166,8 @@ fn is_closed_with_listener(child: Sock) -> bool {
     closed as u32 == own as u32 && (own >> 32).wrapping_sub(closed >> 32) <= LISTEN_STOP_LIMIT
 }
 
-/// Local port and network namespace (16 bits each), which a listener shares with its connections, in the lower half. The
-/// time, in units of 2^20 ns, in the upper half.
+/// Local port and network namespace (16 bits each), which a listener shares with its connections, in the lower half.
+/// The time, in units of 2^20 ns, in the upper half.
 #[inline(always)]
 fn listener_key(sk: Sock) -> u64 {
     let port_and_netns = u32::from(sk.local_port()) << 16 | (sk.netns() & 0xffff);

@@ -1,7 +1,8 @@
 //! `signal_generate(sig, …)` and `signal_deliver(sig, …)`: SIGPIPE of failing sends, and interrupted lingering closes.
 //!
-//! A generated SIGPIPE shows that a failing send raised it. `sock_send_length` does not carry the caller's MSG_NOSIGNAL,
-//! so the signal itself is the evidence. The kernel also traces a signal that the process ignores, and says so.
+//! A generated SIGPIPE shows that a failing send raised it. `sock_send_length` does not carry the caller's
+//! MSG_NOSIGNAL, so the signal itself is the evidence. The kernel also traces a signal that the process ignores, and
+//! says so.
 //!
 //! A delivered signal shows that a lingering `close()` was interrupted. A pending signal ends the wait, and the kernel
 //! delivers it when the call returns.
