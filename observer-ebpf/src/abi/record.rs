@@ -1,5 +1,7 @@
 //! The records: one `#[repr(C)]` struct per kind.
 
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
 /// Numbers of the kinds: the first field of every record.
 pub mod kind {
     /// [`super::Opened`]
@@ -27,7 +29,7 @@ pub mod kind {
 }
 
 /// The part that every record begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Header {
     /// One of the numbers in [`kind`].
@@ -41,7 +43,7 @@ pub struct Header {
 }
 
 /// The process whose system call caused the event, if there is one (see [`Header::has_task`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Task {
     /// Process id (the kernel's tgid) in the initial pid namespace.
@@ -68,7 +70,7 @@ pub const PF_EXITING: u32 = 0x4;
 pub const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// Both endpoints of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Endpoints {
     /// Local address, in network byte order. IPv4 fills the first four bytes.
@@ -96,7 +98,7 @@ pub const AF_INET6: u16 = 10;
 ///
 /// Half of all records contain little else, so its size decides how many records fit into the ring buffer. Fields are
 /// therefore as narrow as their values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Socket {
     /// Both endpoints.
@@ -175,7 +177,7 @@ pub mod flag {
 ///
 /// The change of state is `CLOSE → SYN_SENT` for `connect()` and `SYN_RECV → ESTABLISHED` for a completed handshake. It
 /// is `LISTEN → SYN_RECV` for a new child of a listener, if TCP Fast Open is enabled for servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Opened {
     /// Common part. `has_task` is 1 for `connect()`.
@@ -198,7 +200,7 @@ pub struct Opened {
 
 /// `inet_sock_set_state`, from the first sign of a connection's end on, without a system call that is known to have
 /// caused the change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct StateChange {
     /// Common part.
@@ -212,7 +214,7 @@ pub struct StateChange {
 }
 
 /// A [`StateChange`] that a system call of a local process caused. The kind in its header is [`kind::ACT`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Act {
     /// The change of state.
@@ -224,7 +226,7 @@ pub struct Act {
 /// `tcp_send_reset` for a socket that is or was a connection.
 ///
 /// The queues and both endpoints are in the [`StateChange`] to CLOSE, which comes right before or after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct ResetSent {
     /// Common part.
@@ -243,7 +245,7 @@ pub struct ResetSent {
 pub const NO_REASON: u32 = u32::MAX;
 
 /// `tcp_receive_reset`: the entry of `tcp_reset()`. The [`StateChange`] to CLOSE follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct ResetReceived {
     /// Common part.
@@ -257,7 +259,7 @@ pub struct ResetReceived {
 /// `tcp_destroy_sock` of a socket whose connection had ended before, or that never had one.
 ///
 /// With a task, that process closed the socket. Without one, no process ever held it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Destroyed {
     /// Common part.
@@ -275,7 +277,7 @@ pub struct Destroyed {
 }
 
 /// A send that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct WriteError {
     /// Common part.
@@ -291,7 +293,7 @@ pub struct WriteError {
 }
 
 /// A reset that was sent for no live connection: for a closed port, in TIME_WAIT, or during a handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct StrayReset {
     /// Common part. `sock` is 0.
@@ -307,7 +309,7 @@ pub struct StrayReset {
 }
 
 /// A signal was delivered to a thread after its lingering `close()`. It ended the wait if that was not over yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct LingerInterrupted {
     /// Common part.
@@ -320,7 +322,7 @@ pub struct LingerInterrupted {
 }
 
 /// `tcp_send_fin`: our FIN is queued. The [`StateChange`] comes right before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct FinQueued {
     /// Common part.
@@ -332,7 +334,7 @@ pub struct FinQueued {
 }
 
 /// Return of `sk_stream_wait_close`: the wait of a lingering `close()` is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct LingerOver {
     /// Common part.
