@@ -4,14 +4,17 @@ use anyhow::{Context as _, bail};
 use aya_build::{Package, Toolchain};
 use observer_ebpf as _;
 
-/// The compiler of the BPF side, a toolchain name that `cargo xtask setup` makes: core must be built for the BPF
-/// target, which needs the library sources of exactly the compiler in use. Setting the variable of the same
-/// meaning chooses another.
+/// The rustup toolchain that compiles the BPF side; `cargo xtask setup` makes it.
+///
+/// `core` is built for the BPF target, which needs the library sources of the same compiler. `OBSERVER_EBPF_TOOLCHAIN`
+/// chooses another toolchain.
 const TOOLCHAIN: &str = "observer-ebpf";
 const TOOLCHAIN_ENV: &str = "OBSERVER_EBPF_TOOLCHAIN";
 
 fn main() -> anyhow::Result<()> {
     println!("cargo:rerun-if-env-changed={TOOLCHAIN_ENV}");
+    // Else a build after a skipped one would keep the empty object.
+    println!("cargo:rerun-if-env-changed=AYA_BUILD_SKIP");
     let toolchain = std::env::var(TOOLCHAIN_ENV).unwrap_or_else(|_| TOOLCHAIN.to_owned());
 
     // aya-build leaves without writing anything when told to skip; the embedding needs a file.

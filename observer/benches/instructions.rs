@@ -17,10 +17,10 @@ use observer::{
     event::{Event, decode},
     filter::Filter,
     history::{
-        History, Wanted,
-        pack::{Kind, Record},
+        History, Selection,
+        pack::{PackedReport, ReportKind},
     },
-    publish::metrics::Metrics,
+    metrics::Metrics,
     report::Report,
     story::{
         Story,
@@ -47,7 +47,7 @@ fn decode_one(bytes: [u8; size_of::<material::Act>()]) {
 #[library_benchmark(config = at_most(5_100_000))]
 #[bench::hundred_times(many(100))]
 fn story_table(events: Vec<Event>) -> (u64, Vec<Event>) {
-    let mut table = StoryTable::new(table::Limits::default());
+    let mut table = StoryTable::new(table::TableLimits::default());
     let mut told = 0;
     for event in &events {
         table.expire(event.ns, &mut |_| told += 1);
@@ -78,15 +78,15 @@ fn count_all(reports: Vec<Report>, mut metrics: Metrics) -> (Vec<Report>, Metric
 #[bench::recorded(reports())]
 fn pack_all(reports: Vec<Report>) -> Vec<Report> {
     for report in &reports {
-        drop(black_box(Record::of(report)));
+        drop(black_box(PackedReport::of(report)));
     }
     reports
 }
 
 #[library_benchmark(config = at_most(153_000_000))]
-#[bench::a_name_that_none_has(history(), Wanted { filter: Filter { comm: Some("absent".into()), ..Filter::default() }, since_ns: 0 })]
-fn query(mut history: History, wanted: Wanted) -> History {
-    drop(black_box(history.newest(Kind::Close, &wanted, 20)));
+#[bench::a_name_that_none_has(history(), Selection { filter: Filter { comm: Some("absent".into()), ..Filter::default() }, since_ns: 0 })]
+fn query(mut history: History, wanted: Selection) -> History {
+    drop(black_box(history.newest(ReportKind::Close, &wanted, 20)));
     history
 }
 

@@ -8,15 +8,15 @@
 
 use observer::{
     event::{Event, SockId},
-    history::{History, Limits, pack::Record},
-    owner::Cgroups,
+    history::{History, HistoryLimits, pack::PackedReport},
+    metrics::Metrics,
+    owner::{Cgroups, OwnerBy},
     pipeline::Pipeline,
-    publish::metrics::{Metrics, OwnerBy},
     report::Report,
     source::recording::Recording,
     story::{
         Story,
-        table::{self, StoryTable, Told},
+        table::{self, Emitted, StoryTable},
     },
 };
 pub(crate) use observer_ebpf::abi::record::Act;
@@ -41,9 +41,9 @@ pub(crate) fn many(times: u64) -> Vec<Event> {
 
 pub(crate) fn stories() -> Vec<Story> {
     let mut stories = Vec::new();
-    let mut table = StoryTable::new(table::Limits::default());
-    let mut tell = |told: Told<'_>| {
-        if let Told::Close(story) = told {
+    let mut table = StoryTable::new(table::TableLimits::default());
+    let mut tell = |told: Emitted<'_>| {
+        if let Emitted::Close(story) = told {
             stories.push(story.clone());
         }
     };
@@ -56,7 +56,7 @@ pub(crate) fn stories() -> Vec<Story> {
 
 pub(crate) fn reports() -> Vec<Report> {
     let mut reports = Vec::new();
-    let mut pipeline = Pipeline::new(table::Limits::default());
+    let mut pipeline = Pipeline::new(table::TableLimits::default());
     let mut take = |report: &Report| reports.push(report.clone());
     for event in recorded() {
         pipeline.apply(&event, &mut take);
@@ -88,8 +88,8 @@ pub(crate) fn metrics() -> Metrics {
 
 /// Full.
 pub(crate) fn history() -> History {
-    let records: Vec<_> = reports().iter().filter_map(Record::of).collect();
-    let mut history = History::new(Limits::default(), Cgroups::none());
+    let records: Vec<_> = reports().iter().filter_map(PackedReport::of).collect();
+    let mut history = History::new(HistoryLimits::default(), Cgroups::none());
     for record in records.iter().cycle().take(100_000) {
         history.note(record.clone());
     }

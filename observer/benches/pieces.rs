@@ -13,8 +13,8 @@ use observer::{
     event::decode,
     filter::Filter,
     history::{
-        Wanted,
-        pack::{Kind, Record},
+        Selection,
+        pack::{PackedReport, ReportKind},
     },
     story::table::{self, StoryTable},
 };
@@ -32,7 +32,7 @@ fn understanding(c: &mut Criterion) {
     group.throughput(Throughput::Elements(events.len() as u64));
     group.bench_function("story table, events", |b| {
         b.iter(|| {
-            let mut table = StoryTable::new(table::Limits::default());
+            let mut table = StoryTable::new(table::TableLimits::default());
             let mut told = 0;
             for event in &events {
                 table.expire(event.ns, &mut |_| told += 1);
@@ -57,23 +57,24 @@ fn telling(c: &mut Criterion) {
     let mut metrics = metrics();
     group.bench_function("metrics", |b| b.iter(|| reports.iter().for_each(|report| metrics.report(report))));
     group.bench_function("history, packing", |b| {
-        b.iter(|| reports.iter().for_each(|report| drop(black_box(Record::of(report)))));
+        b.iter(|| reports.iter().for_each(|report| drop(black_box(PackedReport::of(report)))));
     });
     group.finish();
 
     let mut history = history();
     let mut group = c.benchmark_group("query");
     group.sample_size(20);
-    let by_name = Wanted { filter: Filter { comm: Some("absent".into()), ..Filter::default() }, since_ns: 0 };
+    let by_name =
+        Selection { filter: Filter { comm: Some("absent".into()), ..Filter::default() }, since_ns: 0 };
     group.bench_function("the newest 20", |b| {
         b.iter_batched(
-            Wanted::default,
-            |wanted| history.newest(Kind::Close, &wanted, 20),
+            Selection::default,
+            |wanted| history.newest(ReportKind::Close, &wanted, 20),
             BatchSize::SmallInput,
         );
     });
     group.bench_function("a name that none of 100,000 has", |b| {
-        b.iter(|| history.newest(Kind::Close, &by_name, 20));
+        b.iter(|| history.newest(ReportKind::Close, &by_name, 20));
     });
     group.finish();
 }

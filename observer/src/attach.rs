@@ -2,6 +2,7 @@
 //!
 //! `facts` (I/O) → [`plan`] (pure) → `load` (I/O). Everything after it works without a kernel.
 
+pub mod answer;
 pub mod btf;
 pub mod facts;
 pub mod load;
@@ -17,10 +18,11 @@ use thiserror::Error;
 
 use self::{
     btf::{BtfError, KernelBtf},
-    facts::{Answer, Facts, Roots},
-    load::{Attached, LoadError, Loader, Settings, Told},
-    plan::{Mechanism, Plan, PlanError, Wishes},
+    facts::{Facts, Roots},
+    load::{Attached, LoadError, LoadInputs, LoadSettings, Loader},
+    plan::{Plan, PlanError, Preferences},
 };
+use crate::attach::answer::{Answer, Mechanism};
 
 /// Why nothing is attached.
 #[derive(Debug, Error)]
@@ -45,7 +47,7 @@ impl AttachError {
 }
 
 /// Everything that was found, chosen and done.
-pub struct Entered {
+pub struct Attachment {
     /// What the kernel offers.
     pub facts: Facts,
     /// What was chosen.
@@ -56,20 +58,20 @@ pub struct Entered {
 
 /// Looks at the kernel, plans and attaches. A way into a hook that turns out to be closed is a new fact, and the plan
 /// is made again: what a kernel accepts is known for sure only by trying.
-pub fn enter(wishes: &Wishes, settings: Settings) -> Result<Entered, AttachError> {
+pub fn attach(preferences: &Preferences, settings: LoadSettings) -> Result<Attachment, AttachError> {
     let (loader, gathered) = thread::scope(|scope| {
         // Half of the start, and nothing here has to wait for it.
         let loader = scope.spawn(load::without_types);
         let gathered = facts::gather(Roots::default())
-            .and_then(|(facts, btf)| Ok((facts, Told::read(&btf, settings)?, btf)));
+            .and_then(|(facts, btf)| Ok((facts, LoadInputs::read(&btf, settings)?, btf)));
         (loader.join().unwrap_or_else(|panic| resume_unwind(panic)), gathered)
     });
-    let (mut facts, told, btf): (Facts, Told, KernelBtf) = gathered?;
+    let (mut facts, told, btf): (Facts, LoadInputs, KernelBtf) = gathered?;
     let mut loader = Loader::new(loader, &btf, &told);
     loop {
-        let plan = plan::plan(&facts, wishes)?;
+        let plan = plan::plan(&facts, preferences)?;
         match loader.attach(&plan) {
-            Ok(attached) => return Ok(Entered { facts, plan, attached }),
+            Ok(attached) => return Ok(Attachment { facts, plan, attached }),
             Err(LoadError::Program { hook, mechanism, source, .. })
                 if mechanism != Mechanism::RawTracepoint =>
             {

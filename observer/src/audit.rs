@@ -149,14 +149,14 @@ struct Books {
     /// Of the latest sample, the processes in each namespace.
     witnesses: HashMap<u32, Vec<Witness>>,
     /// Samples whose reports may not all have come.
-    waiting: VecDeque<Due>,
+    waiting: VecDeque<PendingSample>,
     left_out: usize,
     hidden: usize,
     failed: Option<String>,
 }
 
 /// A sample to be compared.
-struct Due {
+struct PendingSample {
     at_ns: u64,
     /// With those that were not in the sample before, or may be another namespace of the same number.
     seen: Vec<(Seen, bool)>,
@@ -198,7 +198,7 @@ impl Books {
         self.failed = None;
         (self.left_out, self.hidden) = (sample.left_out, sample.hidden);
         let mut before = std::mem::take(&mut self.witnesses);
-        let mut due = Due { at_ns: 0, seen: Vec::with_capacity(sample.seen.len()) };
+        let mut due = PendingSample { at_ns: 0, seen: Vec::with_capacity(sample.seen.len()) };
         for seen in sample.seen {
             let known = before.remove(&seen.netns).unwrap_or_default();
             let is_new = !seen.witnesses.iter().any(|witness| known.contains(witness));

@@ -3,7 +3,7 @@
 //! Comes in: a [`Story`]. Goes out: a [`Verdict`]; what cannot be decided is [`Cause::Unknown`] with the missing
 //! evidence named.
 
-#![deny(clippy::disallowed_methods, reason = "pure: no clock, no I/O")]
+#![deny(clippy::disallowed_methods, clippy::disallowed_macros, reason = "pure: no clock, no I/O")]
 
 mod gaps;
 mod linger;
@@ -22,10 +22,7 @@ pub use self::{
     verdict::{Cause, Evidence, Missing, Outcome},
     write_error::{WriteCause, WriteVerdict, write_error},
 };
-use crate::{
-    event::{Endpoints, Side},
-    story::Story,
-};
+use crate::{event::Endpoints, story::Story, words::Side};
 
 /// Says how the connection ended.
 #[must_use]

@@ -1,23 +1,18 @@
 //! The command line: one file a command.
 
-mod ask;
-mod audit;
+mod args;
 mod check;
 mod closes;
 mod completions;
 mod config;
 mod explain;
-mod filter;
 mod half_closed;
-mod kernel;
-mod log;
 mod man;
 mod output;
-mod queries;
 mod replay;
 mod run;
-mod session;
 mod status;
+mod terminal;
 mod top;
 mod trace;
 
@@ -25,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
-pub use self::{log::tell_error, output::is_broken_pipe};
+pub use self::output::is_broken_pipe;
 
 /// Tells how TCP connections end: who closed them, what was lost, which process was told.
 ///

@@ -4,10 +4,10 @@
 //! of them; a test compares it with [`Config::default`]. A new setting is a field here, its line there, and where
 //! some values make no sense a rule in `rules`.
 
-mod marks;
 mod mistake;
 mod read;
 mod rules;
+mod spans;
 pub(crate) mod unit;
 
 use std::{
@@ -23,49 +23,49 @@ use thiserror::Error;
 
 pub use self::mistake::{Mistake, Mistakes};
 use crate::{
-    attach::{
-        load,
-        plan::{Mechanism, Wishes},
-    },
+    attach::{answer::Mechanism, load, plan::Preferences},
     history,
-    publish::{metrics::OwnerBy, query::SOCKET},
-    story::table::Limits,
+    owner::OwnerBy,
+    story::table::TableLimits,
 };
 
 /// The file with every setting, its default and its explanation.
 pub const DEFAULTS: &str = include_str!("../../config/observer.yaml");
+
+/// The query socket unless the settings say otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/observer/query.sock";
 
 /// Every setting.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where others reach the observer.
-    pub listen: Listen,
+    pub listen: ListenSettings,
     /// The `owner` label of metrics.
-    pub owner: Owner,
+    pub owner: OwnerSettings,
     /// Messages for people.
-    pub log: Log,
+    pub log: LogSettings,
     /// What is asked of the kernel, and what is kept of it.
-    pub kernel: Kernel,
+    pub kernel: KernelSettings,
     /// What is remembered for those who ask.
-    pub history: History,
+    pub history: HistorySettings,
     /// Who may ask, and where.
-    pub query: Query,
+    pub query: QuerySettings,
     /// How metrics are protected.
-    pub web: Web,
+    pub web: WebSettings,
     /// Verdicts that are kept.
-    pub event_log: EventLog,
+    pub event_log: EventLogSettings,
 }
 
 /// `listen`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Listen {
+pub struct ListenSettings {
     /// Metrics over HTTP.
     pub address: SocketAddr,
 }
 
-impl Default for Listen {
+impl Default for ListenSettings {
     fn default() -> Self {
         Self { address: SocketAddr::from(([127, 0, 0, 1], 9817)) }
     }
@@ -74,14 +74,14 @@ impl Default for Listen {
 /// `owner`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Owner {
+pub struct OwnerSettings {
     /// What it holds.
     pub by: OwnerBy,
     /// Values; 0 to 10,000.
     pub limit: usize,
 }
 
-impl Default for Owner {
+impl Default for OwnerSettings {
     fn default() -> Self {
         Self { by: OwnerBy::Comm, limit: 100 }
     }
@@ -90,21 +90,21 @@ impl Default for Owner {
 /// `log`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Log {
+pub struct LogSettings {
     /// The least important messages that are shown.
-    pub level: Level,
+    pub level: LogLevel,
 }
 
-impl Default for Log {
+impl Default for LogSettings {
     fn default() -> Self {
-        Self { level: Level::Info }
+        Self { level: LogLevel::Info }
     }
 }
 
 /// How important a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Level {
+pub enum LogLevel {
     /// Nothing at all.
     Off,
     /// What ends or cripples the observer.
@@ -117,14 +117,14 @@ pub enum Level {
     Debug,
 }
 
-impl From<Level> for LevelFilter {
-    fn from(level: Level) -> Self {
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
         match level {
-            Level::Off => Self::Off,
-            Level::Error => Self::Error,
-            Level::Warn => Self::Warn,
-            Level::Info => Self::Info,
-            Level::Debug => Self::Debug,
+            LogLevel::Off => Self::Off,
+            LogLevel::Error => Self::Error,
+            LogLevel::Warn => Self::Warn,
+            LogLevel::Info => Self::Info,
+            LogLevel::Debug => Self::Debug,
         }
     }
 }
@@ -132,7 +132,7 @@ impl From<Level> for LevelFilter {
 /// `kernel`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Kernel {
+pub struct KernelSettings {
     /// How hooks are entered.
     pub mechanism: MechanismChoice,
     /// Hooks to leave out, as `observer check` names them.
@@ -153,9 +153,9 @@ pub struct Kernel {
     pub count_send_buffer_full: bool,
 }
 
-impl Default for Kernel {
+impl Default for KernelSettings {
     fn default() -> Self {
-        let Limits { stories, openings } = Limits::default();
+        let TableLimits { stories, openings } = TableLimits::default();
         Self {
             mechanism: MechanismChoice::Auto,
             without: Vec::new(),
@@ -171,29 +171,29 @@ impl Default for Kernel {
     }
 }
 
-impl Kernel {
+impl KernelSettings {
     /// What the table of stories may hold.
     #[must_use]
-    pub const fn limits(&self) -> Limits {
-        Limits { stories: self.stories, openings: self.openings }
+    pub const fn limits(&self) -> TableLimits {
+        TableLimits { stories: self.stories, openings: self.openings }
     }
 
     /// What the programs are loaded with.
     #[must_use]
-    pub const fn load(&self) -> load::Settings {
-        load::Settings { ring_bytes: self.ring_size, count_send_buffer_full: self.count_send_buffer_full }
+    pub const fn load(&self) -> load::LoadSettings {
+        load::LoadSettings { ring_bytes: self.ring_size, count_send_buffer_full: self.count_send_buffer_full }
     }
 
     /// What the plan of attachment is to heed.
     #[must_use]
-    pub fn wishes(&self) -> Wishes {
+    pub fn preferences(&self) -> Preferences {
         let mechanism = match self.mechanism {
             MechanismChoice::Auto => None,
             MechanismChoice::Fentry => Some(Mechanism::Fentry),
             MechanismChoice::Kprobe => Some(Mechanism::Kprobe),
             MechanismChoice::RawTracepoint => Some(Mechanism::RawTracepoint),
         };
-        Wishes { mechanism, without: self.without.clone() }
+        Preferences { mechanism, without: self.without.clone() }
     }
 }
 
@@ -215,7 +215,7 @@ pub enum MechanismChoice {
 /// `history`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct History {
+pub struct HistorySettings {
     /// Closes; 0 to 100,000,000.
     pub closes: usize,
     /// Failing writes; 0 to 100,000,000.
@@ -228,18 +228,18 @@ pub struct History {
     pub max_age: Duration,
 }
 
-impl Default for History {
+impl Default for HistorySettings {
     fn default() -> Self {
-        let history::Limits { closes, errors, bytes, age } = history::Limits::default();
+        let history::HistoryLimits { closes, errors, bytes, age } = history::HistoryLimits::default();
         Self { closes, errors, max_memory: u32::try_from(bytes).unwrap_or(u32::MAX), max_age: age }
     }
 }
 
-impl History {
+impl HistorySettings {
     /// What the history may hold.
     #[must_use]
-    pub fn limits(&self) -> history::Limits {
-        history::Limits {
+    pub fn limits(&self) -> history::HistoryLimits {
+        history::HistoryLimits {
             closes: self.closes,
             errors: self.errors,
             bytes: usize::try_from(self.max_memory).unwrap_or(usize::MAX),
@@ -251,23 +251,23 @@ impl History {
 /// `query`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Query {
+pub struct QuerySettings {
     /// Where questions are answered.
     pub socket: PathBuf,
     /// Whose members may ask, beside root; None is the group that the daemon runs as.
     pub group: Option<String>,
 }
 
-impl Default for Query {
+impl Default for QuerySettings {
     fn default() -> Self {
-        Self { socket: PathBuf::from(SOCKET), group: None }
+        Self { socket: PathBuf::from(DEFAULT_SOCKET), group: None }
     }
 }
 
 /// `web`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Web {
+pub struct WebSettings {
     /// TLS and passwords; None serves anybody who can connect.
     pub config_file: Option<PathBuf>,
 }
@@ -275,7 +275,7 @@ pub struct Web {
 /// `event_log`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct EventLog {
+pub struct EventLogSettings {
     /// JSON lines; None writes no file.
     pub path: Option<PathBuf>,
     /// A file this large is rotated; 4 KiB to 4 GiB.
@@ -292,7 +292,7 @@ pub struct EventLog {
     pub record: Recorded,
 }
 
-impl Default for EventLog {
+impl Default for EventLogSettings {
     fn default() -> Self {
         Self {
             path: None,
@@ -305,7 +305,7 @@ impl Default for EventLog {
     }
 }
 
-impl EventLog {
+impl EventLogSettings {
     /// Whether nothing is to be written anywhere.
     #[must_use]
     pub const fn is_off(&self) -> bool {
@@ -411,7 +411,7 @@ impl Config {
     pub fn changed_live(&self, new: &Self) -> Self {
         // What programs are loaded with, and what takes rights that are given up.
         let loaded = self.kernel.clone();
-        let kernel = Kernel {
+        let kernel = KernelSettings {
             stories: new.kernel.stories,
             openings: new.kernel.openings,
             drain_interval: new.kernel.drain_interval,

@@ -2,7 +2,7 @@
 //!
 //! Comes in: one record (see [`decode`]) or one line of a recording. Goes out: [`Event`]. No clock, no I/O.
 
-#![deny(clippy::disallowed_methods, reason = "pure: no clock, no I/O")]
+#![deny(clippy::disallowed_methods, clippy::disallowed_macros, reason = "pure: no clock, no I/O")]
 
 pub mod decode;
 mod socket;
@@ -19,21 +19,12 @@ pub use self::{
     socket::{Endpoints, Family, Flags, Socket, State, unread},
     task::{Comm, Task, packed},
 };
+use crate::words::Side;
 
 /// A socket, as the kernel side names it: unique while the socket lives, reused afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SockId(pub u64);
-
-/// Which end of the connection acted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// This host's socket.
-    Local,
-    /// The peer.
-    Remote,
-}
 
 /// `enum sk_rst_reason` by name, without its `SK_RST_REASON_` prefix; such as `TCP_ABORT_ON_CLOSE`.
 pub type Reason = Arc<str>;

@@ -13,8 +13,8 @@ use thiserror::Error;
 use crate::{
     event::{Comm, Endpoints, Task},
     owner::Cgroups,
-    publish::errno,
     report::{Report, WriteFailure},
+    words::errno,
 };
 
 /// What a report must be. What is None may be anything.

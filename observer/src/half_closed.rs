@@ -13,12 +13,11 @@ mod age;
 mod diag;
 pub mod filter;
 mod fin;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod gauges;
-pub mod json;
 pub mod lookout;
 mod owner;
-mod summary;
-pub mod table;
 
 use std::{
     cmp::Reverse,
@@ -36,12 +35,14 @@ pub use self::{
     owner::Owner,
 };
 use crate::{
-    event::{Endpoints, Side, State},
+    event::{Endpoints, State},
     owner::{Holder, Listeners, Scanner, listener},
     source::{
         clock::{monotonic_ns, tick_ns},
         namespace,
     },
+    story::step::Queues,
+    words::Side,
 };
 
 /// A half-closed connection.
@@ -60,7 +61,7 @@ pub struct HalfClosed {
     /// For how long.
     pub age: Age,
     /// What waits, either way.
-    pub queued: Queued,
+    pub queued: Queues,
     /// The application has read up to the peer's FIN; None while there is no FIN to be read.
     pub end_read: Option<bool>,
     /// Our FIN has left this host, rather than waiting behind data in the send queue; None where we sent none, or it is
@@ -75,17 +76,6 @@ pub struct HalfClosed {
 pub struct AcceptQueue {
     /// Time since its handshake, ns; None where the kernel does not tell.
     pub waited_ns: Option<u64>,
-}
-
-/// Bytes in the queues of a socket. Neither SYN nor FIN counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Queued {
-    /// Received and not read by the application.
-    pub unread: u32,
-    /// Sent and not acknowledged.
-    pub unacked: u32,
-    /// Written and never sent.
-    pub unsent: u32,
 }
 
 /// All half-closed connections of one moment.
@@ -113,7 +103,7 @@ pub struct Unseen {
 impl Unseen {
     /// In words, if there is anything.
     #[must_use]
-    pub fn told(self) -> Option<String> {
+    pub fn summary(self) -> Option<String> {
         let Self { namespaces, elsewhere, processes } = self;
         let some = |number: usize, of: &str, one: &str, many: &str| {
             (number > 0).then(|| format!("{of}{number} {}", if number == 1 { one } else { many }))
@@ -131,7 +121,7 @@ impl Unseen {
 
 /// Why there is no snapshot at all.
 #[derive(Debug, Error)]
-pub enum Error {
+pub enum SnapshotError {
     /// /proc cannot be read.
     #[error("looking through /proc for network namespaces")]
     Proc(#[source] ProcError),
@@ -154,8 +144,8 @@ pub enum Error {
 pub fn snapshot(
     seen: &Fins,
     remembered: impl FnOnce(&HashSet<Endpoints>) -> Fins,
-) -> Result<Snapshot, Error> {
-    let namespaces = namespace::all().map_err(Error::Proc)?;
+) -> Result<Snapshot, SnapshotError> {
+    let namespaces = namespace::all().map_err(SnapshotError::Proc)?;
     let tables = namespace::visit(&namespaces.visible, |netns| {
         let listed = diag::dump(netns)?;
         let unaccepted = listed.iter().any(Listed::is_unaccepted);
@@ -163,7 +153,7 @@ pub fn snapshot(
         let listening = if unaccepted { listener::dump(netns)? } else { Vec::new() };
         Ok((listed, listening))
     });
-    let tables = tables.map_err(Error::Thread)?;
+    let tables = tables.map_err(SnapshotError::Thread)?;
     let ns = monotonic_ns();
 
     let mut listed = Vec::new();
@@ -177,9 +167,9 @@ pub fn snapshot(
             }
             // The first is our own, to which nobody has to let us in.
             Err(error) if at == 0 && error.raw_os_error() == Some(libc::ENOENT) => {
-                return Err(Error::Unsupported);
+                return Err(SnapshotError::Unsupported);
             }
-            Err(error) if at == 0 => return Err(Error::Ask(error)),
+            Err(error) if at == 0 => return Err(SnapshotError::Ask(error)),
             Err(error) => {
                 log::debug!("a network namespace cannot be looked at: {error}");
                 unseen.namespaces += 1;
@@ -187,7 +177,7 @@ pub fn snapshot(
         }
     }
 
-    let mut owners = Owners::of(&listed, Listeners::of(listening));
+    let mut owners = OwnerSearch::of(&listed, Listeners::of(listening));
     unseen.processes = owners.find(&listed);
     let known = Known { seen, remembered: &ask_for_orphans(&listed, seen, remembered), ns, tick: tick_ns() };
     let mut sockets: Vec<_> =
@@ -209,13 +199,13 @@ fn ask_for_orphans(
 }
 
 /// Processes by what they hold.
-struct Owners {
+struct OwnerSearch {
     /// By inode of a connection's socket; with each process that holds it.
     holders: HashMap<u64, Vec<Holder>>,
     listeners: Listeners,
 }
 
-impl Owners {
+impl OwnerSearch {
     /// Those of these connections, still to be found.
     fn of(listed: &[Listed], listeners: Listeners) -> Self {
         let held = listed.iter().filter(|socket| socket.inode != 0);
@@ -274,7 +264,7 @@ struct Known<'a> {
     tick: u64,
 }
 
-fn describe(socket: &Listed, owners: &mut Owners, known: &Known<'_>) -> HalfClosed {
+fn describe(socket: &Listed, owners: &mut OwnerSearch, known: &Known<'_>) -> HalfClosed {
     let side = if socket.state == State::CloseWait { Side::Remote } else { Side::Local };
     let fin = Fin::newest(&[known.seen, known.remembered], &socket.endpoints, side);
     HalfClosed {
@@ -297,20 +287,6 @@ fn sort(sockets: &mut [HalfClosed]) {
         let ends = &socket.endpoints;
         (Reverse(socket.age.ns()), Reverse(socket.queued.total()), ends.netns, ends.local, ends.remote)
     });
-}
-
-impl Queued {
-    /// Written and not acknowledged, sent or not.
-    #[must_use]
-    pub fn outgoing(self) -> u64 {
-        u64::from(self.unacked) + u64::from(self.unsent)
-    }
-
-    /// All together.
-    #[must_use]
-    pub fn total(self) -> u64 {
-        u64::from(self.unread) + self.outgoing()
-    }
 }
 
 #[cfg(test)]

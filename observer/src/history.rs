@@ -1,6 +1,6 @@
 //! What the daemon remembers of the last hours: verdicts and failing writes, for those who ask later.
 //!
-//! Comes in: packed [`Record`]s, in the order they are told. Goes out: those that fit a filter, counts of them, one
+//! Comes in: packed [`PackedReport`]s, in the order they are told. Goes out: those that fit a filter, counts of them, one
 //! story. Bounded in number, age and bytes; what had to go is counted. It does no I/O and is its owner's alone: the
 //! daemon keeps it in the thread that answers queries, so that no question can hold up the kernel's records.
 
@@ -14,7 +14,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use self::pack::{Head, Kind, Record};
+use self::pack::{Head, PackedReport, ReportKind};
 use crate::{
     classify::{Cause, verdict::Verdict},
     event::Endpoints,
@@ -26,7 +26,7 @@ use crate::{
 
 /// How much is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
+pub struct HistoryLimits {
     /// Closes.
     pub closes: usize,
     /// Failing writes.
@@ -37,7 +37,7 @@ pub struct Limits {
     pub age: Duration,
 }
 
-impl Default for Limits {
+impl Default for HistoryLimits {
     fn default() -> Self {
         Self { closes: 100_000, errors: 25_000, bytes: 64 << 20, age: Duration::from_hours(24) }
     }
@@ -68,18 +68,18 @@ pub struct Fill {
     /// What is not there any more.
     pub pushed_out: PushedOut,
     /// What may be there.
-    pub limits: Limits,
+    pub limits: HistoryLimits,
 }
 
 /// One kind of records, oldest first.
 #[derive(Default)]
 struct Shelf {
-    records: VecDeque<Record>,
+    records: VecDeque<PackedReport>,
     bytes: usize,
 }
 
 impl Shelf {
-    fn push(&mut self, record: Record) {
+    fn push(&mut self, record: PackedReport) {
         self.bytes += record.bytes();
         self.records.push_back(record);
     }
@@ -97,7 +97,7 @@ impl Shelf {
 
 /// Which records somebody asks for.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct Selection {
     /// What they must be.
     pub filter: Filter,
     /// Not before this; `CLOCK_MONOTONIC`, ns.
@@ -108,14 +108,14 @@ pub struct Wanted {
 #[derive(Debug, Clone)]
 pub struct Found {
     /// The one that was asked for.
-    pub story: Told,
+    pub story: StoryWithErrors,
     /// The other end.
-    pub peer: Option<Told>,
+    pub peer: Option<StoryWithErrors>,
 }
 
 /// A verdict and the writes that failed on its connection.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct StoryWithErrors {
     /// How it ended.
     pub verdict: Verdict,
     /// The first of them.
@@ -174,7 +174,7 @@ const FINS: usize = 10_000;
 
 /// The last closes and failing writes.
 pub struct History {
-    limits: Limits,
+    limits: HistoryLimits,
     closes: Shelf,
     errors: Shelf,
     pushed_out: PushedOut,
@@ -185,7 +185,7 @@ pub struct History {
 impl History {
     /// An empty one.
     #[must_use]
-    pub fn new(limits: Limits, cgroups: Cgroups) -> Self {
+    pub fn new(limits: HistoryLimits, cgroups: Cgroups) -> Self {
         Self {
             limits,
             closes: Shelf::default(),
@@ -196,18 +196,18 @@ impl History {
     }
 
     /// Takes one record and lets go of the oldest where it is one too many.
-    pub fn note(&mut self, record: Record) {
+    pub fn note(&mut self, record: PackedReport) {
         // By the time somebody asks, the cgroup may be gone.
         self.cgroups.get(record.cgroup);
         match record.kind {
-            Kind::Close => self.closes.push(record),
-            Kind::WriteError => self.errors.push(record),
+            ReportKind::Close => self.closes.push(record),
+            ReportKind::WriteError => self.errors.push(record),
         }
         self.make_room();
     }
 
     /// Other limits from now on. What is too old for them goes with the next [`Self::expire`].
-    pub fn set_limits(&mut self, limits: Limits) {
+    pub fn set_limits(&mut self, limits: HistoryLimits) {
         self.limits = limits;
         self.make_room();
     }
@@ -259,11 +259,16 @@ impl History {
     }
 
     /// The newest `limit` of a kind that are wanted, oldest first, and whether there are more.
-    pub fn newest(&mut self, kind: Kind, wanted: &Wanted, limit: usize) -> (Vec<Record>, bool) {
+    pub fn newest(
+        &mut self,
+        kind: ReportKind,
+        wanted: &Selection,
+        limit: usize,
+    ) -> (Vec<PackedReport>, bool) {
         let Self { closes, errors, cgroups, .. } = self;
         let kept = match kind {
-            Kind::Close => closes,
-            Kind::WriteError => errors,
+            ReportKind::Close => closes,
+            ReportKind::WriteError => errors,
         };
         let mut newest_first = kept.records.iter().rev().filter(|record| record.is_wanted(wanted, cgroups));
         let mut found: Vec<_> = newest_first.by_ref().take(limit).cloned().collect();
@@ -332,16 +337,16 @@ impl History {
             (Some(one), Some(other)) => one.abs_diff(other),
             _ => verdict.ns.abs_diff(other.ns),
         };
-        let near = mirrored.filter_map(Record::verdict).filter(|other| apart(other) < PEER_WINDOW_NS);
+        let near = mirrored.filter_map(PackedReport::verdict).filter(|other| apart(other) < PEER_WINDOW_NS);
         near.min_by_key(apart)
     }
 
-    fn told(&self, verdict: Verdict) -> Told {
+    fn told(&self, verdict: Verdict) -> StoryWithErrors {
         let failures = self.errors.records.iter().filter_map(|record| match record.report()? {
             Report::WriteError(failure) => Some(failure),
             _ => None,
         });
         let of_it = failures.filter(|failure| failure.close_id.as_ref() == Some(&verdict.id));
-        Told { errors: of_it.take(STORY_ERRORS).collect(), verdict }
+        StoryWithErrors { errors: of_it.take(STORY_ERRORS).collect(), verdict }
     }
 }

@@ -21,6 +21,6 @@ fn main() -> ExitCode {
 }
 
 fn fail(message: &str) -> ExitCode {
-    cli::tell_error(message);
+    observer::console_log::print_error(message);
     ExitCode::from(2)
 }

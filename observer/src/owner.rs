@@ -5,6 +5,7 @@
 //! socket had it then, too, or had closed it, which has a record. So there are at most a few in a second, however many
 //! connections end.
 
+mod by;
 mod cgroup;
 pub(crate) mod listener;
 mod scan;
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 
 pub(crate) use self::scan::Scanner;
 pub use self::{
+    by::OwnerBy,
     cgroup::{Cgroup, Cgroups},
     listener::Listeners,
     scan::Holder,

@@ -5,7 +5,7 @@ use crate::{
     report::Report,
     story::{
         Story,
-        table::{Limits, Lost, StoryTable, Told, Unowned},
+        table::{Emitted, Lost, StoryTable, TableLimits, Unowned},
     },
 };
 
@@ -17,12 +17,12 @@ pub struct Pipeline {
 impl Pipeline {
     /// An empty one.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: TableLimits) -> Self {
         Self { table: StoryTable::new(limits) }
     }
 
     /// What is above a new limit stays until its end.
-    pub fn set_limits(&mut self, limits: Limits) {
+    pub fn set_limits(&mut self, limits: TableLimits) {
         self.table.set_limits(limits);
     }
 
@@ -74,7 +74,7 @@ impl Pipeline {
     }
 }
 
-fn publish(told: &Told<'_>, out: &mut impl FnMut(&Report)) {
+fn publish(told: &Emitted<'_>, out: &mut impl FnMut(&Report)) {
     if let Some(report) = Report::of(told) {
         out(&report);
     }

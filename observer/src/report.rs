@@ -6,8 +6,9 @@ use crate::{
     classify::{
         StrayCause, WriteVerdict, classify, linger_expired, stray_cause, verdict::Verdict, write_error,
     },
-    event::{Body, Endpoints, Reason, Side, State, Task, packed},
-    story::table::Told,
+    event::{Body, Endpoints, Reason, State, Task, packed},
+    story::table::Emitted,
+    words::Side,
 };
 
 /// One line of output, one count in the metrics.
@@ -83,10 +84,10 @@ impl Report {
     /// Understands what the table tells. None when there is nothing to report, as for a `close()` that had waited
     /// long enough.
     #[must_use]
-    pub fn of(told: &Told<'_>) -> Option<Self> {
+    pub fn of(told: &Emitted<'_>) -> Option<Self> {
         match told {
-            Told::Close(story) => Some(Self::Close(Box::new(classify(story)))),
-            Told::WriteError { story, event } => {
+            Emitted::Close(story) => Some(Self::Close(Box::new(classify(story)))),
+            Emitted::WriteError { story, event } => {
                 let Body::WriteError { errno, sigpipe, socket } = &event.body else { return None };
                 Some(Self::WriteError(WriteFailure {
                     ns: event.ns,
@@ -99,7 +100,7 @@ impl Report {
                     verdict: write_error(*story, event.ns, *errno, socket),
                 }))
             }
-            Told::LingerDeadline(story) => {
+            Emitted::LingerDeadline(story) => {
                 if !linger_expired(story) {
                     return None;
                 }
@@ -113,7 +114,7 @@ impl Report {
                     configured_ms: call.linger_ms?,
                 }))
             }
-            Told::StrayReset(event) => {
+            Emitted::StrayReset(event) => {
                 let Body::StrayReset { reason, state, asks, endpoints } = &event.body else { return None };
                 Some(Self::StrayReset(StrayReset {
                     ns: event.ns,

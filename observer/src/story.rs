@@ -3,7 +3,7 @@
 //! Comes in: the events of one socket, in order. Goes out: [`Story`], the evidence that `classify` decides on.
 //! It notes what was seen and decides nothing about causes. No clock: time is the events' own.
 
-#![deny(clippy::disallowed_methods, reason = "pure: no clock, no I/O")]
+#![deny(clippy::disallowed_methods, clippy::disallowed_macros, reason = "pure: no clock, no I/O")]
 
 mod chain;
 mod early_errors;
@@ -14,33 +14,15 @@ pub mod table;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use self::step::Step;
 pub use self::{
     chain::{Chain, Change},
     evidence::{CloseCall, End, FinSent, Opening, PeerFin, ResetReceived, ResetSent},
 };
-use crate::event::{Body, Endpoints, Event, Side, SockId, Socket, State, Task};
-
-/// What our side did to end the connection; a closed set (`local_action` in JSON).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum LocalAction {
-    /// The last descriptor was closed.
-    Close,
-    /// `shutdown(SHUT_RD)`, which ends a connection only while it is being opened.
-    ShutdownRead,
-    /// `shutdown(SHUT_WR)`.
-    ShutdownWrite,
-    /// `shutdown(SHUT_RDWR)`, or both directions one after the other.
-    ShutdownBoth,
-    /// The process exited with the descriptor open.
-    ProcessExit,
-    /// A signal killed the process.
-    Killed,
-    /// `connect(AF_UNSPEC)`.
-    Disconnect,
-}
+use crate::{
+    event::{Body, Endpoints, Event, SockId, Socket, State, Task},
+    words::{LocalAction, Side},
+};
 
 /// Everything seen of one connection's end.
 #[derive(Debug, Clone, PartialEq, Eq)]

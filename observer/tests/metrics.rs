@@ -7,9 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use observer::publish::{
-    metrics::{Metrics, OwnerBy},
-    server::{self, BindError, Health, Served, Server, Web},
+use observer::{
+    http::{self, BindError, Health, Served, Server, Web},
+    metrics::Metrics,
+    owner::OwnerBy,
 };
 use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::{
@@ -27,7 +28,7 @@ fn start() -> (SocketAddr, Server) {
 }
 
 fn serve(registry: Registry) -> (SocketAddr, Server) {
-    let listener = server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let served = Served { registry, health: Health::new(), web: Web::open().unwrap() };
     (address, Server::start(listener, served).unwrap())
@@ -194,13 +195,13 @@ async fn stopping_frees_the_port_at_once() {
     let begin = Instant::now();
     server.stop();
     assert!(begin.elapsed() < SOON, "a slow client keeps it from stopping");
-    server::bind(address).unwrap();
+    http::bind(address).unwrap();
 }
 
 #[tokio::test]
 async fn a_taken_port_is_told_with_what_to_do() {
     let (address, _server) = start();
-    let error = server::bind(address).unwrap_err();
+    let error = http::bind(address).unwrap_err();
     assert!(matches!(error, BindError::Taken { .. }), "{error}");
     let port = address.port();
     assert_eq!(
@@ -210,6 +211,6 @@ async fn a_taken_port_is_told_with_what_to_do() {
              `ss -ltnp 'sport = :{port}'` tells by whom, --listen ADDR:PORT chooses another"
         )
     );
-    let error = server::bind("192.0.2.1:9817".parse().unwrap()).unwrap_err();
+    let error = http::bind("192.0.2.1:9817".parse().unwrap()).unwrap_err();
     assert!(matches!(error, BindError::NotOurs { .. }), "{error}");
 }

@@ -19,8 +19,9 @@ use std::process::{Command, Stdio};
 
 use clap::{Parser as _, error::ErrorKind};
 use observer::cli::Args;
-use observer::publish::metrics::{Metrics, OwnerBy};
-use observer::publish::server::{Health, Served, Server, Web, bind};
+use observer::http::{Health, Served, Server, Web, bind};
+use observer::metrics::Metrics;
+use observer::owner::OwnerBy;
 
 use self::server::{Folder, Prometheus, config};
 

@@ -16,9 +16,9 @@ use std::{
 };
 
 use observer::{
-    history::Limits,
+    history::HistoryLimits,
     pipeline::Pipeline,
-    publish::query::{Feeder, serve_in_thread, socket::Socket, status::Pulse},
+    query::{HistorySender, serve_in_thread, socket::QuerySocket, status::DaemonStatus},
     source::{clock::monotonic_ns, recording::Recording},
     story::table,
 };
@@ -52,36 +52,36 @@ impl Drop for Place {
 
 /// What answers: the daemon's own thread, fed from a recording.
 struct Answering {
-    feeder: Option<Feeder>,
+    sender: Option<HistorySender>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Answering {
-    fn start(path: &Path, limits: Limits) -> Self {
+    fn start(path: &Path, limits: HistoryLimits) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let inside = runtime.enter();
-        let socket = Socket::bind(path, None).unwrap();
+        let socket = QuerySocket::bind(path, None).unwrap();
         drop(inside);
-        let (feeder, thread) = serve_in_thread(socket, limits).unwrap();
-        Self { feeder: Some(feeder), thread: Some(thread) }
+        let (sender, thread) = serve_in_thread(socket, limits).unwrap();
+        Self { sender: Some(sender), thread: Some(thread) }
     }
 
     fn feed(&mut self) {
-        let feeder = self.feeder.as_mut().unwrap();
-        let mut pipeline = Pipeline::new(table::Limits::default());
+        let sender = self.sender.as_mut().unwrap();
+        let mut pipeline = Pipeline::new(table::TableLimits::default());
         for event in Recording::open(BufReader::new(File::open(RECORDING).unwrap())).unwrap() {
-            pipeline.apply(&event.unwrap(), &mut |report| feeder.report(report));
+            pipeline.apply(&event.unwrap(), &mut |report| sender.report(report));
         }
-        pipeline.finish(&mut |report| feeder.report(report));
-        feeder.flush();
+        pipeline.finish(&mut |report| sender.report(report));
+        sender.flush();
     }
 
-    fn pulse(&mut self, pulse: Pulse) {
-        self.feeder.as_mut().unwrap().pulse(pulse);
+    fn status(&mut self, status: DaemonStatus) {
+        self.sender.as_mut().unwrap().status(Box::new(status));
     }
 
     fn stop(&mut self) {
-        self.feeder.take();
+        self.sender.take();
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
         }
@@ -96,7 +96,7 @@ impl Drop for Answering {
 
 /// With the recording's two closes in history.
 fn answering(place: &Place) -> Answering {
-    let mut answering = Answering::start(&place.socket(), Limits::default());
+    let mut answering = Answering::start(&place.socket(), HistoryLimits::default());
     answering.feed();
     let end = Instant::now() + DEADLINE;
     while !ask(&place.socket(), r#"{"schema":1,"request":"closes","limit":9}"#).contains("\"told\":2") {
@@ -149,7 +149,7 @@ fn closes_are_listed_and_filtered() {
 
     let (code, stdout, stderr) = run(&path, &["closes", "--limit", "1"]);
     assert_eq!((code, stdout.lines().count()), (Some(0), 2), "{stdout}");
-    assert!(stderr.contains("--limit shows more"), "{stderr}");
+    assert!(stderr.contains("--limit N shows more"), "{stderr}");
     assert_eq!(run(&path, &["closes", "--pid", "1"]).0, Some(1));
     assert_eq!(run(&path, &["errors"]).0, Some(1));
     assert_eq!(run(&path, &["closes", "--port", "37213"]).1.lines().count(), 3);
@@ -252,7 +252,7 @@ fn status_tells_what_is_wrong() {
     let place = Place::new("status");
     let mut answering = answering(&place);
     let lost = vec![("ring_full".to_owned(), 3), ("read_fault".to_owned(), 0)];
-    answering.pulse(Pulse { ns: monotonic_ns(), lost, ..Pulse::default() });
+    answering.status(DaemonStatus { ns: monotonic_ns(), lost, ..DaemonStatus::default() });
     let end = Instant::now() + DEADLINE;
     let (code, stdout) = loop {
         let (code, stdout, _) = run(&place.socket(), &["status"]);
@@ -326,7 +326,7 @@ fn what_is_at_the_place_already_is_looked_at() {
     let place = Place::new("stale");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();
-    let bind = |path: &Path| Socket::bind(path, None);
+    let bind = |path: &Path| QuerySocket::bind(path, None);
     // A daemon that was killed leaves its socket.
     drop(UnixListener::bind(place.socket()).unwrap());
     assert!(place.socket().exists());
@@ -340,6 +340,7 @@ fn what_is_at_the_place_already_is_looked_at() {
     assert!(place.socket().exists(), "a file of somebody's is removed");
     let error = bind(&place.0.join("x".repeat(120))).unwrap_err().to_string();
     assert!(error.contains("cannot listen at") && error.contains("--socket"), "{error}");
-    let error = Socket::bind(&place.0.join("other.sock"), Some("no-such-group")).unwrap_err().to_string();
+    let error =
+        QuerySocket::bind(&place.0.join("other.sock"), Some("no-such-group")).unwrap_err().to_string();
     assert!(error.contains("no group") && error.contains("--socket-group"), "{error}");
 }

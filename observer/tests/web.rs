@@ -11,9 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use observer::publish::{
-    metrics::{Metrics, OwnerBy},
-    server::{Health, Served, Server, Web, WebError, bind},
+use observer::{
+    http::{Health, Served, Server, Web, WebError, bind},
+    metrics::Metrics,
+    owner::OwnerBy,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,

@@ -1,12 +1,15 @@
 //! The checks. In: the checkout. Out: each check's name and duration, and at the first that fails the command that
 //! repeats it.
 
+mod checkers;
+mod structure;
 mod unit;
 
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
 
 use crate::{exec, setup};
 
@@ -14,10 +17,14 @@ use crate::{exec, setup};
 type Step = (&'static str, fn() -> Result<()>);
 
 /// The quick ones first.
-const STEPS: [Step; 7] = [
+const STEPS: &[Step] = &[
     ("formatting", || cargo(&["fmt", "--all", "--check"])),
     ("manifests", manifests),
+    ("structure", structure::run),
+    ("spelling", checkers::spelling),
+    ("TOML files", checkers::toml),
     ("systemd unit", unit::run),
+    ("dependencies", checkers::dependencies),
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
     // `--all-targets` leaves out what plain `cargo test` does.
     ("clippy, kernel tests", || {
@@ -27,9 +34,21 @@ const STEPS: [Step; 7] = [
     ("documentation", documentation),
 ];
 
-pub(crate) fn run() -> Result<()> {
+/// The task's arguments.
+#[derive(Args, Default)]
+pub(crate) struct Options {
+    /// Run only the checks whose name contains this word
+    #[arg(value_name = "WORD")]
+    only: Option<String>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let only = options.only.as_deref().unwrap_or_default();
+    let steps: Vec<_> = STEPS.iter().filter(|(name, _)| name.contains(only)).collect();
+    let names: Vec<_> = STEPS.iter().map(|(name, _)| *name).collect();
+    ensure!(!steps.is_empty(), "no check has {only:?} in its name; the checks are: {}", names.join("; "));
     setup::run()?;
-    for (name, check) in STEPS {
+    for (name, check) in steps {
         eprintln!("lint: {name}");
         let start = Instant::now();
         check().with_context(|| format!("lint: {name}"))?;

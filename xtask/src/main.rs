@@ -10,6 +10,7 @@ mod bench;
 mod demo;
 mod exec;
 mod lint;
+mod miri;
 mod run;
 mod setup;
 mod test;
@@ -67,7 +68,9 @@ enum Task {
     #[command(hide = true)]
     BenchLoad(bench::load::Load),
     /// Check formatting, lints of both sides, documentation and manifests
-    Lint,
+    Lint(lint::Options),
+    /// Run the unit tests of the code that reads raw bytes under Miri, which finds undefined behavior; takes minutes
+    Miri,
     /// What must pass before a change is merged, without virtual machines: lint, then test
     Ci,
 }
@@ -83,8 +86,9 @@ fn main() -> ExitCode {
         Task::Service => vm::service::run(),
         Task::Bench(options) => bench::run(&options),
         Task::BenchLoad(load) => bench::load::run(&load),
-        Task::Lint => lint::run(),
-        Task::Ci => lint::run().and_then(|()| test::run(&[])),
+        Task::Lint(options) => lint::run(&options),
+        Task::Miri => miri::run(),
+        Task::Ci => lint::run(&lint::Options::default()).and_then(|()| test::run(&[])),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,11 +4,13 @@
 //! it. The LLVM of bpf-linker must be able to read the compiler's output. Installed tools are preferred. Every change
 //! is announced with its reason, and the task is silent if nothing is missing.
 
+pub(crate) mod checkers;
 mod compiler;
 pub(crate) mod counting;
 pub(crate) mod debian;
 pub(crate) mod lab;
 mod linker;
+pub(crate) mod miri;
 mod peers;
 pub(crate) mod servers;
 
@@ -20,7 +22,9 @@ use self::compiler::{Facts, Source};
 pub(crate) fn everything() -> Result<()> {
     run()?;
     servers::provide()?;
-    lab::provide()
+    lab::provide()?;
+    checkers::provide()?;
+    Ok(())
 }
 
 /// Installs the tools that the benchmarks compare with. No other task needs them.

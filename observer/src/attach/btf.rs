@@ -7,7 +7,7 @@ use std::path::Path;
 use observer_ebpf::abi::setting::{ABSENT, FIELDS, SIZES, Setting, TYPES};
 use thiserror::Error;
 
-use self::types::{Id, Kind, Types};
+use self::types::{Id, TypeKind, Types};
 use crate::event::Reason;
 
 /// Where the kernel shows its BTF.
@@ -65,7 +65,7 @@ impl KernelBtf {
     /// Byte offset of a member; None when the struct or the member is not there, or is a bit field.
     #[must_use]
     pub fn offset(&self, container: &str, path: &str) -> Option<u32> {
-        let mut id = self.types.find(Kind::Struct, container)?;
+        let mut id = self.types.find(TypeKind::Struct, container)?;
         let mut bits: u32 = 0;
         for name in path.split('.') {
             let (at, inner) = self.member(id, name.as_bytes(), DEPTH)?;
@@ -78,14 +78,14 @@ impl KernelBtf {
     /// Size of a struct, bytes.
     #[must_use]
     pub fn size(&self, container: &str) -> Option<u32> {
-        self.types.size(self.types.find(Kind::Struct, container)?)
+        self.types.size(self.types.find(TypeKind::Struct, container)?)
     }
 
     /// Offset in bits, and type, of a member; those of anonymous members are its own.
     fn member(&self, id: Id, name: &[u8], depth: u32) -> Option<(u32, Id)> {
         let depth = depth.checked_sub(1)?;
         let id = self.unqualified(id)?;
-        if !matches!(self.types.kind(id), Some(Kind::Struct | Kind::Union)) {
+        if !matches!(self.types.kind(id), Some(TypeKind::Struct | TypeKind::Union)) {
             return None;
         }
         self.types.members(id).find_map(|member| {
@@ -99,7 +99,7 @@ impl KernelBtf {
 
     /// Without typedefs and qualifiers.
     fn unqualified(&self, mut id: Id) -> Option<Id> {
-        use Kind::{Const, Restrict, TypeTag, Typedef, Volatile};
+        use TypeKind::{Const, Restrict, TypeTag, Typedef, Volatile};
         for _ in 0..DEPTH {
             match self.types.kind(id) {
                 Some(Typedef | Volatile | Const | Restrict | TypeTag) => id = self.types.inner(id)?,
@@ -131,7 +131,7 @@ impl KernelBtf {
     /// BTF type id of a kernel function.
     #[must_use]
     pub fn function(&self, name: &str) -> Option<u32> {
-        self.types.find(Kind::Function, name)
+        self.types.find(TypeKind::Function, name)
     }
 
     /// BTF that holds nothing but these functions, each under its own id: for aya, which looks for ids in BTF that it
@@ -148,14 +148,14 @@ impl KernelBtf {
     #[must_use]
     pub fn type_ids(&self) -> Option<Vec<(Setting, u32)>> {
         let found =
-            |(setting, name): &(Setting, &str)| Some((*setting, self.types.find(Kind::Struct, name)?));
+            |(setting, name): &(Setting, &str)| Some((*setting, self.types.find(TypeKind::Struct, name)?));
         TYPES.iter().map(found).collect()
     }
 
     /// Names of an enum's values by number, with the common prefix cut. Empty when there is no such enum.
     #[must_use]
     pub fn enum_names(&self, name: &str, prefix: &str) -> Vec<Option<Reason>> {
-        let Some(id) = self.types.find(Kind::Enum, name) else { return Vec::new() };
+        let Some(id) = self.types.find(TypeKind::Enum, name) else { return Vec::new() };
         let mut names = Vec::new();
         for (name, number) in self.types.values(id) {
             // A kernel with a thousand reasons does not exist; a broken file may claim one.
@@ -189,13 +189,14 @@ impl KernelBtf {
     }
 
     fn enum_position(&self, prototype: Id, skipped: usize, type_name: &str) -> Option<u32> {
-        if self.types.kind(prototype) != Some(Kind::Prototype) {
+        if self.types.kind(prototype) != Some(TypeKind::Prototype) {
             return None;
         }
         let mut parameters = self.types.parameters(prototype).skip(skipped);
         let position = parameters.position(|parameter| {
             let is_enum = |id: &Id| {
-                self.types.kind(*id) == Some(Kind::Enum) && self.types.name(*id) == Some(type_name.as_bytes())
+                self.types.kind(*id) == Some(TypeKind::Enum)
+                    && self.types.name(*id) == Some(type_name.as_bytes())
             };
             self.unqualified(parameter).is_some_and(|id| is_enum(&id))
         })?;
@@ -204,9 +205,10 @@ impl KernelBtf {
 
     /// `typedef void (*btf_trace_<name>)(void *, ...)`.
     fn tracepoint_prototype(&self, name: &str) -> Option<Id> {
-        let typedef = self.types.find(Kind::Typedef, &format!("btf_trace_{name}"))?;
-        let pointer = self.types.inner(typedef).filter(|id| self.types.kind(*id) == Some(Kind::Pointer))?;
-        self.types.inner(pointer).filter(|id| self.types.kind(*id) == Some(Kind::Prototype))
+        let typedef = self.types.find(TypeKind::Typedef, &format!("btf_trace_{name}"))?;
+        let pointer =
+            self.types.inner(typedef).filter(|id| self.types.kind(*id) == Some(TypeKind::Pointer))?;
+        self.types.inner(pointer).filter(|id| self.types.kind(*id) == Some(TypeKind::Prototype))
     }
 }
 

@@ -11,54 +11,9 @@ use observer_ebpf::abi::program::{HOOKS, Hook};
 
 use super::{
     btf::{self, BtfError, KernelBtf},
-    plan::Mechanism,
     probe,
 };
-
-/// Answer to "can this kernel …?"; the last is not conclusive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// It can.
-    Yes,
-    /// It cannot, and why.
-    No(String),
-    /// It could, and does not let us: why.
-    Refused(String),
-    /// Could not tell, and why.
-    Unclear(String),
-}
-
-impl Answer {
-    /// What an error says of the question.
-    pub(super) fn of(error: &std::io::Error) -> Self {
-        match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => {
-                Self::Refused("the kernel refuses it: permission denied".to_owned())
-            }
-            _ => Self::Unclear(error.to_string()),
-        }
-    }
-
-    /// What is older than the program type.
-    pub(super) fn unknown_type() -> Self {
-        Self::No("this kernel does not know the program type".to_owned())
-    }
-
-    /// Whether it certainly can.
-    #[must_use]
-    pub const fn is_yes(&self) -> bool {
-        matches!(self, Self::Yes)
-    }
-
-    /// Why not; empty when it can.
-    #[must_use]
-    pub fn reason(&self) -> &str {
-        match self {
-            Self::Yes => "",
-            Self::No(reason) | Self::Refused(reason) | Self::Unclear(reason) => reason,
-        }
-    }
-}
+use crate::attach::answer::{Answer, Mechanism};
 
 /// The kernel's type of reasons for resets.
 pub(super) const RESET_REASON: &str = "sk_rst_reason";

@@ -26,9 +26,9 @@ use super::{
     btf::{BtfError, KernelBtf},
     facts::RESET_REASON,
     patch::{self, patched},
-    plan::{Mechanism, Plan, Planned},
+    plan::{Plan, Planned},
 };
-use crate::{event::decode::KernelNames, source::clock};
+use crate::{attach::answer::Mechanism, event::decode::KernelNames, source::clock};
 
 /// The BPF object, built by build.rs.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf"));
@@ -82,7 +82,7 @@ pub enum LoadError {
 
 /// What the programs are told before they are loaded.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct LoadSettings {
     /// The ring buffer, bytes: a power of two.
     pub ring_bytes: u32,
     /// Whether sends that find the buffer full are counted.
@@ -105,7 +105,7 @@ pub struct Attached {
 }
 
 /// What the object is told of this kernel, whatever the plan.
-pub(super) struct Told {
+pub(super) struct LoadInputs {
     /// All but the types.
     settings: Vec<(Setting, u64)>,
     /// Where the kernel can cast, to all that is cast to.
@@ -114,10 +114,10 @@ pub(super) struct Told {
     ring_bytes: u32,
 }
 
-impl Told {
+impl LoadInputs {
     /// Reads it from the kernel's types; one thing is tried.
-    pub(super) fn read(btf: &KernelBtf, settings: Settings) -> Result<Self, BtfError> {
-        let Settings { ring_bytes, count_send_buffer_full: count_full } = settings;
+    pub(super) fn read(btf: &KernelBtf, settings: LoadSettings) -> Result<Self, BtfError> {
+        let LoadSettings { ring_bytes, count_send_buffer_full: count_full } = settings;
         let task_btf =
             is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_get_current_task_btf);
         let task_regs = is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_task_pt_regs);
@@ -149,7 +149,7 @@ impl Told {
         let types = casts.map_or_else(none, |casts| casts.types.clone());
         let types = types.into_iter().map(|(setting, id)| (setting, id.into()));
         let can_cast = (Setting::TYPED, u64::from(casts.is_some()));
-        let settings: patch::Settings =
+        let settings: patch::SettingValues =
             self.settings.iter().copied().chain(types).chain([can_cast]).collect();
         let function = casts.map(|casts| casts.function);
         patched(OBJECT, &settings, function).ok_or(LoadError::Absent("places for settings"))
@@ -178,7 +178,7 @@ struct Casts {
 pub(super) struct Loader<'a> {
     aya: EbpfLoader<'a>,
     btf: &'a KernelBtf,
-    told: &'a Told,
+    told: &'a LoadInputs,
 }
 
 /// aya reads the types for the sake of relocations, of which the object has none.
@@ -189,7 +189,7 @@ pub(super) fn without_types() -> EbpfLoader<'static> {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(mut aya: EbpfLoader<'a>, btf: &'a KernelBtf, told: &'a Told) -> Self {
+    pub(super) fn new(mut aya: EbpfLoader<'a>, btf: &'a KernelBtf, told: &'a LoadInputs) -> Self {
         aya.map_max_entries(RING, told.ring_bytes);
         Self { aya, btf, told }
     }

@@ -20,13 +20,13 @@ const CALL: u8 = 0x85;
 const KERNEL_FUNCTION: u8 = 2 << 4;
 
 /// Values by setting.
-pub(super) type Settings = HashMap<Setting, u64>;
+pub(super) type SettingValues = HashMap<Setting, u64>;
 
 /// The object with every setting in its places, and with its casts made by the kernel function with this BTF id; without
 /// one they stay what no kernel accepts, and `TYPED` must keep the programs from them. None when the object cannot be
 /// read, or has a setting without a value.
 #[must_use]
-pub(super) fn patched(object: &[u8], settings: &Settings, cast: Option<u32>) -> Option<Vec<u8>> {
+pub(super) fn patched(object: &[u8], settings: &SettingValues, cast: Option<u32>) -> Option<Vec<u8>> {
     let by_number: HashMap<_, _> =
         settings.iter().map(|(setting, value)| (*setting as u32, *value)).collect();
     let mut patched = object.to_vec();
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use crate::attach::load::OBJECT;
 
-    fn settings() -> Settings {
+    fn settings() -> SettingValues {
         use Setting::{
             ACTIVE_REASON_ARG, COUNT_FULL, PAGE_SIZE, RESET_REASON_ARG, SENDFILE_CALL, SHUTDOWN_CALL,
             SOCK_KEY, SPLICE_CALL, TASK_BTF, TASK_REGS, TYPED,

@@ -1,28 +1,19 @@
-//! Which hook is entered by which mechanism, and why. Pure: facts and wishes in, plan out.
+//! Which hook is entered by which mechanism, and why. Pure: facts and preferences in, plan out.
 
 use std::fmt;
 
 use observer_ebpf::abi::program::{HOOKS, Hook, Program, Want};
 use thiserror::Error;
 
-use super::facts::{Answer, Facts};
-use crate::classify::verdict::words;
-
-words! {
-    /// A way into the kernel, the best first.
-    Mechanism {
-        /// BTF trampolines.
-        Fentry = "fentry",
-        /// Breakpoints, or ftrace where the kernel has it.
-        Kprobe = "kprobe",
-        /// Tracepoints without their formatting.
-        RawTracepoint = "raw_tracepoint",
-    }
-}
+use super::facts::Facts;
+use crate::{
+    attach::answer::{Answer, Mechanism},
+    words::words,
+};
 
 words! {
     /// What becomes of a hook.
-    Fate {
+    HookStatus {
         /// It is entered.
         Attached = "attached",
         /// Another tells what it would.
@@ -36,21 +27,9 @@ words! {
     }
 }
 
-impl Mechanism {
-    /// The programs that enter a hook this way; none where there is no such way.
-    #[must_use]
-    pub const fn programs(self, hook: &Hook) -> &'static [Program] {
-        match self {
-            Self::Fentry => hook.fentry,
-            Self::Kprobe => hook.kprobe,
-            Self::RawTracepoint => hook.raw_tracepoint,
-        }
-    }
-}
-
 /// What the user wants to be different from what the facts suggest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct Preferences {
     /// Functions are entered by this mechanism or not at all.
     pub mechanism: Option<Mechanism>,
     /// Hooks to leave out, by name.
@@ -71,7 +50,7 @@ pub struct Planned {
     /// A way into this hook alone was tried in vain.
     pub tried: bool,
     /// What that comes to.
-    pub fate: Fate,
+    pub status: HookStatus,
 }
 
 impl Planned {
@@ -84,20 +63,20 @@ impl Planned {
     /// The mechanism, or `none` for a hook that this kernel lacks or refuses; one that nobody misses says why not.
     #[must_use]
     pub fn label(&self) -> &'static str {
-        match (self.mechanism, self.fate) {
+        match (self.mechanism, self.status) {
             (Some(mechanism), _) => mechanism.word(),
-            (None, Fate::NotNeeded | Fate::LeftOut) => self.fate.word(),
-            (None, Fate::Attached | Fate::Refused | Fate::Absent) => "none",
+            (None, HookStatus::NotNeeded | HookStatus::LeftOut) => self.status.word(),
+            (None, HookStatus::Attached | HookStatus::Refused | HookStatus::Absent) => "none",
         }
     }
 
     /// The mechanism, or why there is none in a word; `-` for a hook that nobody misses.
     #[must_use]
     pub fn word(&self) -> &'static str {
-        match (self.mechanism, self.fate) {
+        match (self.mechanism, self.status) {
             (Some(mechanism), _) => mechanism.word(),
-            (None, Fate::Refused | Fate::Absent) => self.fate.word(),
-            (None, Fate::Attached | Fate::NotNeeded | Fate::LeftOut) => "-",
+            (None, HookStatus::Refused | HookStatus::Absent) => self.status.word(),
+            (None, HookStatus::Attached | HookStatus::NotNeeded | HookStatus::LeftOut) => "-",
         }
     }
 }
@@ -140,7 +119,8 @@ impl Plan {
     #[must_use]
     pub fn unseen(&self) -> Vec<String> {
         let missing = |name: &str| {
-            let is_missing = |planned: &Planned| matches!(planned.fate, Fate::Refused | Fate::Absent);
+            let is_missing =
+                |planned: &Planned| matches!(planned.status, HookStatus::Refused | HookStatus::Absent);
             self.hooks.iter().any(|planned| planned.hook.name == name && is_missing(planned))
         };
         let pairs = HOOKS.iter().filter_map(|hook| match hook.want {
@@ -205,44 +185,46 @@ pub enum PlanError {
 }
 
 /// Chooses a mechanism for each hook.
-pub fn plan(facts: &Facts, wishes: &Wishes) -> Result<Plan, PlanError> {
+pub fn plan(facts: &Facts, preferences: &Preferences) -> Result<Plan, PlanError> {
     if let Answer::No(reason) = &facts.ring_buffer {
         return Err(PlanError::NoRingBuffer(reason.clone()));
     }
-    let offered = match wishes.mechanism {
+    let offered = match preferences.mechanism {
         Some(Mechanism::Fentry) => &facts.fentry,
         Some(Mechanism::Kprobe) => &facts.kprobe,
         Some(Mechanism::RawTracepoint) | None => &Answer::Yes,
     };
-    if let (Some(mechanism), false) = (wishes.mechanism, offered.is_yes()) {
+    if let (Some(mechanism), false) = (preferences.mechanism, offered.is_yes()) {
         let (mechanism, reason) = (mechanism.word(), offered.reason().to_owned());
         return Err(PlanError::NoMechanism { mechanism, reason });
     }
-    if let Some(unknown) = wishes.without.iter().find(|name| HOOKS.iter().all(|hook| hook.name != **name)) {
+    if let Some(unknown) =
+        preferences.without.iter().find(|name| HOOKS.iter().all(|hook| hook.name != **name))
+    {
         return Err(PlanError::NoSuchHook(unknown.clone()));
     }
     let mut hooks: Vec<Planned> = Vec::with_capacity(HOOKS.len());
     for hook in HOOKS {
-        let none = |fate, reason: String| Planned {
+        let none = |status, reason: String| Planned {
             hook,
             mechanism: None,
             reason,
             refused: false,
             tried: false,
-            fate,
+            status,
         };
         let planned = match hook.want {
-            _ if wishes.without.iter().any(|name| name == hook.name) => {
-                none(Fate::LeftOut, "left out as asked".to_owned())
+            _ if preferences.without.iter().any(|name| name == hook.name) => {
+                none(HookStatus::LeftOut, "left out as asked".to_owned())
             }
             Want::InsteadOf(other) if has(&hooks, other) => {
-                none(Fate::NotNeeded, format!("not needed: {other} tells it"))
+                none(HookStatus::NotNeeded, format!("not needed: {other} tells it"))
             }
             Want::WithoutReasons if facts.reset_reasons => {
-                none(Fate::NotNeeded, "not needed: tcp_send_reset shows every reset".to_owned())
+                none(HookStatus::NotNeeded, "not needed: tcp_send_reset shows every reset".to_owned())
             }
             Want::Required | Want::Optional | Want::InsteadOf(_) | Want::WithoutReasons => {
-                choose(hook, facts, wishes)
+                choose(hook, facts, preferences)
             }
         };
         if planned.mechanism.is_none() && hook.want == Want::Required {
@@ -253,7 +235,7 @@ pub fn plan(facts: &Facts, wishes: &Wishes) -> Result<Plan, PlanError> {
     let ways = [(Mechanism::Fentry, &facts.fentry), (Mechanism::Kprobe, &facts.kprobe)];
     let closed = ways.into_iter().filter_map(|(mechanism, answer)| {
         let (reason, refused) = match answer {
-            _ if is_unwished(wishes, mechanism) => ("not wanted".to_owned(), false),
+            _ if is_unwished(preferences, mechanism) => ("not wanted".to_owned(), false),
             Answer::Yes => return None,
             Answer::No(reason) => (reason.clone(), false),
             Answer::Refused(reason) => (reason.clone(), true),
@@ -264,8 +246,8 @@ pub fn plan(facts: &Facts, wishes: &Wishes) -> Result<Plan, PlanError> {
     Ok(Plan { hooks, closed: closed.collect() })
 }
 
-fn is_unwished(wishes: &Wishes, way: Mechanism) -> bool {
-    wishes.mechanism.is_some_and(|only| only != way) && way != Mechanism::RawTracepoint
+fn is_unwished(preferences: &Preferences, way: Mechanism) -> bool {
+    preferences.mechanism.is_some_and(|only| only != way) && way != Mechanism::RawTracepoint
 }
 
 fn has(hooks: &[Planned], name: &str) -> bool {
@@ -273,7 +255,7 @@ fn has(hooks: &[Planned], name: &str) -> bool {
 }
 
 /// The best way into the hook that is to be had.
-fn choose(hook: &'static Hook, facts: &Facts, wishes: &Wishes) -> Planned {
+fn choose(hook: &'static Hook, facts: &Facts, preferences: &Preferences) -> Planned {
     let ways = Mechanism::ALL.iter().copied().filter(|mechanism| !mechanism.programs(hook).is_empty());
     let mut planned = Planned {
         hook,
@@ -281,7 +263,7 @@ fn choose(hook: &'static Hook, facts: &Facts, wishes: &Wishes) -> Planned {
         reason: String::new(),
         refused: false,
         tried: false,
-        fate: Fate::Absent,
+        status: HookStatus::Absent,
     };
     // What is against a way into this hook, and the ways that are closed for all.
     let (mut against, mut closed, mut unwished) = (Vec::new(), Vec::new(), false);
@@ -290,7 +272,7 @@ fn choose(hook: &'static Hook, facts: &Facts, wishes: &Wishes) -> Planned {
     } else {
         for way in ways {
             let answer = facts.mechanism(hook.name, way);
-            if is_unwished(wishes, way) {
+            if is_unwished(preferences, way) {
                 unwished = true;
                 closed.push(way.word());
             } else if answer.is_yes() {
@@ -308,11 +290,11 @@ fn choose(hook: &'static Hook, facts: &Facts, wishes: &Wishes) -> Planned {
             }
         }
     }
-    planned.fate = match (planned.mechanism, planned.refused) {
-        (Some(_), _) => Fate::Attached,
-        (None, true) => Fate::Refused,
-        (None, false) if unwished => Fate::LeftOut,
-        (None, false) => Fate::Absent,
+    planned.status = match (planned.mechanism, planned.refused) {
+        (Some(_), _) => HookStatus::Attached,
+        (None, true) => HookStatus::Refused,
+        (None, false) if unwished => HookStatus::LeftOut,
+        (None, false) => HookStatus::Absent,
     };
     if planned.mechanism.is_none() && !hook.else_by.is_empty() {
         against.push(format!("{} tells it instead", hook.else_by));

@@ -6,7 +6,8 @@ use std::{
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
 };
 
-use super::{btf::KernelBtf, facts::Answer};
+use super::btf::KernelBtf;
+use crate::attach::answer::Answer;
 
 /// A function that does nothing, there for such trials (`net/bpf/test_run.c`, 5.5).
 const FUNCTION: &str = "bpf_fentry_test1";

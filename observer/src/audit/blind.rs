@@ -3,7 +3,7 @@
 use observer_ebpf::abi::program::Want;
 
 use super::counters::Counter;
-use crate::attach::plan::{Fate, Plan};
+use crate::attach::plan::{HookStatus, Plan};
 
 /// Each with the reason. Empty where every reset is seen.
 pub(super) fn blind(plan: &Plan) -> Vec<(Counter, String)> {
@@ -11,7 +11,7 @@ pub(super) fn blind(plan: &Plan) -> Vec<(Counter, String)> {
     let missing = plan.hooks.iter().filter(|planned| {
         planned.hook.want == Want::WithoutReasons
             && planned.mechanism.is_none()
-            && planned.fate != Fate::NotNeeded
+            && planned.status != HookStatus::NotNeeded
     });
     let names: Vec<_> = missing.map(|planned| planned.hook.name).collect();
     if names.is_empty() {
@@ -27,8 +27,9 @@ mod tests {
 
     use super::*;
     use crate::attach::{
-        facts::{Answer, Facts},
-        plan::{Mechanism, Wishes, plan},
+        answer::{Answer, Mechanism},
+        facts::Facts,
+        plan::{Preferences, plan},
     };
 
     fn blind_to(reset_reasons: bool, mechanism: Option<Mechanism>, without: &[&str]) -> Vec<String> {
@@ -42,7 +43,7 @@ mod tests {
             tried: Vec::new(),
         };
         let without = without.iter().map(ToString::to_string).collect();
-        let blind = blind(&plan(&facts, &Wishes { mechanism, without }).unwrap());
+        let blind = blind(&plan(&facts, &Preferences { mechanism, without }).unwrap());
         blind.into_iter().map(|(counter, why)| format!("{}: {why}", counter.word())).collect()
     }
 

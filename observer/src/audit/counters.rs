@@ -2,7 +2,7 @@
 
 use std::ops::{Add, AddAssign, Sub};
 
-use crate::classify::verdict::words;
+use crate::words::words;
 
 words! {
     /// A counter of one network namespace, named as in /proc/net/snmp and /proc/net/netstat.

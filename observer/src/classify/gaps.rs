@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     event::State,
-    story::{End, LocalAction, Story},
+    story::{End, Story},
+    words::LocalAction,
 };
 
 /// What is missing, beside what the rules found missing themselves.

@@ -4,12 +4,9 @@
 
 use super::{
     Ruling,
-    verdict::{FinProgress, FirstClose, HalfClosed, Outcome},
+    verdict::{FinProgress, FirstClose, HalfClosedTimes, Outcome},
 };
-use crate::{
-    event::{Side, State},
-    story::Story,
-};
+use crate::{event::State, story::Story, words::Side};
 
 /// Who sent the first FIN or RST.
 pub(super) fn first_close(story: &Story, ruling: &Ruling) -> FirstClose {
@@ -66,8 +63,8 @@ fn fin_acked_ns(story: &Story) -> Option<u64> {
 }
 
 /// For how long only one side had sent its FIN; None where that never was, or where the time is not known.
-pub(super) fn half_closed(story: &Story, end_ns: u64) -> HalfClosed {
-    let none = HalfClosed::default();
+pub(super) fn half_closed(story: &Story, end_ns: u64) -> HalfClosedTimes {
+    let none = HalfClosedTimes::default();
     if story.end.is_none() {
         return none;
     }
@@ -77,7 +74,7 @@ pub(super) fn half_closed(story: &Story, end_ns: u64) -> HalfClosed {
             // A FIN that waited left some time before its acknowledgement. Of an orphan that is the end itself.
             let left_ns = if fin.left_at_once { Some(fin.ns) } else { story.fin_acked_ns };
             let local_ns = left_ns.and_then(|left_ns| theirs.unwrap_or(end_ns).checked_sub(left_ns));
-            HalfClosed { local_ns, ..none }
+            HalfClosedTimes { local_ns, ..none }
         }
         (Some(Side::Remote), ours) => {
             let until_ns = match ours {
@@ -89,7 +86,7 @@ pub(super) fn half_closed(story: &Story, end_ns: u64) -> HalfClosed {
                 None => Some(end_ns),
             };
             let remote_ns = theirs.zip(until_ns).and_then(|(from_ns, to_ns)| to_ns.checked_sub(from_ns));
-            HalfClosed { remote_ns, ..none }
+            HalfClosedTimes { remote_ns, ..none }
         }
         _ => none,
     }

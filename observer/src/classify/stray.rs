@@ -1,7 +1,9 @@
 //! Why a reset was sent for no live connection.
 
-use super::verdict::words;
-use crate::event::{Reason, State};
+use crate::{
+    event::{Reason, State},
+    words::words,
+};
 
 words! {
     /// Cause of a reset that was sent for no live connection.

@@ -1,7 +1,7 @@
 //! The table of verdicts: what was seen, and what it means.
 
 use super::{
-    verdict::{HalfClosed, LingerMode, LingerResult},
+    verdict::{HalfClosedTimes, LingerMode, LingerResult},
     *,
 };
 use crate::{
@@ -316,11 +316,11 @@ fn a_lost_record_leaves_an_inferred_verdict_or_none() {
 #[test]
 fn half_closed_times_are_of_the_first_fin_only() {
     let remote = opened().packet_to(CloseWait).wait(299 * MS).close_to(LastAck).orphan_to(Close);
-    assert_eq!(verdict(&remote).half_closed, HalfClosed { local_ns: None, remote_ns: Some(300 * MS) });
+    assert_eq!(verdict(&remote).half_closed, HalfClosedTimes { local_ns: None, remote_ns: Some(300 * MS) });
     let local = opened().call_to(FinWait1, false).packet_to(FinWait2).wait(298 * MS).done().packet_to(Close);
-    assert_eq!(verdict(&local).half_closed, HalfClosed { local_ns: Some(300 * MS), remote_ns: None });
+    assert_eq!(verdict(&local).half_closed, HalfClosedTimes { local_ns: Some(300 * MS), remote_ns: None });
     let crossed = opened().close_to(FinWait1).orphan_to(Closing).orphan_to(Close);
-    assert_eq!(verdict(&crossed).half_closed, HalfClosed::default());
+    assert_eq!(verdict(&crossed).half_closed, HalfClosedTimes::default());
 }
 
 #[test]
@@ -358,7 +358,7 @@ fn lingering() {
     assert_eq!(over(1003, FinWait1), (Some(LingerResult::Expired), Some(1003 * MS)));
     let exiting = timed().exit_to(FinWait1, 15).orphan_to(FinWait2).orphan_to(Close);
     assert_eq!(linger(&exiting).0, LingerMode::Suppressed);
-    assert_eq!(verdict(&exiting).local_action.map(crate::story::LocalAction::word), Some("killed"));
+    assert_eq!(verdict(&exiting).local_action.map(crate::words::LocalAction::word), Some("killed"));
     let reset = opened().reset_received().packet_to(Close).destroyed(3);
     assert_eq!(verdict(&reset).linger, None, "there was nothing left to linger for");
     assert_eq!(verdict(&reset).bytes.unread, Some(3));
@@ -482,7 +482,7 @@ fn a_shutdown_while_connecting_has_an_unknown_direction_unless_the_registers_tol
         let verdict = verdict(&script);
         (verdict.action_known, verdict.local_action)
     };
-    assert_eq!(by_shutdown(2), (true, Some(crate::story::LocalAction::ShutdownWrite)));
+    assert_eq!(by_shutdown(2), (true, Some(crate::words::LocalAction::ShutdownWrite)));
     assert_eq!(by_shutdown(0), (false, None));
 }
 

@@ -5,32 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    event::{Endpoints, Reason, Side, State, Task, packed},
-    story::{LocalAction, step::Step},
+    event::{Endpoints, Reason, State, Task, packed},
+    story::step::Step,
+    words::{LocalAction, Side, words},
 };
-
-/// A closed set of words: each variant with the name it has in JSON and in labels.
-macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)* }) => {
-        $(#[$meta])*
-        #[derive(
-            Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-        )]
-        pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)* }
-
-        impl $name {
-            /// Every variant.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// The word in JSON and in labels.
-            #[must_use]
-            pub const fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
-            }
-        }
-    };
-}
-pub(crate) use words;
 
 words! {
     /// How the connection ended.
@@ -211,39 +189,6 @@ impl Cause {
     }
 }
 
-impl LocalAction {
-    /// Whether it queues a FIN.
-    #[must_use]
-    pub const fn sends_fin(self) -> bool {
-        !matches!(self, Self::Disconnect | Self::ShutdownRead)
-    }
-
-    /// Every variant.
-    pub const ALL: [Self; 7] = [
-        Self::Close,
-        Self::ShutdownRead,
-        Self::ShutdownWrite,
-        Self::ShutdownBoth,
-        Self::ProcessExit,
-        Self::Killed,
-        Self::Disconnect,
-    ];
-
-    /// The word in JSON and in labels.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Close => "close",
-            Self::ShutdownRead => "shutdown_read",
-            Self::ShutdownWrite => "shutdown_write",
-            Self::ShutdownBoth => "shutdown_both",
-            Self::ProcessExit => "process_exit",
-            Self::Killed => "killed",
-            Self::Disconnect => "disconnect",
-        }
-    }
-}
-
 /// SO_LINGER and what became of it. None in a verdict when our side never called `close()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Linger {
@@ -259,7 +204,7 @@ pub struct Linger {
 
 /// How long one direction was closed and the other open, ns; None where it never was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HalfClosed {
+pub struct HalfClosedTimes {
     /// We had sent our FIN and the peer had not.
     pub local_ns: Option<u64>,
     /// The peer had sent its FIN and we had not.
@@ -348,7 +293,7 @@ pub struct Verdict {
     /// SO_LINGER.
     pub linger: Option<Linger>,
     /// Half-closed times.
-    pub half_closed: HalfClosed,
+    pub half_closed: HalfClosedTimes,
     /// The reset, where one ended it.
     pub reset: Option<Reset>,
     /// From the beginning to the end, ns; None when the beginning was not seen.

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     event::{State, Task},
-    story::{LocalAction, Story},
+    story::Story,
+    words::LocalAction,
 };
 
 /// The process whose call brought the end about, else the one that was last seen with the socket.

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{rules::decide, verdict::Cause};
 use crate::{
-    classify::verdict::{Outcome, words},
+    classify::verdict::Outcome,
     event::{Socket, State},
     story::{End, Story},
+    words::words,
 };
 
 words! {

@@ -5,10 +5,12 @@ use std::{io::Write as _, process::ExitCode};
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{ask::width, kernel::KernelArgs, session::Session};
+use super::terminal::width;
 use crate::{
     attach::AttachError,
-    publish::table::{self, words},
+    cli::args::kernel::KernelArgs,
+    daemon::session::Session,
+    render::table::{self, words},
 };
 
 /// Show what this kernel offers, and which mechanism each hook uses
@@ -25,7 +27,7 @@ pub(crate) struct CheckArgs {
 }
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    super::log::to_stderr();
+    crate::console_log::init();
     let session = match Session::start(&args.kernel.settings()) {
         Err(error) if error.downcast_ref().is_some_and(AttachError::is_unfit) => {
             let mut out = std::io::stdout().lock();
@@ -43,7 +45,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         let (name, word) = (hook.hook.name.to_owned(), hook.word().to_owned());
         [name, word, hook.reason.clone()]
     });
-    lines.extend(table::lines(["HOOK", "MECHANISM", "WHY"].map(words), rows, width()));
+    lines.extend(table::lines(&["HOOK", "MECHANISM", "WHY"].map(words), rows, width()));
     lines.push(String::new());
     lines.push(format!("{} hooks were attached; verdicts can be told on this kernel", session.hooks()));
     lines.extend(plan.unseen().iter().map(|unseen| format!("warning: {unseen}")));

@@ -1,4 +1,4 @@
-//! `observer closes` and `observer errors`: what the daemon saw last.
+//! `observer closes` and `observer errors`: the newest lines of the daemon's history.
 
 use std::{
     io::{BufWriter, Write as _, stdout},
@@ -8,16 +8,20 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
 use super::{
-    ask::{DaemonArgs, Since, end, process, time_of_day, width, word},
-    filter::FilterArgs,
+    args::{daemon::DaemonArgs, filter::FilterArgs, since::Since},
     output::Format,
+    terminal::{time_of_day, width},
 };
-use crate::publish::{
-    query::{Ask, List, client::Lines},
-    table::{self, words},
+use crate::{
+    console_log,
+    query::{List, Request, client::Lines},
+    render::{
+        json::{CloseLine, ConnectionJson, ProcessJson, ReportLine, WriteErrorLine},
+        table::{self, words},
+    },
 };
 
 /// Show the last closes that the daemon saw
@@ -70,108 +74,125 @@ struct ListArgs {
 const LIMIT: usize = 100;
 
 pub(crate) fn closes(args: &ClosesArgs) -> anyhow::Result<ExitCode> {
-    args.list.run(Ask::Closes, verdict)
+    args.list.run::<CloseLine>(Request::Closes)
 }
 
 pub(crate) fn errors(args: &ErrorsArgs) -> anyhow::Result<ExitCode> {
     if args.list.filter.filter().outcome.is_some() {
-        bail!("failing writes have no outcome, which is a close's: --cause or --errno may be meant");
+        bail!("write errors have no outcome; use --cause or --errno");
     }
-    args.list.run(Ask::Errors, failure)
+    args.list.run::<WriteErrorLine>(Request::Errors)
 }
 
-fn verdict(line: &Value) -> (String, String) {
-    let (outcome, cause) = (word(line, "/outcome"), word(line, "/cause"));
-    let verdict = if outcome == cause { cause.to_owned() } else { format!("{outcome}/{cause}") };
-    (word(line, "/id").to_owned(), verdict)
+/// A kind of line that can be listed.
+trait TableLine: DeserializeOwned {
+    /// What every kind has.
+    fn common(&self) -> (&str, Option<&ProcessJson>, &ConnectionJson);
+    /// The id for `observer explain`, and the verdict in one word.
+    fn id_and_verdict(&self) -> (String, String);
 }
 
-fn failure(line: &Value) -> (String, String) {
-    (word(line, "/close_id").to_owned(), format!("{}/{}", word(line, "/errno"), word(line, "/cause")))
+impl TableLine for CloseLine {
+    fn common(&self) -> (&str, Option<&ProcessJson>, &ConnectionJson) {
+        (&self.time, self.process.as_ref(), &self.connection)
+    }
+
+    fn id_and_verdict(&self) -> (String, String) {
+        (self.id.clone(), self.verdict())
+    }
 }
 
-/// Id and verdict of a line.
-type Named = fn(&Value) -> (String, String);
+impl TableLine for WriteErrorLine {
+    fn common(&self) -> (&str, Option<&ProcessJson>, &ConnectionJson) {
+        (&self.time, self.process.as_ref(), &self.connection)
+    }
+
+    fn id_and_verdict(&self) -> (String, String) {
+        let id = self.close_id.clone().unwrap_or_else(|| "-".to_owned());
+        (id, format!("{}/{}", self.errno, self.cause))
+    }
+}
 
 impl ListArgs {
-    fn run(&self, ask: fn(List) -> Ask, named: Named) -> anyhow::Result<ExitCode> {
-        super::log::to_stderr();
+    fn run<L: TableLine>(&self, request: fn(List) -> Request) -> anyhow::Result<ExitCode> {
+        console_log::init();
         let now = Timestamp::now();
         let all = self.since.is_some() || self.output == Format::Json;
         let limit = self.filter.limit().map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let limit = limit.unwrap_or(if all { usize::MAX } else { LIMIT });
-        let mut lines = self.daemon.ask(&ask(List {
+        let mut lines = self.daemon.ask(&request(List {
             filter: self.filter.filter(),
             since_ns: self.since.map(|since| since.unix_ns(now)),
             limit,
             follow: self.follow,
         }))?;
-        let told = match (self.output, self.follow) {
-            (Format::Text, false) => write_table(&mut lines, named, now)?,
-            _ => write_lines(&mut lines, named, self.output, now)?,
+        let count = match (self.output, self.follow) {
+            (Format::Text, false) => write_table::<L>(&mut lines, now)?,
+            _ => write_lines::<L>(&mut lines, self.output, now)?,
         };
         if let Some(shown) = lines.end.as_ref().filter(|end| end.more).map(|end| end.told) {
-            log::info!("these are the newest {shown}; --limit shows more");
+            log::info!("these are the newest {shown}; --limit N shows more");
         }
-        if told == 0 {
-            log::info!("nothing in the daemon's history, or nothing that was asked for");
+        if count == 0 {
+            log::info!("no match in the daemon's history; `observer status` shows how far back it reaches");
             return Ok(ExitCode::from(1));
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn row(text: &str, named: Named, today: &str) -> anyhow::Result<[String; 7]> {
-    let line: Value = serde_json::from_str(text).context("reading the daemon's answer")?;
-    let (id, verdict) = named(&line);
+fn row<L: TableLine>(text: &str, today: &str) -> anyhow::Result<[String; 7]> {
+    let line: ReportLine<L> = serde_json::from_str(text).context("reading the daemon's answer")?;
+    let (id, verdict) = line.body.id_and_verdict();
+    let (time, process, connection) = line.body.common();
     Ok([
-        time_of_day(word(&line, "/time"), today),
+        time_of_day(time, today),
         id,
         verdict,
-        process(&line),
-        end(&line, "local"),
-        end(&line, "remote"),
-        word(&line, "/summary").to_owned(),
+        process.map_or_else(|| "-".to_owned(), ToString::to_string),
+        connection.local.to_string(),
+        connection.remote.to_string(),
+        line.summary,
     ])
 }
 
-fn write_table(lines: &mut Lines, named: Named, now: Timestamp) -> anyhow::Result<usize> {
+fn write_table<L: TableLine>(lines: &mut Lines, now: Timestamp) -> anyhow::Result<usize> {
     let today = now.to_string();
     let mut rows = Vec::new();
     for line in lines {
-        rows.push(row(&line?, named, &today)?);
+        rows.push(row::<L>(&line?, &today)?);
     }
-    let told = rows.len();
-    if told > 0 {
+    let count = rows.len();
+    if count > 0 {
         let columns = ["TIME (UTC)", "ID", "VERDICT", "PROCESS", "LOCAL", "REMOTE", "IN WORDS"].map(words);
         let mut out = BufWriter::new(stdout().lock());
         let write = || {
-            table::lines(columns, rows, width()).iter().try_for_each(|line| writeln!(out, "{line}"))?;
+            table::lines(&columns, rows, width()).iter().try_for_each(|line| writeln!(out, "{line}"))?;
             out.flush()
         };
         write().context("writing to stdout")?;
     }
-    Ok(told)
+    Ok(count)
 }
 
-/// As they come.
-fn write_lines(lines: &mut Lines, named: Named, format: Format, now: Timestamp) -> anyhow::Result<usize> {
+/// Writes each line when it comes.
+fn write_lines<L: TableLine>(lines: &mut Lines, format: Format, now: Timestamp) -> anyhow::Result<usize> {
     let today = now.to_string();
-    let mut told = 0;
+    let mut count = 0;
     for line in lines {
         let line = line?;
         let shown = match format {
             Format::Json => line,
             Format::Text => {
-                let [time, id, verdict, process, local, remote, words] = row(&line, named, &today)?;
+                let [time, id, verdict, process, local, remote, words] = row::<L>(&line, &today)?;
                 let ends = format!("{local} > {remote}");
                 let line = format!("{time}  {id:<18}  {verdict:<36}  {process:<20}  {ends}  {words}");
                 table::cut(&line, width())
             }
         };
-        // A line at a time, since the next may be long in coming.
+        // Not buffered: the next line may be long in coming.
         writeln!(stdout().lock(), "{shown}").context("writing to stdout")?;
-        told += 1;
+        count += 1;
     }
-    Ok(told)
+    Ok(count)
 }

@@ -11,7 +11,8 @@ use clap::Args;
 
 use crate::{
     config::{Config, ConfigError, DEFAULTS},
-    publish::{query::socket, server::Web},
+    http::Web,
+    query::socket,
 };
 
 /// Check a configuration file, or print the default one

@@ -11,18 +11,15 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::{
-    ask::{DaemonArgs, width},
-    output::Format,
-};
+use super::output::Format;
+use super::terminal::width;
 use crate::{
-    history::{History, Limits, Which, pack::Record},
+    cli::args::daemon::DaemonArgs,
+    history::{History, HistoryLimits, Which, pack::PackedReport},
     owner::Cgroups,
     pipeline::Pipeline,
-    publish::{
-        ladder::{self, Explanation},
-        query::Ask,
-    },
+    query::Request,
+    render::ladder::{self, Explanation},
     report::Report,
     source::recording::Recording,
     story::table,
@@ -59,11 +56,11 @@ pub(crate) struct ExplainArgs {
 }
 
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    super::log::to_stderr();
+    crate::console_log::init();
     let which = which(&args.which)?;
     let line = match &args.recording {
         Some(path) => recorded(path, &which)?,
-        None => args.daemon.ask(&Ask::Explain { which })?.next().transpose()?,
+        None => args.daemon.ask(&Request::Explain { which })?.next().transpose()?,
     };
     let Some(line) = line else {
         log::info!(
@@ -116,15 +113,16 @@ fn recorded(path: &Path, which: &Which) -> anyhow::Result<Option<String>> {
     let recording =
         Recording::open(BufReader::new(input)).with_context(|| format!("reading the recording {shown}"))?;
     let clock = recording.header.clock_offset_ns;
-    let limits = Limits { closes: usize::MAX, errors: usize::MAX, bytes: usize::MAX, age: Duration::MAX };
+    let limits =
+        HistoryLimits { closes: usize::MAX, errors: usize::MAX, bytes: usize::MAX, age: Duration::MAX };
     // Cgroup ids are the recorded host's.
     let mut history = History::new(limits, Cgroups::none());
     let mut keep = |report: &Report| {
-        if let Some(record) = Record::of(report) {
+        if let Some(record) = PackedReport::of(report) {
             history.note(record);
         }
     };
-    let mut pipeline = Pipeline::new(table::Limits::default());
+    let mut pipeline = Pipeline::new(table::TableLimits::default());
     for event in recording {
         let event = event.with_context(|| format!("reading the recording {shown}"))?;
         pipeline.apply(&event, &mut keep);

@@ -9,16 +9,17 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use super::{
-    ask::{DaemonArgs, width},
-    output::Format,
-};
+use super::output::Format;
+use super::terminal::width;
 use crate::{
-    event::{Comm, Side},
+    cli::args::daemon::DaemonArgs,
+    event::Comm,
     filter::AddressFilter,
-    half_closed::{Fins, HalfClosed, Snapshot, Unseen, filter::Filter, json, snapshot, table},
+    half_closed::{Fins, HalfClosed, Snapshot, Unseen, filter::HalfClosedFilter, snapshot},
     owner::Cgroups,
-    publish::query::{Ask, FinsLine},
+    query::{FinsLine, Request},
+    render::half_closed::{json, table},
+    words::Side,
 };
 
 /// Show connections that only one side has closed, with owner and age
@@ -90,7 +91,7 @@ enum SideArg {
 }
 
 pub(crate) fn run(args: &HalfClosedArgs) -> anyhow::Result<ExitCode> {
-    super::log::to_stderr();
+    crate::console_log::init();
     let Snapshot { ns, mut sockets, unseen } = snapshot(&args.fins(), |_orphans| Fins::new())?;
     tell(unseen);
     let filter = args.filter();
@@ -156,7 +157,7 @@ impl HalfClosedArgs {
     /// FINs that a daemon saw; none where none answers.
     fn fins(&self) -> Fins {
         let answer = || -> anyhow::Result<Fins> {
-            let line = self.daemon.ask(&Ask::Fins)?.next().context("the daemon's answer is empty")??;
+            let line = self.daemon.ask(&Request::Fins)?.next().context("the daemon's answer is empty")??;
             let line: FinsLine = serde_json::from_str(&line).context("reading the daemon's answer")?;
             Ok(line.fins.into_iter().map(|row| (row.endpoints, row.fin)).collect())
         };
@@ -166,8 +167,8 @@ impl HalfClosedArgs {
         })
     }
 
-    fn filter(&self) -> Filter {
-        Filter {
+    fn filter(&self) -> HalfClosedFilter {
+        HalfClosedFilter {
             side: self.side.map(|side| match side {
                 SideArg::Local => Side::Local,
                 SideArg::Remote => Side::Remote,

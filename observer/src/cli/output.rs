@@ -6,9 +6,10 @@ use clap::ValueEnum;
 
 use crate::{
     audit::{Compared, counters::Counter},
+    daemon::ReportSink,
     filter::Filter,
     owner::Cgroups,
-    publish::{audit, json, text},
+    render::{audit, json, text},
     report::Report,
     source::clock::ClockOffset,
 };
@@ -100,6 +101,17 @@ impl Output {
 
     pub(crate) const fn written(&self) -> u64 {
         self.written
+    }
+}
+
+impl ReportSink for Output {
+    fn report(&mut self, report: &Report) {
+        self.write(report);
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.refresh_clock();
+        Self::flush(self)
     }
 }
 

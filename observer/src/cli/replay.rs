@@ -10,12 +10,10 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::{
-    filter::FilterArgs,
-    output::{Format, Output},
-};
+use super::output::{Format, Output};
 use crate::{
-    owner::Cgroups, pipeline::Pipeline, report::Report, source::recording::Recording, story::table::Limits,
+    cli::args::filter::FilterArgs, owner::Cgroups, pipeline::Pipeline, report::Report,
+    source::recording::Recording, story::table::TableLimits,
 };
 
 /// Show verdicts from a recording; needs no root
@@ -36,7 +34,7 @@ pub(crate) struct ReplayArgs {
 }
 
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    super::log::to_stderr();
+    crate::console_log::init();
     let shown = args.file.display();
     let input: Box<dyn std::io::Read> = if args.file.as_os_str() == "-" {
         if stdin().is_terminal() {
@@ -51,7 +49,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     // Cgroup ids are the recorded host's.
     let mut output = Output::new(args.output, recording.header.clock_offset_ns, Cgroups::none());
     output = output.filtered(args.filter.filter(), args.filter.limit());
-    let mut pipeline = Pipeline::new(Limits::default());
+    let mut pipeline = Pipeline::new(TableLimits::default());
     let mut broken = None;
     for event in recording {
         if output.is_full() {

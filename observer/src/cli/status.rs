@@ -8,17 +8,16 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::{
-    ask::{DaemonArgs, width},
-    output::Format,
-};
+use super::output::Format;
+use super::terminal::width;
 use crate::{
     audit::Summary,
-    publish::{
-        query::{
-            Ask,
-            status::{Hook, StatusLine},
-        },
+    cli::args::daemon::DaemonArgs,
+    query::{
+        Request,
+        status::{HookLine, StatusLine},
+    },
+    render::{
         sentence::span,
         table::{self, words},
     },
@@ -42,8 +41,8 @@ pub(crate) struct StatusArgs {
 }
 
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    super::log::to_stderr();
-    let Some(line) = args.daemon.ask(&Ask::Status)?.next() else { bail!("the daemon's answer is empty") };
+    crate::console_log::init();
+    let Some(line) = args.daemon.ask(&Request::Status)?.next() else { bail!("the daemon's answer is empty") };
     let line = line?;
     let status: StatusLine = serde_json::from_str(&line).context("reading the daemon's answer")?;
     let text = match args.output {
@@ -82,12 +81,12 @@ fn lines(status: &StatusLine, width: Option<usize>) -> Vec<String> {
     lines.push(String::new());
     lines.extend(pulse.closed.iter().cloned());
     let rows = pulse.hooks.iter().map(|hook| [hook.hook.clone(), way(hook), hook.reason.clone()]);
-    lines.extend(table::lines(["HOOK", "MECHANISM", "WHY"].map(words), rows, width));
+    lines.extend(table::lines(&["HOOK", "MECHANISM", "WHY"].map(words), rows, width));
     lines.into_iter().map(|line| table::cut(&line, width)).collect()
 }
 
 /// How it is entered, or in a word why it is not; `-` where nobody misses it.
-fn way(hook: &Hook) -> String {
+fn way(hook: &HookLine) -> String {
     match (hook.mechanism.as_str(), hook.fate.as_str()) {
         ("none", fate @ ("refused" | "absent")) => fate.to_owned(),
         ("none", _) => "-".to_owned(),

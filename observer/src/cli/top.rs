@@ -10,17 +10,13 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{
-    ask::{DaemonArgs, Since, time_of_day, width},
-    filter::FilterArgs,
-    output::Format,
-};
+use super::output::Format;
+use super::terminal::{time_of_day, width};
 use crate::{
+    cli::args::{daemon::DaemonArgs, filter::FilterArgs, since::Since},
     history::top::By,
-    publish::{
-        query::{Ask, TopLine},
-        table::{self, numbers, words},
-    },
+    query::{Request, TopLine},
+    render::table::{self, numbers, words},
 };
 
 /// Show what closes most: by cause, owner, address or port
@@ -61,7 +57,7 @@ const LIMIT: usize = 20;
 const OTHER_LINES: usize = 3;
 
 pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
-    super::log::to_stderr();
+    crate::console_log::init();
     let live = stdout().is_terminal() && !args.once && args.output == Format::Text;
     if !live {
         let (text, found) = args.look(args.limit(false))?;
@@ -97,7 +93,7 @@ impl TopArgs {
     fn look(&self, limit: usize) -> anyhow::Result<(String, bool)> {
         let now = Timestamp::now();
         let since_ns = self.since.map(|since| since.unix_ns(now));
-        let ask = Ask::Top { by: self.by, filter: self.filter.filter(), since_ns, limit };
+        let ask = Request::Top { by: self.by, filter: self.filter.filter(), since_ns, limit };
         let Some(line) = self.daemon.ask(&ask)?.next() else { bail!("the daemon's answer is empty") };
         let line = line?;
         let top: TopLine = serde_json::from_str(&line).context("reading the daemon's answer")?;
@@ -141,7 +137,7 @@ fn text(top: TopLine, now: Timestamp) -> String {
         let last = time_of_day(&group.last, &now);
         [closes, sent, received, timed_out, errors, row.lost_bytes.to_string(), row.key, last]
     });
-    for line in table::lines(columns, rows, width()) {
+    for line in table::lines(&columns, rows, width()) {
         text.push_str(&line);
         text.push('\n');
     }

@@ -12,15 +12,11 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{
-    audit::AuditArgs,
-    filter::FilterArgs,
-    kernel::KernelArgs,
-    output::{Format, Output},
-    session::{Session, Watcher},
-};
+use super::output::{Format, Output};
 use crate::{
     audit::Audit,
+    cli::args::{audit::AuditArgs, filter::FilterArgs, kernel::KernelArgs},
+    daemon::session::{Session, Watcher},
     event::Event,
     owner::Cgroups,
     report::Report,
@@ -95,13 +91,13 @@ impl Trace {
 }
 
 pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
-    super::log::to_stderr();
+    crate::console_log::init();
     let mut session = Session::start(&args.kernel.settings())?;
     let clock = ClockOffset::now();
     let recorder = args.record.clone().map(|path| recorder(path, &session, clock)).transpose()?;
     let output = Output::new(args.output, clock, Cgroups::new());
     let output = output.filtered(args.filter.filter(), args.filter.limit());
-    let audit = args.audit.then(|| args.auditing.start(&session)).transpose()?;
+    let audit = args.audit.then(|| Audit::start(args.auditing.pace(), &session.plan)).transpose()?;
     let mut trace = Trace { output, recorder, audit, lost_told: 0, lost_asked: Instant::now() };
     log::info!("ready: {} hooks attached by {}; Ctrl-C ends", session.hooks(), session.mechanism());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

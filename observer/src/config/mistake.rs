@@ -2,19 +2,19 @@
 
 use std::fmt;
 
-use super::marks::Place;
+use super::spans::Position;
 
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     /// Where; None for settings that do not come from a file.
-    pub place: Option<Place>,
+    pub place: Option<Position>,
     /// What, and how to mend it, in one line.
     pub text: String,
 }
 
 impl Mistake {
-    pub(super) fn new(place: Place, text: impl Into<String>) -> Self {
+    pub(super) fn new(place: Position, text: impl Into<String>) -> Self {
         Self { place: Some(place), text: text.into() }
     }
 }
@@ -36,7 +36,7 @@ impl Mistakes {
     /// One line each: file, line, column and what is wrong.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.list.iter().map(|Mistake { place, text }| match place {
-            Some(Place { line, column }) => format!("{}:{line}:{column}: {text}", self.file),
+            Some(Position { line, column }) => format!("{}:{line}:{column}: {text}", self.file),
             None => format!("{}: {text}", self.file),
         })
     }

@@ -2,20 +2,20 @@
 //!
 //! serde stops at the first mistake. So what it does not like is taken out, which leaves the default in its place, and
 //! it is asked again, until nothing is left to dislike. What settings there are is known from the default
-//! configuration, and where everything stands from [`Marked`].
+//! configuration, and where everything stands from [`Spans`].
 
 use serde_path_to_error::{Path, Segment};
 use serde_yaml::Value;
 
 use super::{
     Config,
-    marks::{Marked, Place},
     mistake::{Mistake, did_you_mean},
     rules,
+    spans::{Position, Spans},
 };
 
 pub(super) fn read(text: &str) -> Result<Config, Vec<Mistake>> {
-    let marked = match Marked::read(text) {
+    let marked = match Spans::read(text) {
         Ok(Some(marked)) => marked,
         Ok(None) => return Ok(Config::default()),
         Err(error) => return Err(vec![Mistake::new((*error.marker()).into(), error.info())]),
@@ -34,8 +34,9 @@ pub(super) fn read(text: &str) -> Result<Config, Vec<Mistake>> {
     let mut value: Value = match serde_yaml::from_str(&text) {
         Ok(value) => value,
         Err(error) => {
-            let place =
-                error.location().map_or(Place::START, |at| Place { line: at.line(), column: at.column() });
+            let place = error
+                .location()
+                .map_or(Position::START, |at| Position { line: at.line(), column: at.column() });
             mistakes.push(Mistake::new(place, error.to_string()));
             return Err(mistakes);
         }
@@ -73,7 +74,7 @@ fn unknown(
     path: &mut Vec<String>,
     value: &mut Value,
     default: &Value,
-    marked: &Marked,
+    marked: &Spans,
     mistakes: &mut Vec<Mistake>,
 ) {
     let (Value::Mapping(value), Value::Mapping(default)) = (value, default) else { return };

@@ -5,7 +5,7 @@ use std::{fmt::Display, ops::RangeInclusive, path::Path, time::Duration};
 
 use observer_ebpf::abi::program::HOOKS;
 
-use super::{Config, Mistake, marks::Marked, marks::Place};
+use super::{Config, Mistake, spans::Position, spans::Spans};
 
 /// Emptied more slowly than this (bytes a second), the ring buffer of a busy host overflows.
 const SLOWEST_RING: u128 = 1 << 20;
@@ -25,14 +25,14 @@ pub(super) struct Broken {
 
 impl Broken {
     /// Where a file that has these settings breaks it.
-    pub(super) fn mistake(&self, file: Option<&Marked>) -> Mistake {
+    pub(super) fn mistake(&self, file: Option<&Spans>) -> Mistake {
         let place = file.map(|file| {
             let places = self.settings.iter().map(|setting| {
                 let path: Vec<_> = setting.split('.').map(str::to_owned).collect();
                 file.at(&path)
             });
             let mut given = places.filter(|(_, given)| *given);
-            given.next().map_or(Place::START, |(value, _)| value.place)
+            given.next().map_or(Position::START, |(value, _)| value.place)
         });
         Mistake { place, text: format!("{}: {}", self.settings.join(", "), self.text) }
     }

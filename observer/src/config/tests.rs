@@ -37,7 +37,7 @@ fn what_is_left_out_has_its_default() {
         assert_eq!(Config::parse(text), Ok(Config::default()), "{text:?}");
     }
     let config = Config::parse("owner:\n  by: unit\n").unwrap();
-    assert_eq!(config.owner, Owner { by: OwnerBy::Unit, ..Owner::default() });
+    assert_eq!(config.owner, OwnerSettings { by: OwnerBy::Unit, ..OwnerSettings::default() });
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn every_kind_of_value_is_understood() {
     let config =
         Config::parse("kernel: {ring_size: 1 MiB, drain_interval: 1s}\nlog: {level: off}\n").unwrap();
     assert_eq!((config.kernel.ring_size, config.kernel.drain_interval), (1 << 20, Duration::from_secs(1)));
-    assert_eq!(config.log.level, Level::Off);
+    assert_eq!(config.log.level, LogLevel::Off);
 }
 
 #[test]

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zerocopy::FromBytes;
 
-use super::{Body, Endpoints, Event, Flags, Reason, Side, SockId, Socket, State, Task, unread};
+use super::{Body, Endpoints, Event, Flags, Reason, SockId, Socket, State, Task, unread};
+use crate::words::Side;
 
 /// What the running kernel calls its numbers, and how long its clock tick is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

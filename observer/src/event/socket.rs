@@ -7,6 +7,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::words::words;
+
 /// States of a TCP socket (RFC 9293 section 3.3.2; numbers from the kernel's `include/net/tcp_states.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -81,14 +83,14 @@ impl fmt::Display for State {
     }
 }
 
-/// Address family on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Family {
-    /// IPv4, also when an IPv6 socket carries it as a mapped address.
-    Ipv4,
-    /// IPv6.
-    Ipv6,
+words! {
+    /// Address family on the wire.
+    Family {
+        /// IPv4, also when an IPv6 socket carries it as a mapped address.
+        Ipv4 = "ipv4",
+        /// IPv6.
+        Ipv6 = "ipv6",
+    }
 }
 
 /// Both ends of a connection.

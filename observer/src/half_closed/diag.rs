@@ -4,10 +4,11 @@ use std::{io, mem::offset_of};
 
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetResponse, StateFlags, nlas::Nla};
 
-use super::{AcceptQueue, Queued};
+use super::AcceptQueue;
 use crate::{
     event::{Endpoints, State},
     source::sock_diag::{address, list},
+    story::step::Queues,
 };
 
 /// Offset of `tcpi_notsent_bytes` in `struct tcp_info` (include/uapi/linux/tcp.h, 4.6 and later), which ends before
@@ -72,7 +73,7 @@ impl Listed {
 
     /// What of the queues is data. In CLOSE_WAIT the peer's FIN is the last in the receive queue until it is read as
     /// end of file; in FIN_WAIT1 ours is the last in the send queue.
-    pub(super) fn queued(&self) -> Queued {
+    pub(super) fn queued(&self) -> Queues {
         let unsent = self.info.map_or(0, |info| info.not_sent).min(self.send_queue);
         let unacked = self.send_queue - unsent;
         let (unacked, unsent) = match (self.state, unsent) {
@@ -81,7 +82,7 @@ impl Listed {
             _ => (unacked, unsent),
         };
         let fin = u32::from(self.state == State::CloseWait);
-        Queued { unread: self.receive_queue.saturating_sub(fin), unacked, unsent }
+        Queues { unread: self.receive_queue.saturating_sub(fin), unacked, unsent }
     }
 
     pub(super) fn end_read(&self) -> Option<bool> {

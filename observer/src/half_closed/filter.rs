@@ -2,14 +2,15 @@
 
 use super::HalfClosed;
 use crate::{
-    event::{Comm, Endpoints, Side},
+    event::{Comm, Endpoints},
     filter::{AddressFilter, is_in_cgroup},
     owner::Cgroups,
+    words::Side,
 };
 
 /// What a connection must be. What is None may be anything.
 #[derive(Debug, Clone, Default)]
-pub struct Filter {
+pub struct HalfClosedFilter {
     /// Who has sent a FIN.
     pub side: Option<Side>,
     /// Process id of an owner.
@@ -28,7 +29,7 @@ pub struct Filter {
     pub port: Option<u16>,
 }
 
-impl Filter {
+impl HalfClosedFilter {
     /// Whether to keep it. An owner that was asked for becomes the first, so that it is the one that is shown.
     pub fn keep(&self, socket: &mut HalfClosed, cgroups: &mut Cgroups) -> bool {
         let fits = |filter: Option<AddressFilter>, end| filter.is_none_or(|filter| filter.fits(end));

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     classify::{Cause, verdict::Verdict},
-    event::{Endpoints, Side, Task},
+    event::{Endpoints, Task},
     story::Story,
+    words::Side,
 };
 
 /// The FIN of one side, while the other side has sent none.

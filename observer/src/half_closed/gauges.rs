@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::HalfClosed;
-use crate::event::{Side, Task};
+use crate::{event::Task, words::Side};
 
 /// What one side left open.
 #[derive(Debug, Default, PartialEq, Eq)]

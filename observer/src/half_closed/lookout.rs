@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Error;
+use super::SnapshotError;
 
 /// From the end of a look to the next. Scrapes usually are 15 s apart or more: each shall find something new, while
 /// a leak, which is a matter of minutes, would be found by rarer looks too.
@@ -23,7 +23,7 @@ pub struct Lookout<T> {
 }
 
 struct Look<T> {
-    found: Result<T, Error>,
+    found: Result<T, SnapshotError>,
     took: Duration,
 }
 
@@ -36,9 +36,9 @@ impl<T: Send + 'static> Lookout<T> {
 
     /// Returns what a look found that is over since the last call, and begins one when it is due. `prepare` gathers
     /// what that one needs of the caller. Never waits.
-    pub fn poll<L>(&mut self, now: Instant, prepare: impl FnOnce() -> L) -> Option<Result<T, Error>>
+    pub fn poll<L>(&mut self, now: Instant, prepare: impl FnOnce() -> L) -> Option<Result<T, SnapshotError>>
     where
-        L: FnOnce() -> Result<T, Error> + Send + 'static,
+        L: FnOnce() -> Result<T, SnapshotError> + Send + 'static,
     {
         if let Some(over) = self.under_way.take_if(|look| look.is_finished()) {
             let Look { found, took } = over.join().unwrap_or_else(|panic| resume_unwind(panic));
@@ -61,7 +61,7 @@ impl<T: Send + 'static> Lookout<T> {
             }
             Err(error) => {
                 self.due = now + INTERVAL;
-                Some(Err(Error::Thread(error)))
+                Some(Err(SnapshotError::Thread(error)))
             }
         }
     }
@@ -90,7 +90,8 @@ mod tests {
 
     fn found(lookout: &mut Lookout<u32>, now: Instant) -> u32 {
         loop {
-            let found = lookout.poll(now, || -> fn() -> Result<u32, Error> { panic!("two looks at a time") });
+            let found =
+                lookout.poll(now, || -> fn() -> Result<u32, SnapshotError> { panic!("two looks at a time") });
             match found {
                 Some(found) => return found.unwrap(),
                 None => thread::yield_now(),

@@ -1,74 +1,23 @@
-use std::net::SocketAddr;
-
 use netlink_packet_core::Emitable as _;
 use netlink_packet_sock_diag::inet::{InetResponse, InetResponseHeader, SocketId, nlas::Nla};
 
 use super::{
-    AcceptQueue, Age, Fin, Fins, HalfClosed, Known, Owner, Owners, Queued, Unseen, describe,
+    AcceptQueue, Age, Fin, Fins, HalfClosed, Known, Owner, OwnerSearch, Unseen, describe,
     diag::{Info, Listed},
-    filter::Filter,
+    filter::HalfClosedFilter,
+    fixtures::{end, holder, leaked, orphan, unaccepted},
     gauges::{SideGauges, gauges},
-    json, summary, table,
 };
 use crate::{
-    event::{Comm, Endpoints, Side, State, Task},
+    event::{Comm, Endpoints, State},
     filter::AddressFilter,
-    owner::{Cgroups, Holder, Listeners},
+    owner::{Cgroups, Listeners},
     source::sock_diag,
+    story::step::Queues,
+    words::Side,
 };
 
 const TICK_NS: u64 = 4_000_000;
-
-fn end(text: &str) -> SocketAddr {
-    text.parse().unwrap()
-}
-
-fn holder(pid: u32, comm: &str, fd: u32) -> Holder {
-    let comm = Comm::from(comm);
-    let task = Task { pid, tid: pid, uid: 0, comm, cgroup: 0, exiting: false, kthread: false, signal: 0 };
-    Holder { task, fd }
-}
-
-/// In CLOSE_WAIT with seven bytes unread, held by one process.
-fn leaked() -> HalfClosed {
-    HalfClosed {
-        endpoints: Endpoints { local: end("10.0.0.1:443"), remote: end("10.0.0.2:50000"), netns: 7 },
-        side: Side::Remote,
-        state: State::CloseWait,
-        inode: 42,
-        owner: Owner::Holders(vec![holder(12, "nginx", 9)]),
-        age: Age::AtLeast(90_000_000_000),
-        queued: Queued { unread: 7, unacked: 0, unsent: 0 },
-        end_read: Some(false),
-        fin_sent: None,
-        accept_queue: None,
-    }
-}
-
-/// In an accept queue for three seconds.
-fn unaccepted() -> HalfClosed {
-    HalfClosed {
-        inode: 0,
-        owner: Owner::Listeners(vec![holder(12, "nginx", 9)]),
-        accept_queue: Some(AcceptQueue { waited_ns: Some(3_000_000_000) }),
-        ..leaked()
-    }
-}
-
-/// In FIN_WAIT2, without a process.
-fn orphan() -> HalfClosed {
-    HalfClosed {
-        side: Side::Local,
-        state: State::FinWait2,
-        inode: 0,
-        owner: Owner::Unknown,
-        age: Age::Unknown,
-        queued: Queued::default(),
-        end_read: None,
-        fin_sent: Some(true),
-        ..leaked()
-    }
-}
 
 fn listed(state: State, receive_queue: u32, send_queue: u32, not_sent: u32) -> Listed {
     let info = Some(Info { last_ack_ms: 5000, last_data_sent_ms: 7000, not_sent });
@@ -147,7 +96,7 @@ fn a_fin_is_no_data() {
         (listed(State::FinWait2, 4, 0, 0), (4, 0, 0), None),
     ];
     for (socket, (unread, unacked, unsent), end_read) in cases {
-        assert_eq!(socket.queued(), Queued { unread, unacked, unsent }, "{socket:?}");
+        assert_eq!(socket.queued(), Queues { unread, unacked, unsent }, "{socket:?}");
         assert_eq!(socket.end_read(), end_read, "{socket:?}");
     }
 }
@@ -176,7 +125,7 @@ fn only_what_nobody_has_accepted_waits_in_a_queue() {
 fn described(socket: &Listed, seen: &[Fin], remembered: &[Fin], holds: &[u32]) -> HalfClosed {
     let fins = |fins: &[Fin]| -> Fins { fins.iter().map(|fin| (socket.endpoints, *fin)).collect() };
     let (seen, remembered) = (fins(seen), fins(remembered));
-    let mut owners = Owners::of(&[*socket], Listeners::default());
+    let mut owners = OwnerSearch::of(&[*socket], Listeners::default());
     for holders in owners.holders.values_mut() {
         holders.extend(holds.iter().map(|pid| holder(*pid, "nginx", 9)));
     }
@@ -228,7 +177,7 @@ fn an_age_is_what_was_seen_or_what_can_be_proved() {
 
 #[test]
 fn the_oldest_come_first_then_the_fullest() {
-    let with = |age, unread| HalfClosed { age, queued: Queued { unread, ..Queued::default() }, ..leaked() };
+    let with = |age, unread| HalfClosed { age, queued: Queues { unread, ..Queues::default() }, ..leaked() };
     let mut sockets =
         [with(Age::Unknown, 9), with(Age::Exact(5), 1), with(Age::AtLeast(7), 0), with(Age::Exact(5), 2)];
     super::sort(&mut sockets);
@@ -239,7 +188,7 @@ fn the_oldest_come_first_then_the_fullest() {
 #[test]
 fn addresses_to_filter_by_have_three_forms() {
     let fits = |filter: &str, ends: &str| {
-        let filter = Filter { local: Some(filter.parse().unwrap()), ..Filter::default() };
+        let filter = HalfClosedFilter { local: Some(filter.parse().unwrap()), ..HalfClosedFilter::default() };
         let endpoints = Endpoints { local: end(ends), ..leaked().endpoints };
         filter.keep(&mut HalfClosed { endpoints, ..leaked() }, &mut Cgroups::none())
     };
@@ -263,7 +212,7 @@ fn the_holder_that_was_asked_for_is_the_one_that_is_shown() {
     let shared = HalfClosed { owner: Owner::Holders(shared), ..leaked() };
     let keep = |pid, comm: Option<&str>| {
         let mut socket = shared.clone();
-        let filter = Filter { pid, comm: comm.map(Comm::from), ..Filter::default() };
+        let filter = HalfClosedFilter { pid, comm: comm.map(Comm::from), ..HalfClosedFilter::default() };
         let keep = filter.keep(&mut socket, &mut Cgroups::none());
         keep.then(|| socket.owner.holders().first().map(|holder| holder.fd)).flatten()
     };
@@ -272,23 +221,26 @@ fn the_holder_that_was_asked_for_is_the_one_that_is_shown() {
     assert_eq!(keep(None, Some("child")), Some(6));
     assert_eq!(keep(Some(1), Some("child")), None);
     assert_eq!(keep(Some(3), None), None);
-    let keeps = |filter: Filter| filter.keep(&mut leaked(), &mut Cgroups::none());
-    let by_side = |side| keeps(Filter { side: Some(side), ..Filter::default() });
+    let keeps = |filter: HalfClosedFilter| filter.keep(&mut leaked(), &mut Cgroups::none());
+    let by_side = |side| keeps(HalfClosedFilter { side: Some(side), ..HalfClosedFilter::default() });
     assert_eq!((by_side(Side::Remote), by_side(Side::Local)), (true, false));
     let Endpoints { local, remote, .. } = leaked().endpoints;
-    let by_port = |port| keeps(Filter { port: Some(port), ..Filter::default() });
+    let by_port = |port| keeps(HalfClosedFilter { port: Some(port), ..HalfClosedFilter::default() });
     assert_eq!([local.port(), remote.port(), 1].map(by_port), [true, true, false]);
     // A listener or closer is asked for as a holder is.
     let closer = HalfClosed { owner: Owner::Closer(holder(12, "nginx", 0).task), ..orphan() };
     for mut socket in [unaccepted(), closer] {
         let mut keeps = |pid| {
-            let filter = Filter { pid: Some(pid), ..Filter::default() };
+            let filter = HalfClosedFilter { pid: Some(pid), ..HalfClosedFilter::default() };
             filter.keep(&mut socket, &mut Cgroups::none())
         };
         assert_eq!((keeps(12), keeps(13)), (true, false));
     }
     // Of a cgroup that nobody can look at.
-    assert!(!keeps(Filter { unit: Some("nginx.service".to_owned()), ..Filter::default() }));
+    assert!(!keeps(HalfClosedFilter {
+        unit: Some("nginx.service".to_owned()),
+        ..HalfClosedFilter::default()
+    }));
 }
 
 #[test]
@@ -309,154 +261,10 @@ fn gauges_count_by_side_and_process() {
 }
 
 #[test]
-fn sentences_say_who_has_to_act() {
-    let ended = HalfClosed { end_read: Some(true), queued: Queued::default(), ..leaked() };
-    let unheard = Queued { unacked: 1, ..Queued::default() };
-    let shared = Owner::Holders(vec![holder(1, "a", 3), holder(2, "b", 3)]);
-    let closer = Owner::Closer(holder(12, "nginx", 0).task);
-    let unheard_of = HalfClosed {
-        state: State::FinWait1,
-        side: Side::Local,
-        queued: unheard,
-        age: Age::Exact(2_000_000_000),
-        fin_sent: Some(true),
-        ..leaked()
-    };
-    let unsent = HalfClosed {
-        queued: Queued { unread: 0, unacked: 1, unsent: 2 },
-        fin_sent: Some(false),
-        ..unheard_of.clone()
-    };
-    let cases = [
-        (leaked(), "the peer closed at least 1 min 30 s ago; nginx[12] has not, and left 7 bytes unread"),
-        (
-            ended.clone(),
-            "the peer closed at least 1 min 30 s ago; nginx[12] has read to the end and not closed",
-        ),
-        (
-            HalfClosed { end_read: Some(false), age: Age::Exact(2_000_000), owner: shared, ..ended },
-            "the peer closed 2 ms ago; a[1] (and 1 more) has neither read the end nor closed",
-        ),
-        (
-            unaccepted(),
-            "in the accept queue of nginx[12] for 3.0 s; the peer closed at least 1 min 30 s ago; 7 bytes unread",
-        ),
-        (
-            HalfClosed {
-                owner: Owner::Unknown,
-                queued: Queued::default(),
-                accept_queue: Some(AcceptQueue { waited_ns: None }),
-                age: Age::Unknown,
-                ..unaccepted()
-            },
-            "in the accept queue; the process that listens was not found; the peer closed",
-        ),
-        (
-            orphan(),
-            "this host closed, and no process has the socket any more; the peer acknowledged the FIN and has not closed",
-        ),
-        (
-            HalfClosed { owner: closer.clone(), age: Age::Exact(2_000_000_000), ..orphan() },
-            "nginx[12] closed 2.0 s ago; the peer acknowledged the FIN and has not closed",
-        ),
-        (
-            unheard_of,
-            "nginx[12] shut down its writing side 2.0 s ago; the peer has not acknowledged the FIN; \
-             1 byte of ours not acknowledged",
-        ),
-        (
-            HalfClosed { owner: closer, ..unsent.clone() },
-            "nginx[12] closed 2.0 s ago; its FIN has not left: 3 bytes before it are unsent or unacknowledged",
-        ),
-        (
-            HalfClosed { queued: unheard, ..unsent.clone() },
-            "nginx[12] shut down its writing side 2.0 s ago; its FIN has not left: \
-             1 byte before it is unsent or unacknowledged",
-        ),
-        (
-            HalfClosed { queued: Queued::default(), ..unsent },
-            "nginx[12] shut down its writing side 2.0 s ago; its FIN has not left",
-        ),
-    ];
-    for (socket, sentence) in cases {
-        assert_eq!(summary::of(&socket), sentence);
-    }
-}
-
-#[test]
-fn json_has_the_words_of_the_schema() {
-    let line = json::line(&leaked(), "2026-01-01T00:00:00Z", &mut Cgroups::none());
-    let expected = concat!(
-        r#"{"schema":1,"kind":"half_closed","time":"2026-01-01T00:00:00Z","side":"remote","state":"CLOSE_WAIT","#,
-        r#""connection":{"family":"ipv4","local":{"addr":"10.0.0.1","port":443},"#,
-        r#""remote":{"addr":"10.0.0.2","port":50000},"netns":7,"opened_by":"unknown"},"#,
-        r#""process":{"pid":12,"comm":"nginx","uid":0,"cgroup":null,"unit":null,"container":null},"#,
-        r#""process_role":"holder","fd":9,"holders":1,"age_ms":90000.0,"age":"at_least","#,
-        r#""queued":{"unread":7,"unacked":0,"unsent":0},"end_read":false,"fin_sent":null,"accept_queue":null,"#,
-        r#""summary":"the peer closed at least 1 min 30 s ago; nginx[12] has not, and left 7 bytes unread"}"#,
-    );
-    assert_eq!(line, expected);
-    let says = |socket: &HalfClosed, parts: &[&str]| {
-        let line = json::line(socket, "2026-01-01T00:00:00Z", &mut Cgroups::none());
-        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
-    };
-    says(
-        &orphan(),
-        &[
-            r#""process":null,"process_role":null,"fd":null,"holders":0,"age_ms":null,"age":"unknown""#,
-            r#""fin_sent":true"#,
-        ],
-    );
-    let queue = r#""accept_queue":{"waited_ms":3000.0}"#;
-    says(&unaccepted(), &[r#""process_role":"listener","fd":null,"holders":0"#, queue]);
-    let closed = HalfClosed { owner: Owner::Closer(holder(12, "nginx", 0).task), ..orphan() };
-    says(&closed, &[r#""comm":"nginx""#, r#""process_role":"closer","fd":null,"holders":0"#]);
-}
-
-#[test]
-fn tables_fit_the_terminal() {
-    let sockets = [leaked(), orphan()];
-    let lines = table::lines(&sockets, None);
-    assert_eq!(
-        lines,
-        [
-            "         AGE  SIDE    STATE       PROCESS    FD  RECV-Q  SEND-Q  LOCAL         REMOTE",
-            "> 1 min 30 s  remote  CLOSE_WAIT  nginx[12]   9       7       0  10.0.0.1:443  10.0.0.2:50000",
-            "           ?  local   FIN_WAIT2   -           -       0       0  10.0.0.1:443  10.0.0.2:50000",
-        ]
-    );
-    let closed = HalfClosed { owner: Owner::Closer(holder(12, "nginx", 0).task), ..orphan() };
-    assert_eq!(
-        table::lines(&[unaccepted(), closed], Some(86)),
-        [
-            "         AGE  STATE       PROCESS        FD  RECV-Q  SEND-Q  LOCAL  REMOTE",
-            "> 1 min 30 s  CLOSE_WAIT  nginx[12]   queue       7       0  :443   10.0.0.2:50000",
-            "           ?  FIN_WAIT2   nginx[12]  closed       0       0  :443   10.0.0.2:50000",
-        ]
-    );
-    // At 80 columns age, process and peer are there, however long they are.
-    let long = HalfClosed {
-        age: Age::AtLeast(359_940_000_000_000),
-        owner: Owner::Holders(vec![holder(4_194_304, "a-process-name-", 9), holder(4_194_305, "b", 9)]),
-        endpoints: Endpoints { remote: end("255.255.255.255:65535"), ..leaked().endpoints },
-        ..leaked()
-    };
-    let lines = table::lines(&[long, leaked()], Some(80));
-    assert_eq!(lines[1], "> 99 h 59 min  CLOSE_WAIT  a-process-name-[4194304]+1  255.255.255.255:65535");
-    let narrow = table::lines(&sockets, Some(30));
-    assert!(narrow[1..].iter().all(|line| line.chars().count() == 30 && line.ends_with('…')), "{narrow:?}");
-    assert_eq!(
-        table::totals(&sockets, 1),
-        "2 half-closed: 1 remote (oldest at least 1 min 30 s), 1 local; 7 bytes unread, 0 not acknowledged; \
-         1 of them not shown"
-    );
-}
-
-#[test]
 fn what_is_unseen_is_told_if_there_is_anything() {
-    assert_eq!(Unseen::default().told(), None);
+    assert_eq!(Unseen::default().summary(), None);
     let unseen = Unseen { namespaces: 2, elsewhere: 0, processes: 1 };
     let expected =
         "may not be looked at, for what is half-closed: 2 network namespaces, the descriptors of 1 process";
-    assert_eq!(unseen.told().as_deref(), Some(expected));
+    assert_eq!(unseen.summary().as_deref(), Some(expected));
 }

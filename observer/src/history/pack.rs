@@ -6,21 +6,22 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::Wanted;
+use super::Selection;
 use crate::{
     classify::{
         Cause, Outcome,
         verdict::{Bytes, Verdict},
     },
-    event::{Endpoints, Side, Task, packed},
+    event::{Endpoints, Task, packed},
     filter::{Failed, Subject},
     owner::Cgroups,
     report::{Report, WriteFailure},
+    words::Side,
 };
 
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ReportKind {
     /// A connection has ended.
     Close,
     /// A send failed.
@@ -29,13 +30,13 @@ pub enum Kind {
 
 /// A packed report; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Record {
+pub struct PackedReport {
     /// When it happened; `CLOCK_MONOTONIC`, ns.
     pub ns: u64,
     /// The process's cgroup, 0 for none.
     pub(super) cgroup: u64,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ReportKind,
     data: Arc<[u8]>,
 }
 
@@ -75,14 +76,14 @@ fn pack<T: Serialize>(value: &T) -> Option<Arc<[u8]>> {
     }
 }
 
-impl Record {
+impl PackedReport {
     /// Packs a report; None for a kind that is not remembered.
     #[must_use]
     pub fn of(report: &Report) -> Option<Self> {
         // Every field is plain data, so that packing cannot fail but for want of memory, which does not return.
         let (kind, ns, data) = match report {
-            Report::Close(verdict) => (Kind::Close, verdict.ns, pack(verdict.as_ref())?),
-            Report::WriteError(failure) => (Kind::WriteError, failure.ns, pack(failure)?),
+            Report::Close(verdict) => (ReportKind::Close, verdict.ns, pack(verdict.as_ref())?),
+            Report::WriteError(failure) => (ReportKind::WriteError, failure.ns, pack(failure)?),
             Report::StrayReset(_) | Report::LingerExpired(_) => return None,
         };
         let cgroup = report.process().map_or(0, |task| task.cgroup);
@@ -98,7 +99,7 @@ impl Record {
     /// The first fields of a close; None for another kind.
     #[must_use]
     pub fn head(&self) -> Option<Head<'_>> {
-        if self.kind != Kind::Close {
+        if self.kind != ReportKind::Close {
             return None;
         }
         postcard::take_from_bytes(&self.data).ok().map(|(head, _rest)| head)
@@ -107,27 +108,27 @@ impl Record {
     /// The whole close; None for another kind.
     #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
-        if self.kind == Kind::Close { postcard::from_bytes(&self.data).ok() } else { None }
+        if self.kind == ReportKind::Close { postcard::from_bytes(&self.data).ok() } else { None }
     }
 
     /// The failed send; None for another kind.
     #[must_use]
     pub fn failure(&self) -> Option<WriteFailure> {
-        if self.kind == Kind::WriteError { postcard::from_bytes(&self.data).ok() } else { None }
+        if self.kind == ReportKind::WriteError { postcard::from_bytes(&self.data).ok() } else { None }
     }
 
     /// The report that was packed.
     #[must_use]
     pub fn report(&self) -> Option<Report> {
         match self.kind {
-            Kind::Close => Some(Report::Close(Box::new(self.verdict()?))),
-            Kind::WriteError => self.failure().map(Report::WriteError),
+            ReportKind::Close => Some(Report::Close(Box::new(self.verdict()?))),
+            ReportKind::WriteError => self.failure().map(Report::WriteError),
         }
     }
 
     /// Whether somebody who asks so wants it.
     #[must_use]
-    pub fn is_wanted(&self, wanted: &Wanted, cgroups: &mut Cgroups) -> bool {
+    pub fn is_wanted(&self, wanted: &Selection, cgroups: &mut Cgroups) -> bool {
         if self.ns < wanted.since_ns {
             return false;
         }
@@ -135,10 +136,10 @@ impl Record {
             return true;
         }
         match self.kind {
-            Kind::Close => {
+            ReportKind::Close => {
                 self.head().is_some_and(|head| wanted.filter.fits_subject(&head.subject(), cgroups))
             }
-            Kind::WriteError => self
+            ReportKind::WriteError => self
                 .failure()
                 .is_some_and(|failure| wanted.filter.fits_subject(&Subject::of_failure(&failure), cgroups)),
         }

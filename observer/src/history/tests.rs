@@ -1,12 +1,13 @@
-//! Limits, packing and questions, over made-up connections.
+//! HistoryLimits, packing and questions, over made-up connections.
 
 use std::time::Instant;
 
 use super::{top::By, *};
 use crate::{
     classify::{WriteCause, WriteVerdict, classify, verdict::Left},
-    event::{Comm, Side, State},
+    event::{Comm, State},
     story::tests::{Script, task},
+    words::Side,
 };
 
 fn verdict() -> Verdict {
@@ -46,11 +47,11 @@ fn failure(number: u16, close_id: Option<&str>) -> Report {
     })
 }
 
-fn record(report: &Report) -> Record {
-    Record::of(report).expect("a kind that is remembered")
+fn record(report: &Report) -> PackedReport {
+    PackedReport::of(report).expect("a kind that is remembered")
 }
 
-fn history(limits: Limits, reports: &[Report]) -> History {
+fn history(limits: HistoryLimits, reports: &[Report]) -> History {
     let mut history = History::new(limits, Cgroups::none());
     for report in reports {
         history.note(record(report));
@@ -62,8 +63,8 @@ fn closes(number: u16) -> Vec<Report> {
     (1..=number).map(|number| close(number, "nginx")).collect()
 }
 
-fn ids(records: &[Record]) -> Vec<String> {
-    records.iter().filter_map(Record::verdict).map(|verdict| verdict.id).collect()
+fn ids(records: &[PackedReport]) -> Vec<String> {
+    records.iter().filter_map(PackedReport::verdict).map(|verdict| verdict.id).collect()
 }
 
 #[test]
@@ -90,21 +91,21 @@ fn the_head_is_the_beginning_of_the_whole() {
 
 #[test]
 fn the_number_is_bounded_for_each_kind() {
-    let limits = Limits { closes: 3, errors: 1, ..Limits::default() };
+    let limits = HistoryLimits { closes: 3, errors: 1, ..HistoryLimits::default() };
     let mut reports = closes(5);
     reports.extend([failure(6, None), failure(7, None)]);
     let mut history = history(limits, &reports);
     let fill = history.fill();
     assert_eq!((fill.closes, fill.errors, fill.pushed_out.count), (3, 1, 3));
     assert_eq!(fill.oldest_ns, Some(3_000_000_000));
-    let (found, more) = history.newest(Kind::Close, &Wanted::default(), 10);
+    let (found, more) = history.newest(ReportKind::Close, &Selection::default(), 10);
     assert_eq!((ids(&found), more), (["3-0001", "4-0001", "5-0001"].map(ToOwned::to_owned).to_vec(), false));
 }
 
 #[test]
 fn the_size_is_bounded_and_the_oldest_goes_first() {
     let room = record(&close(1, "nginx")).bytes() * 3 + 60;
-    let limits = Limits { bytes: room, ..Limits::default() };
+    let limits = HistoryLimits { bytes: room, ..HistoryLimits::default() };
     let mut reports = vec![failure(1, None)];
     reports.extend(closes(6).into_iter().skip(1));
     let fill = history(limits, &reports).fill();
@@ -115,7 +116,7 @@ fn the_size_is_bounded_and_the_oldest_goes_first() {
 
 #[test]
 fn the_age_is_bounded() {
-    let limits = Limits { age: Duration::from_secs(2), ..Limits::default() };
+    let limits = HistoryLimits { age: Duration::from_secs(2), ..HistoryLimits::default() };
     let mut history = history(limits, &closes(5));
     history.expire(1_000_000_000);
     assert_eq!(history.fill().closes, 5);
@@ -128,12 +129,12 @@ fn the_age_is_bounded() {
 
 #[test]
 fn other_limits_hold_at_once_but_for_the_age() {
-    let mut history = history(Limits::default(), &closes(5));
-    history.set_limits(Limits { closes: 2, age: Duration::from_secs(1), ..Limits::default() });
+    let mut history = history(HistoryLimits::default(), &closes(5));
+    history.set_limits(HistoryLimits { closes: 2, age: Duration::from_secs(1), ..HistoryLimits::default() });
     assert_eq!((history.fill().closes, history.fill().pushed_out.count), (2, 3));
     history.expire(5_500_000_000);
     assert_eq!((history.fill().closes, history.fill().pushed_out.age), (1, 1));
-    history.set_limits(Limits { bytes: 0, ..Limits::default() });
+    history.set_limits(HistoryLimits { bytes: 0, ..HistoryLimits::default() });
     assert_eq!((history.fill().closes, history.fill().bytes, history.fill().pushed_out.bytes), (0, 0, 1));
 }
 
@@ -141,9 +142,9 @@ fn other_limits_hold_at_once_but_for_the_age() {
 fn the_newest_that_fit_are_found() {
     let mut reports = closes(4);
     reports.insert(2, close(9, "curl"));
-    let mut history = history(Limits::default(), &reports);
+    let mut history = history(HistoryLimits::default(), &reports);
     let mut find = |filter: Filter, since_ns, limit| {
-        let (found, more) = history.newest(Kind::Close, &Wanted { filter, since_ns }, limit);
+        let (found, more) = history.newest(ReportKind::Close, &Selection { filter, since_ns }, limit);
         (ids(&found).join(" "), more)
     };
     let nginx = || Filter { comm: Some(Comm::from("nginx")), ..Filter::default() };
@@ -176,7 +177,7 @@ fn a_story_has_its_failing_writes_and_its_other_end() {
         failure(9, Some("8-0001")),
         mirrored("c-0001", hour * 2, ours_opened + hour * 2 + 5),
     ];
-    let history = history(Limits::default(), &reports);
+    let history = history(HistoryLimits::default(), &reports);
     let found = history.story(&Which::Id("7-0001".to_owned())).expect("the story");
     assert_eq!((found.story.verdict.id.as_str(), found.story.errors.len()), ("7-0001", 1));
     assert_eq!(found.peer.expect("its other end").verdict.id, "c-0001");
@@ -194,10 +195,10 @@ fn a_story_has_its_failing_writes_and_its_other_end() {
 fn groups_are_counted() {
     let mut reports = closes(3);
     reports.extend([close(4, "curl"), failure(5, None)]);
-    let mut history = history(Limits::default(), &reports);
+    let mut history = history(HistoryLimits::default(), &reports);
     let mut keys = |by| {
-        let rows = history.top(by, &Wanted::default(), 9).rows;
-        let row = |row: &top::Row| format!("{} {} {}", row.key, row.closes, row.write_errors);
+        let rows = history.top(by, &Selection::default(), 9).rows;
+        let row = |row: &top::Group| format!("{} {} {}", row.key, row.closes, row.write_errors);
         rows.iter().map(row).collect::<Vec<_>>()
     };
     assert_eq!(keys(By::Owner), ["nginx 3 0", "curl 1 0", "writer 0 1"]);
@@ -207,7 +208,7 @@ fn groups_are_counted() {
     // The port that was connected to: all of them are ours to connect.
     assert_eq!(keys(By::Port), ["2000 4 1"]);
     assert_eq!(keys(By::Unit), ["- 4 1"]);
-    let top = history.top(By::Owner, &Wanted::default(), 1);
+    let top = history.top(By::Owner, &Selection::default(), 1);
     assert_eq!((top.closes, top.write_errors, top.groups, top.rows.len()), (4, 1, 3, 1));
     assert_eq!(top.rows[0].key, "nginx");
 }
@@ -237,10 +238,10 @@ fn measure() {
     };
     let mut records = Vec::new();
     timed("packing all", &mut || {
-        records = reports.iter().filter_map(Record::of).collect();
+        records = reports.iter().filter_map(PackedReport::of).collect();
         records.len()
     });
-    let mut history = History::new(Limits::default(), Cgroups::none());
+    let mut history = History::new(HistoryLimits::default(), Cgroups::none());
     timed("noting all", &mut || {
         records.drain(..).for_each(|record| history.note(record));
         history.fill().closes
@@ -248,11 +249,15 @@ fn measure() {
     println!("bytes each: {}", history.fill().bytes / history.fill().closes);
     let rare = || Filter { comm: Some(Comm::from("nobody")), ..Filter::default() };
     let unit = || Filter { unit: Some("nginx.service".to_owned()), ..Filter::default() };
-    let wanted = |filter| Wanted { filter, since_ns: 0 };
-    timed("newest 100", &mut || history.newest(Kind::Close, &wanted(Filter::default()), 100).0.len());
-    timed("all of them", &mut || history.newest(Kind::Close, &wanted(Filter::default()), usize::MAX).0.len());
-    timed("a filter that nothing fits", &mut || history.newest(Kind::Close, &wanted(rare()), 100).0.len());
-    timed("a unit", &mut || history.newest(Kind::Close, &wanted(unit()), 100).0.len());
+    let wanted = |filter| Selection { filter, since_ns: 0 };
+    timed("newest 100", &mut || history.newest(ReportKind::Close, &wanted(Filter::default()), 100).0.len());
+    timed("all of them", &mut || {
+        history.newest(ReportKind::Close, &wanted(Filter::default()), usize::MAX).0.len()
+    });
+    timed("a filter that nothing fits", &mut || {
+        history.newest(ReportKind::Close, &wanted(rare()), 100).0.len()
+    });
+    timed("a unit", &mut || history.newest(ReportKind::Close, &wanted(unit()), 100).0.len());
     timed("top by cause", &mut || history.top(By::Cause, &wanted(Filter::default()), 20).groups);
     timed("top by owner", &mut || history.top(By::Owner, &wanted(Filter::default()), 20).groups);
     timed("top by remote, each its own", &mut || {
@@ -286,7 +291,7 @@ fn what_closed_first_is_known_by_its_newest_fin() {
         closed_first(4, 30, "other"),
         closed_first(2, 40, "new"),
     ];
-    let mut history = history(Limits::default(), &[]);
+    let mut history = history(HistoryLimits::default(), &[]);
     for report in &reports {
         history.note(record(report));
     }
@@ -305,6 +310,6 @@ fn what_closed_first_is_known_by_its_newest_fin() {
     let new = (2, 395, Some("new".to_owned()));
     assert_eq!(found(0, Some(2)), std::slice::from_ref(&new));
     assert_eq!(found(0, Some(3)), []);
-    // Told in another order than they ended, as happens; the first that is too old ends the look.
+    // StoryWithErrors in another order than they ended, as happens; the first that is too old ends the look.
     assert_eq!(found(25_000_000_000, None), [new, (4, 295, Some("other".to_owned()))]);
 }

@@ -9,11 +9,12 @@ use std::{
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{History, Wanted};
+use super::{History, Selection};
 use crate::{
     classify::{Cause, Outcome, WriteCause},
-    event::{Comm, Endpoints, Side, Task},
+    event::{Comm, Endpoints, Task},
     owner::{Cgroup, Cgroups},
+    words::Side,
 };
 
 /// What is counted by.
@@ -58,7 +59,7 @@ impl By {
 
 /// What was counted of one group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Row {
+pub struct Group {
     /// What they have in common; `-` where that is not known.
     pub key: String,
     /// Connections that ended.
@@ -136,7 +137,7 @@ fn service(local: SocketAddr, remote: SocketAddr, opened_by: Option<Side>) -> u1
 
 impl History {
     /// The largest `limit` groups.
-    pub fn top(&mut self, by: By, wanted: &Wanted, limit: usize) -> Top {
+    pub fn top(&mut self, by: By, wanted: &Selection, limit: usize) -> Top {
         let Self { closes, errors, cgroups, .. } = self;
         let mut groups = Groups::default();
         for record in &closes.records {
@@ -187,15 +188,15 @@ impl History {
 #[derive(Default)]
 struct Groups {
     places: HashMap<Key, usize>,
-    rows: Vec<(Key, Row)>,
+    rows: Vec<(Key, Group)>,
 }
 
 impl Groups {
-    fn row(&mut self, key: Key) -> &mut Row {
+    fn row(&mut self, key: Key) -> &mut Group {
         let next = self.rows.len();
         let place = *self.places.entry(key).or_insert(next);
         if place == next {
-            self.rows.push((key, Row::default()));
+            self.rows.push((key, Group::default()));
         }
         &mut self.rows[place].1
     }
@@ -211,7 +212,7 @@ pub struct Top {
     /// How many groups there are.
     pub groups: usize,
     /// The largest, in order.
-    pub rows: Vec<Row>,
+    pub rows: Vec<Group>,
 }
 
 impl Top {
@@ -222,22 +223,22 @@ impl Top {
         let closes = groups.iter().map(|(_, row)| row.closes).sum();
         let write_errors = groups.iter().map(|(_, row)| row.write_errors).sum();
         // With a peer each there may be as many as there are closes: only those that are shown are put in order.
-        let order = |(key, row): &(Key, Row)| (Reverse(row.closes + row.write_errors), *key);
+        let order = |(key, row): &(Key, Group)| (Reverse(row.closes + row.write_errors), *key);
         if limit < count {
             groups.select_nth_unstable_by_key(limit, order);
             groups.truncate(limit);
         }
         groups.sort_unstable_by_key(order);
-        let rows = groups.into_iter().map(|(key, row)| Row { key: key.text(by, cgroups), ..row });
+        let rows = groups.into_iter().map(|(key, row)| Group { key: key.text(by, cgroups), ..row });
         Self { closes, write_errors, groups: count, rows: rows.collect() }
     }
 }
 
 /// One group a name, since two cgroups may be of one unit.
-fn named(groups: Groups, by: By, cgroups: &mut Cgroups) -> Vec<(Key, Row)> {
-    let mut named: HashMap<String, (Key, Row)> = HashMap::new();
+fn named(groups: Groups, by: By, cgroups: &mut Cgroups) -> Vec<(Key, Group)> {
+    let mut named: HashMap<String, (Key, Group)> = HashMap::new();
     for (key, group) in groups.rows {
-        let (_, row) = named.entry(key.text(by, cgroups)).or_insert_with(|| (key, Row::default()));
+        let (_, row) = named.entry(key.text(by, cgroups)).or_insert_with(|| (key, Group::default()));
         row.closes += group.closes;
         row.resets_sent += group.resets_sent;
         row.resets_received += group.resets_received;

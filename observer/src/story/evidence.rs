@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::LocalAction;
-use crate::event::{Endpoints, Flags, Reason, Side, Socket, State, Task};
+use crate::{
+    event::{Endpoints, Flags, Reason, Socket, State, Task},
+    words::{LocalAction, Side},
+};
 
 /// The connection's beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LocalAction, close_action, fin_action};
-use crate::event::{Body, Comm, Event, Reason, Socket, State, Task};
+use super::{close_action, fin_action};
+use crate::{
+    event::{Body, Comm, Event, Reason, Socket, State, Task},
+    words::LocalAction,
+};
 
 /// Steps of one story. A connection has five to eight; what comes after so many repeats itself.
 pub const LIMIT: usize = 24;
@@ -74,7 +77,7 @@ pub enum Act {
         unread: u32,
     },
     /// The kernel had an error to tell to the process.
-    Told {
+    ErrorReported {
         /// Positive errno.
         errno: u32,
     },
@@ -90,7 +93,7 @@ pub enum Act {
     },
 }
 
-/// Bytes in the queues of a socket.
+/// Bytes in the queues of a socket. Neither SYN nor FIN counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queues {
     /// Received and not read.
@@ -99,6 +102,20 @@ pub struct Queues {
     pub unacked: u32,
     /// Written and not sent.
     pub unsent: u32,
+}
+
+impl Queues {
+    /// Written and not acknowledged, sent or not.
+    #[must_use]
+    pub fn outgoing(self) -> u64 {
+        u64::from(self.unacked) + u64::from(self.unsent)
+    }
+
+    /// All together.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        u64::from(self.unread) + self.outgoing()
+    }
 }
 
 impl From<&Socket> for Queues {
@@ -149,7 +166,7 @@ impl Step {
     pub fn told(event: &Event) -> Option<Self> {
         let Body::StateChange { new: State::Close, socket, .. } = &event.body else { return None };
         let told = socket.err != 0 && socket.flags.has_socket && !socket.flags.dead;
-        told.then_some(Self { ns: event.ns, who: None, act: Act::Told { errno: socket.err } })
+        told.then_some(Self { ns: event.ns, who: None, act: Act::ErrorReported { errno: socket.err } })
     }
 }
 

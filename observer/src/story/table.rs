@@ -1,7 +1,7 @@
 //! Which event belongs to which connection, and when a story is ready to be told.
 //!
 //! Comes in: events in the order of the ring buffer, and the time now and then ([`StoryTable::expire`]).
-//! Goes out: [`Told`]. Bounded: what does not fit is counted, never silent.
+//! Goes out: [`Emitted`]. Bounded: what does not fit is counted, never silent.
 
 use std::{
     cmp::Reverse,
@@ -29,16 +29,16 @@ pub const GRACE_NS: u64 = 250_000_000;
 /// Deadlines beyond twice the number of stories that may be of stories that are over.
 const LINGERING_SPARE: usize = 1024;
 
-/// Limits of a table, in entries.
+/// TableLimits of a table, in entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct TableLimits {
     /// Connections whose end has begun.
     pub stories: usize,
     /// Connections whose beginning is remembered.
     pub openings: usize,
 }
 
-impl Default for Limits {
+impl Default for TableLimits {
     fn default() -> Self {
         Self { stories: 262_144, openings: 524_288 }
     }
@@ -46,7 +46,7 @@ impl Default for Limits {
 
 /// Something to tell.
 #[derive(Debug)]
-pub enum Told<'a> {
+pub enum Emitted<'a> {
     /// A connection has ended.
     Close(&'a Story),
     /// A send failed.
@@ -84,14 +84,14 @@ pub struct Unowned {
     /// The time that the answer must have.
     pub ns: u64,
     /// Whose process to find.
-    pub wanted: Wanted,
+    pub wanted: WantedOwner,
     /// When the connection ended.
     pub ended_ns: u64,
 }
 
 /// The process to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum WantedOwner {
     /// The one that has the socket with this inode.
     Holder(u64),
     /// The one that listens on the local address: nobody had accepted the connection.
@@ -142,7 +142,7 @@ struct Due {
 /// Nobody chooses the names of sockets, so that a quick hash will do. Entries are boxed: a table that grows moves what
 /// is in it.
 pub struct StoryTable {
-    limits: Limits,
+    limits: TableLimits,
     openings: Openings,
     stories: FxHashMap<SockId, Box<Entry>>,
     /// In order of time, since all wait equally long.
@@ -159,7 +159,7 @@ pub struct StoryTable {
 impl StoryTable {
     /// An empty table.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: TableLimits) -> Self {
         Self {
             limits,
             openings: Openings::default(),
@@ -174,7 +174,7 @@ impl StoryTable {
     }
 
     /// What is above a new limit stays until its end.
-    pub const fn set_limits(&mut self, limits: Limits) {
+    pub const fn set_limits(&mut self, limits: TableLimits) {
         self.limits = limits;
     }
 
@@ -202,7 +202,7 @@ impl StoryTable {
     }
 
     /// Takes one event.
-    pub fn apply(&mut self, event: &Event, tell: &mut impl FnMut(Told<'_>)) {
+    pub fn apply(&mut self, event: &Event, tell: &mut impl FnMut(Emitted<'_>)) {
         match &event.body {
             Body::Opened { by, endpoints, inode, early } => {
                 let (endpoints, inode, early) = (*endpoints, *inode, *early);
@@ -215,7 +215,7 @@ impl StoryTable {
                 self.openings.note(event.sock, opening, self.limits.openings, &mut self.lost);
             }
             Body::RecordsLost { since_ns, until_ns, .. } => self.mark_lost(*since_ns, *until_ns),
-            Body::StrayReset { .. } => tell(Told::StrayReset(event)),
+            Body::StrayReset { .. } => tell(Emitted::StrayReset(event)),
             Body::WriteError { errno, socket, .. } => {
                 // A failing write is a sign of an end only where the end has begun. Who writes to a socket that nobody
                 // has any more writes to another one, in the same place, that never had a connection.
@@ -232,7 +232,7 @@ impl StoryTable {
                     // Whose they were is not known any more.
                     self.lost_until_ns = self.lost_until_ns.max(event.ns);
                 }
-                tell(Told::WriteError { story, event });
+                tell(Emitted::WriteError { story, event });
             }
             Body::Destroyed { .. } => self.destroyed(event, tell),
             Body::LingerInterrupted { .. }
@@ -280,7 +280,7 @@ impl StoryTable {
     }
 
     /// Tells what is ready at `now_ns`.
-    pub fn expire(&mut self, now_ns: u64, tell: &mut impl FnMut(Told<'_>)) {
+    pub fn expire(&mut self, now_ns: u64, tell: &mut impl FnMut(Emitted<'_>)) {
         // A tick late: the kernel's timers round up, and an acknowledgement of the last moment must be in.
         while let Some(Reverse((at_ns, sock, first_ns))) = self.lingering.peek().copied()
             && at_ns.saturating_add(SETTLE_NS) <= now_ns
@@ -288,7 +288,7 @@ impl StoryTable {
             self.lingering.pop();
             let entry = self.stories.get(&sock).filter(|entry| entry.story.first_ns == first_ns);
             if let Some(entry) = entry {
-                tell(Told::LingerDeadline(&entry.story));
+                tell(Emitted::LingerDeadline(&entry.story));
             }
         }
         while let Some(due) = pop_due(&mut self.settling, now_ns) {
@@ -305,8 +305,8 @@ impl StoryTable {
         due.filter_map(|due| {
             let entry = self.stories.get(&due.sock).filter(|entry| entry.story.first_ns == due.first_ns)?;
             let story = &entry.story;
-            let holder = story.awaits_holder().then_some(Wanted::Holder(story.inode));
-            let wanted = holder.or_else(|| story.awaits_listener().map(Wanted::Listener));
+            let holder = story.awaits_holder().then_some(WantedOwner::Holder(story.inode));
+            let wanted = holder.or_else(|| story.awaits_listener().map(WantedOwner::Listener));
             let wanted = wanted.filter(|_| !entry.told && entry.looked_ns.is_none());
             // Before the story is told, in a recording too.
             let ns = due.at_ns.saturating_sub(1);
@@ -317,7 +317,7 @@ impl StoryTable {
 
     /// Tells every story that has an end, ready or not: nothing more will come. A close() that still lingers may yet be
     /// acknowledged.
-    pub fn finish_all(&mut self, tell: &mut impl FnMut(Told<'_>)) {
+    pub fn finish_all(&mut self, tell: &mut impl FnMut(Emitted<'_>)) {
         self.lingering.clear();
         self.expire(u64::MAX, tell);
     }
@@ -341,7 +341,7 @@ impl StoryTable {
     }
 
     /// A socket's last sign. Where its story has no end, the record of that was lost.
-    fn destroyed(&mut self, event: &Event, tell: &mut impl FnMut(Told<'_>)) {
+    fn destroyed(&mut self, event: &Event, tell: &mut impl FnMut(Emitted<'_>)) {
         self.early_errors.take(event.sock);
         let Some(entry) = self.stories.get_mut(&event.sock) else {
             // A connection that was seen to begin ends before its socket does.
@@ -407,7 +407,7 @@ impl StoryTable {
         }
     }
 
-    fn tell_due(&mut self, due: &Due, tell: &mut impl FnMut(Told<'_>)) {
+    fn tell_due(&mut self, due: &Due, tell: &mut impl FnMut(Emitted<'_>)) {
         let Some(entry) = self.stories.get_mut(&due.sock) else { return };
         if entry.story.first_ns != due.first_ns {
             return;
@@ -421,7 +421,7 @@ impl StoryTable {
         }
         if !entry.told {
             entry.told = true;
-            tell(Told::Close(&entry.story));
+            tell(Emitted::Close(&entry.story));
         }
         // While a process has the descriptor its failing writes are still to be explained.
         if entry.story.gone_ns.is_some() {
@@ -430,12 +430,12 @@ impl StoryTable {
     }
 
     /// The socket is another connection's now.
-    fn finish(&mut self, sock: SockId, tell: &mut impl FnMut(Told<'_>)) {
+    fn finish(&mut self, sock: SockId, tell: &mut impl FnMut(Emitted<'_>)) {
         if let Some(entry) = self.stories.remove(&sock)
             && !entry.told
         {
             self.lost.unseen_ends += u64::from(entry.story.end.is_none());
-            tell(Told::Close(&entry.story));
+            tell(Emitted::Close(&entry.story));
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Events by hand, for the tests of stories and of what is concluded from them.
 
 use super::*;
-use crate::event::{Comm, Flags, Side, socket_for_tests};
+use crate::{
+    event::{Comm, Flags, socket_for_tests},
+    words::Side,
+};
 
 /// One connection's events, each a millisecond after the one before.
 #[derive(Clone)]

@@ -14,10 +14,10 @@ use observer::{
     event::{Body, Event, SockId},
     owner::Cgroups,
     pipeline::Pipeline,
-    publish::json,
+    render::json,
     report::Report,
     source::clock::ClockOffset,
-    story::table::Limits,
+    story::table::TableLimits,
 };
 use serde_json::Value;
 
@@ -278,7 +278,7 @@ fn verdicts<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<Verdict> {
             told.push((**verdict).clone());
         }
     };
-    let mut pipeline = Pipeline::new(Limits::default());
+    let mut pipeline = Pipeline::new(TableLimits::default());
     for event in events {
         pipeline.apply(event, &mut keep);
     }

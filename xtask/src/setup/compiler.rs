@@ -15,7 +15,7 @@ use crate::exec;
 pub(crate) const TOOLCHAIN: &str = "observer-ebpf";
 /// Fetched where there is none: dated, because a newer nightly has an LLVM that distributions do not package yet,
 /// and because installing plain `nightly` would update one that other projects use.
-const NIGHTLY: &str = "nightly-2026-05-20";
+pub(crate) const NIGHTLY: &str = "nightly-2026-05-20";
 /// The LLVM of [`NIGHTLY`].
 pub(crate) const NIGHTLY_LLVM: u32 = 22;
 const COMPONENTS: &str = "rust-src,clippy";
@@ -144,11 +144,7 @@ impl Source {
                     "setup: installing {NIGHTLY} with rustup, since no installed compiler is suitable: about 700 MB on \
                      disk, a minute on a fast connection"
                 );
-                let mut rustup = Command::new("rustup");
-                // Where nothing answers, Debian's packages should have their turn in half a minute, not in ten. The
-                // time is that of a silence, not of a download.
-                rustup.env("RUSTUP_DOWNLOAD_TIMEOUT", "15").env("RUSTUP_MAX_RETRIES", "1");
-                exec::capture(rustup.args(rustup_arguments()))?;
+                exec::capture(rustup().args(rustup_arguments()))?;
                 let sysroot = exec::capture(
                     Command::new("rustup").args(["run", NIGHTLY, "rustc", "--print", "sysroot"]),
                 )?;
@@ -176,6 +172,14 @@ impl fmt::Display for Source {
             Self::Debian => write!(f, "Debian's compiler"),
         }
     }
+}
+
+/// rustup for a download. Where nothing answers, the next source should have its turn in half a minute, not in ten. The
+/// time is that of a silence, not of a download.
+pub(crate) fn rustup() -> Command {
+    let mut rustup = Command::new("rustup");
+    rustup.env("RUSTUP_DOWNLOAD_TIMEOUT", "15").env("RUSTUP_MAX_RETRIES", "1");
+    rustup
 }
 
 fn rustup_arguments() -> [&'static str; 8] {

@@ -1,5 +1,5 @@
-//! The service under a real systemd: the README's commands and `config/observer.service` in a whole Debian. In: the
-//! checkout. Out: a table of what was checked, and an error if anything failed. One virtual machine.
+//! The service under a real systemd: the commands of [`PAGE`] and `config/observer.service` in a whole Debian. In: the
+//! checkout. Out: a table of the checks, and an error if any failed. One virtual machine.
 
 mod debian;
 mod guest;
@@ -42,6 +42,15 @@ StandardError=file:/dev/console
 /// No udev is there to announce the console's device, for which its login would wait.
 const WORDS: &str = "rdinit=/lib/systemd/systemd systemd.unit=multi-user.target systemd.show_status=false \
                      systemd.mask=serial-getty@ttyS0.service systemd.wants=vm-service.service";
+
+/// The page whose commands install the service.
+const PAGE: &str = "docs/operations.md";
+
+/// Its section with the commands that install the service.
+const INSTALL: &str = "Install";
+
+/// Its section with the commands that let a group ask the daemon.
+const ACCESS: &str = "Grant access";
 
 /// Where `systemctl edit` puts what is typed.
 const DROP_IN: &str = "/etc/systemd/system/observer.service.d";
@@ -91,11 +100,8 @@ fn pack(debian: &Path, kernel: &kernel::Kernel, to: &Path) -> Result<()> {
     let programs = programs::service()?;
     let stripped = |program: &Path, name: &str| initramfs::stripped(program, &to.with_file_name(name));
     let root = exec::root();
-    let readme = fs::read_to_string(root.join("README.md")).context("cannot read the README")?;
-    let blocks = commands(&readme)?;
-    let install = blocks.first().context("the README's section has no line that begins with sudo")?;
-    let group = blocks.iter().find(|block| block.iter().any(|line| line.contains("groupadd")));
-    let group = group.context("the README's section makes no group")?;
+    let page = fs::read_to_string(root.join(PAGE)).with_context(|| format!("cannot read {PAGE}"))?;
+    let (install, access) = (commands(&page, INSTALL)?, commands(&page, ACCESS)?);
     let mut file = File::create(to)?;
     io::copy(&mut File::open(debian)?, &mut file)?;
     let mut overlay = Archive::new(file);
@@ -113,8 +119,8 @@ fn pack(debian: &Path, kernel: &kernel::Kernel, to: &Path) -> Result<()> {
         let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         overlay.add(&place, Kind::Regular, &content)?;
     }
-    for (name, block) in [(guest::INSTALL, install), (guest::GROUP, group)] {
-        overlay.add(&checkout(name), Kind::Regular, script(block).as_bytes())?;
+    for (name, block) in [(guest::INSTALL, install), (guest::GROUP, access)] {
+        overlay.add(&checkout(name), Kind::Regular, script(&block).as_bytes())?;
     }
     overlay.add("/etc/systemd/system/vm-service.service", Kind::Regular, UNIT.as_bytes())?;
     overlay.add(super::guest::MODULES, Kind::Directory, &[])?;
@@ -125,13 +131,18 @@ fn pack(debian: &Path, kernel: &kernel::Kernel, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What the README tells to type in its section on the service: first what installs it, later what is for who wants
-/// more.
-fn commands(readme: &str) -> Result<Vec<Vec<&str>>> {
-    let section = readme.split("\n## ").find(|section| section.starts_with("As a service\n"));
-    let lines: Vec<_> = section.context("the README has no section `As a service`")?.lines().collect();
-    let blocks = lines.split(|line| !line.starts_with("    sudo ")).filter(|block| !block.is_empty());
-    Ok(blocks.map(|block| block.iter().map(|line| line.trim()).collect()).collect())
+/// The lines of a section that begin with `sudo`, all from its first block of code.
+fn commands<'a>(page: &'a str, title: &str) -> Result<Vec<&'a str>> {
+    let heading = format!("{title}\n");
+    let section = page.split("\n## ").find(|section| section.starts_with(&heading));
+    let section = section.with_context(|| format!("{PAGE} has no section `{title}`"))?;
+    let block = section.split("```").nth(1).unwrap_or_default();
+    let found: Vec<_> = block.lines().filter(|line| line.starts_with("sudo ")).collect();
+    ensure!(
+        !found.is_empty(),
+        "the first block of {PAGE}'s section `{title}` has no line that begins with sudo"
+    );
+    Ok(found)
 }
 
 /// Where there is neither sudo nor a terminal for an editor: what is to be written there is the line's comment.
@@ -155,10 +166,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_commands_are_the_sections() {
-        let readme = "# o\n\n## Other\n\n    sudo no\n\n## As a service\n\n    sudo a b\n    sudo d && sudo e\n\nMore:\n\n    sudo c\n\n## P\n    sudo f\n";
-        assert_eq!(commands(readme).unwrap(), [vec!["sudo a b", "sudo d && sudo e"], vec!["sudo c"]]);
-        assert!(commands("# o\n").is_err());
+    fn commands_are_those_of_the_sections_first_block() {
+        let page = "# O\n\n## Other\n\n```sh\nsudo no\n```\n\n## Install\n\nText.\n\n```sh\nsudo a b\nls\nsudo d && sudo e\n```\n\n\
+                    ```sh\nsudo c\n```\n\n## Bare\n\nsudo f\n";
+        assert_eq!(commands(page, INSTALL).unwrap(), ["sudo a b", "sudo d && sudo e"]);
+        assert!(commands(page, "Bare").is_err());
+        assert!(commands(page, ACCESS).is_err());
+    }
+
+    #[test]
+    fn the_page_has_both_sections() {
+        let page = fs::read_to_string(exec::root().join(PAGE)).unwrap();
+        let (install, access) = (commands(&page, INSTALL).unwrap(), commands(&page, ACCESS).unwrap());
+        assert!(install.iter().any(|line| line.contains("systemctl enable --now observer")), "{install:?}");
+        assert!(access.iter().any(|line| line.contains("groupadd")), "{access:?}");
+        // An edit without its text would leave the service outside of the group.
+        let written = script(&access);
+        assert!(written.contains("printf '%s\\n' '[Service]' 'SupplementaryGroups="), "{written}");
     }
 
     #[test]

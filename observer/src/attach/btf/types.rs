@@ -10,7 +10,7 @@ pub(super) type Id = u32;
 
 /// Kinds that are looked at, by their number in the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum TypeKind {
     Pointer = 2,
     Struct = 4,
     Union = 5,
@@ -25,7 +25,7 @@ pub(super) enum Kind {
 }
 
 /// Those that are found by name.
-const NAMED: [Kind; 4] = [Kind::Struct, Kind::Enum, Kind::Typedef, Kind::Function];
+const NAMED: [TypeKind; 4] = [TypeKind::Struct, TypeKind::Enum, TypeKind::Typedef, TypeKind::Function];
 
 const MAGIC: u16 = 0xeb9f;
 
@@ -44,7 +44,7 @@ pub(super) struct Types {
     /// Where each type lies, by its id less one.
     places: Vec<u32>,
     /// Name (its place among the strings) and id of each type of a kind, in the order of ids.
-    named: HashMap<Kind, Vec<(u32, Id)>>,
+    named: HashMap<TypeKind, Vec<(u32, Id)>>,
 }
 
 /// A member of a struct or union.
@@ -76,7 +76,7 @@ impl Types {
         }
         let mut at = after + types;
         let mut places = Vec::new();
-        let mut named: HashMap<Kind, Vec<(u32, Id)>> = HashMap::new();
+        let mut named: HashMap<TypeKind, Vec<(u32, Id)>> = HashMap::new();
         while at < end {
             let place = u32::try_from(at).map_err(|_| "it is too large")?;
             let (name, info) = (number(&bytes, at).ok_or(SHORT)?, number(&bytes, at + 4).ok_or(SHORT)?);
@@ -93,14 +93,14 @@ impl Types {
     }
 
     /// The first type of that kind and name.
-    pub(super) fn find(&self, kind: Kind, name: &str) -> Option<Id> {
+    pub(super) fn find(&self, kind: TypeKind, name: &str) -> Option<Id> {
         let named = self.named.get(&kind)?;
         named.iter().find(|(at, _)| self.is_string(*at, name.as_bytes())).map(|(_, id)| *id)
     }
 
-    /// Of one of [`Kind`]; None for any other and for `void`.
-    pub(super) fn kind(&self, id: Id) -> Option<Kind> {
-        use Kind::{
+    /// Of one of [`TypeKind`]; None for any other and for `void`.
+    pub(super) fn kind(&self, id: Id) -> Option<TypeKind> {
+        use TypeKind::{
             Const, Enum, Function, Pointer, Prototype, Restrict, Struct, TypeTag, Typedef, Union, Volatile,
         };
         let all =
@@ -194,7 +194,7 @@ pub(super) fn functions(functions: &[(Id, &str)]) -> Vec<u8> {
         types.resize(before, NOTHING);
         // A kernel's names are short, and few are asked for.
         let at = u32::try_from(strings.len()).unwrap_or(0);
-        types.push([at, (Kind::Function as u32) << 24, 0]);
+        types.push([at, (TypeKind::Function as u32) << 24, 0]);
         strings.extend_from_slice(name.as_bytes());
         strings.push(0);
     }

@@ -40,19 +40,19 @@ fn hardened() -> Facts {
     }
 }
 
-fn only(mechanism: Mechanism) -> Wishes {
-    Wishes { mechanism: Some(mechanism), ..Wishes::default() }
+fn only(mechanism: Mechanism) -> Preferences {
+    Preferences { mechanism: Some(mechanism), ..Preferences::default() }
 }
 
 /// `hook mechanism`, for those that are attached.
-fn attached(facts: &Facts, wishes: &Wishes) -> Vec<String> {
-    let plan = plan(facts, wishes).unwrap();
+fn attached(facts: &Facts, preferences: &Preferences) -> Vec<String> {
+    let plan = plan(facts, preferences).unwrap();
     let hooks = plan.hooks.iter();
     hooks.filter_map(|hook| Some(format!("{} {}", hook.hook.name, hook.mechanism?.word()))).collect()
 }
 
-fn of(facts: &Facts, wishes: &Wishes, hook: &str) -> Planned {
-    plan(facts, wishes).unwrap().hooks.into_iter().find(|planned| planned.hook.name == hook).unwrap()
+fn of(facts: &Facts, preferences: &Preferences, hook: &str) -> Planned {
+    plan(facts, preferences).unwrap().hooks.into_iter().find(|planned| planned.hook.name == hook).unwrap()
 }
 
 #[test]
@@ -68,17 +68,17 @@ fn functions_are_entered_by_trampolines_where_the_kernel_has_them() {
     let last = ["__tcp_close fentry", "sk_stream_wait_close fentry", "sk_stream_error fentry"];
     let silent = ["tcp_v4_send_reset fentry", "tcp_v6_send_reset fentry"];
     let expected = [&common[..], &functions, &silent, &last].concat();
-    assert_eq!(attached(&old, &Wishes::default()), expected);
+    assert_eq!(attached(&old, &Preferences::default()), expected);
     let expected = [&common[..], &functions, &last].concat();
-    assert_eq!(attached(&new, &Wishes::default()), expected);
-    assert_eq!(attached(&newest, &Wishes::default()), expected);
+    assert_eq!(attached(&new, &Preferences::default()), expected);
+    assert_eq!(attached(&newest, &Preferences::default()), expected);
 }
 
 #[test]
 fn no_send_is_traced_where_failing_ones_are() {
     for facts in debian() {
-        let hook = of(&facts, &Wishes::default(), "sock_send_length");
-        assert_eq!((hook.mechanism, hook.fate, hook.word()), (None, Fate::NotNeeded, "-"));
+        let hook = of(&facts, &Preferences::default(), "sock_send_length");
+        assert_eq!((hook.mechanism, hook.status, hook.word()), (None, HookStatus::NotNeeded, "-"));
         assert_eq!(hook.reason, "not needed: sk_stream_error tells it");
     }
 }
@@ -108,19 +108,22 @@ fn tracepoints_alone_will_do() {
 
 #[test]
 fn a_refusal_is_named_and_marked_and_what_tells_it_instead_is_taken() {
-    let fin = of(&hardened(), &Wishes::default(), "tcp_send_fin");
-    assert_eq!((fin.mechanism, fin.refused, fin.fate, fin.word()), (None, true, Fate::Refused, "refused"));
+    let fin = of(&hardened(), &Preferences::default(), "tcp_send_fin");
+    assert_eq!(
+        (fin.mechanism, fin.refused, fin.status, fin.word()),
+        (None, true, HookStatus::Refused, "refused")
+    );
     assert_eq!(fin.reason, "inet_sock_set_state tells it instead");
-    let close = of(&hardened(), &Wishes::default(), "__tcp_close");
+    let close = of(&hardened(), &Preferences::default(), "__tcp_close");
     assert_eq!((close.word(), close.reason.as_str()), ("refused", "no way in but by fentry or kprobe"));
-    let sends = of(&hardened(), &Wishes::default(), "sock_send_length");
+    let sends = of(&hardened(), &Preferences::default(), "sock_send_length");
     assert_eq!((sends.mechanism, sends.refused), (Some(Mechanism::RawTracepoint), false));
     assert_eq!(sends.reason, "stands in for sk_stream_error");
 }
 
 #[test]
 fn what_is_true_of_a_mechanism_is_said_once() {
-    let plan = plan(&hardened(), &Wishes::default()).unwrap();
+    let plan = plan(&hardened(), &Preferences::default()).unwrap();
     let closed: Vec<_> = plan.closed.iter().map(ToString::to_string).collect();
     let refused = "fentry: the kernel refuses it: permission denied";
     assert_eq!(closed, [refused, "kprobe: this kernel is built without kprobes"]);
@@ -135,25 +138,25 @@ fn what_is_true_of_a_mechanism_is_said_once() {
     assert_eq!(plan.closed.iter().map(ToString::to_string).collect::<Vec<_>>(), ["fentry: not wanted"]);
     assert_eq!(plan.refusals(), [""; 0]);
     let fin = of(&facts, &only(Mechanism::Kprobe), "tcp_send_fin");
-    assert_eq!((fin.fate, fin.reason.as_str()), (Fate::Attached, "instead of fentry"));
+    assert_eq!((fin.status, fin.reason.as_str()), (HookStatus::Attached, "instead of fentry"));
     let wait = of(&facts, &only(Mechanism::Kprobe), "sk_stream_wait_close");
-    assert_eq!((wait.fate, wait.reason.as_str()), (Fate::LeftOut, "signal_deliver tells it instead"));
+    assert_eq!((wait.status, wait.reason.as_str()), (HookStatus::LeftOut, "signal_deliver tells it instead"));
 }
 
 #[test]
 fn what_nothing_tells_is_named_but_not_what_nobody_wants() {
-    let unseen = |facts: &Facts, wishes: &Wishes| plan(facts, wishes).unwrap().unseen();
+    let unseen = |facts: &Facts, preferences: &Preferences| plan(facts, preferences).unwrap().unseen();
     for facts in debian().iter().chain([&hardened()]) {
-        assert_eq!(unseen(facts, &Wishes::default()), [""; 0], "{}", facts.release);
+        assert_eq!(unseen(facts, &Preferences::default()), [""; 0], "{}", facts.release);
     }
     // Before 6.3.
     let facts = Facts { hooks: debian()[1].hooks.clone(), reset_reasons: false, ..hardened() };
     let writes = "failing writes cannot be seen: neither sk_stream_error nor sock_send_length is to be had";
     let resets = "resets without a connection cannot be seen: tcp_v4_send_reset is not to be had";
-    assert_eq!(unseen(&facts, &Wishes::default()), [writes, resets]);
-    let chosen = Wishes { without: vec!["sk_stream_error".to_owned()], ..Wishes::default() };
+    assert_eq!(unseen(&facts, &Preferences::default()), [writes, resets]);
+    let chosen = Preferences { without: vec!["sk_stream_error".to_owned()], ..Preferences::default() };
     assert_eq!(unseen(&facts, &chosen), [resets]);
-    let chosen = Wishes { without: vec!["sock_send_length".to_owned()], ..Wishes::default() };
+    let chosen = Preferences { without: vec!["sock_send_length".to_owned()], ..Preferences::default() };
     assert_eq!(unseen(&hardened(), &chosen), [""; 0]);
 }
 
@@ -161,27 +164,27 @@ fn what_nothing_tells_is_named_but_not_what_nobody_wants() {
 fn one_function_that_cannot_be_traced_falls_back_alone() {
     let [_, _, mut facts, _] = debian();
     facts.tried.push(("tcp_send_fin", Mechanism::Fentry, Answer::Refused("not traceable".to_owned())));
-    let fin = of(&facts, &Wishes::default(), "tcp_send_fin");
+    let fin = of(&facts, &Preferences::default(), "tcp_send_fin");
     assert_eq!((fin.mechanism, fin.refused), (Some(Mechanism::Kprobe), true));
     assert_eq!(fin.reason, "fentry: not traceable");
-    let plan_of = plan(&facts, &Wishes::default()).unwrap();
+    let plan_of = plan(&facts, &Preferences::default()).unwrap();
     assert_eq!(plan_of.refusals(), ["tcp_send_fin: fentry: not traceable"]);
     facts.tried.push(("tcp_send_fin", Mechanism::Kprobe, Answer::Refused("not there either".to_owned())));
-    let fin = of(&facts, &Wishes::default(), "tcp_send_fin");
+    let fin = of(&facts, &Preferences::default(), "tcp_send_fin");
     assert_eq!(fin.mechanism, None);
     assert_eq!(
         fin.reason,
         "fentry: not traceable; kprobe: not there either; inet_sock_set_state tells it instead"
     );
-    assert_eq!(of(&facts, &Wishes::default(), "sk_stream_error").mechanism, Some(Mechanism::Fentry));
+    assert_eq!(of(&facts, &Preferences::default(), "sk_stream_error").mechanism, Some(Mechanism::Fentry));
 }
 
 #[test]
 fn a_hook_is_left_out_as_asked_and_its_stand_in_comes() {
     let [_, _, facts, _] = debian();
-    let without = |name: &str| Wishes { without: vec![name.to_owned()], ..Wishes::default() };
+    let without = |name: &str| Preferences { without: vec![name.to_owned()], ..Preferences::default() };
     let left_out = of(&facts, &without("sk_stream_error"), "sk_stream_error");
-    assert_eq!((left_out.fate, left_out.word()), (Fate::LeftOut, "-"));
+    assert_eq!((left_out.status, left_out.word()), (HookStatus::LeftOut, "-"));
     assert_eq!(left_out.reason, "left out as asked");
     assert!(of(&facts, &without("sk_stream_error"), "sock_send_length").mechanism.is_some());
     assert_eq!(plan(&facts, &without("tcp_send")).unwrap_err(), PlanError::NoSuchHook("tcp_send".to_owned()));
@@ -199,7 +202,7 @@ fn a_mechanism_that_is_not_to_be_had_is_not_replaced_in_silence() {
 
 #[test]
 fn a_required_hook_that_is_not_there_ends_it() {
-    let error = plan(&facts("5.8.0", false, &["inet_sock_set_state"]), &Wishes::default()).unwrap_err();
+    let error = plan(&facts("5.8.0", false, &["inet_sock_set_state"]), &Preferences::default()).unwrap_err();
     assert!(matches!(error, PlanError::MissingHook { hook: "inet_sock_set_state", .. }), "{error}");
 }
 
@@ -207,7 +210,7 @@ fn a_required_hook_that_is_not_there_ends_it() {
 fn no_ring_buffer_no_plan() {
     let facts = Facts { ring_buffer: Answer::No("it came with 5.8".to_owned()), ..hardened() };
     assert_eq!(
-        plan(&facts, &Wishes::default()).unwrap_err().to_string(),
+        plan(&facts, &Preferences::default()).unwrap_err().to_string(),
         "no BPF ring buffer: it came with 5.8"
     );
 }

@@ -1,7 +1,10 @@
 //! Recordings there and back, and what is no recording.
 
 use super::*;
-use crate::event::{Body, Side, SockId, State};
+use crate::{
+    event::{Body, SockId, State},
+    words::Side,
+};
 
 fn header() -> Header {
     Header {

@@ -3,17 +3,17 @@
 use super::*;
 use crate::{
     classify::{Cause, classify},
-    event::Side,
     story::tests::{MS, SOCK, Script},
+    words::Side,
 };
 
 /// What was told, in words.
-fn words(told: &Told<'_>) -> String {
+fn words(told: &Emitted<'_>) -> String {
     match told {
-        Told::Close(story) => format!("close {}", classify(story).cause.word()),
-        Told::WriteError { story, .. } => format!("write error, story {}", story.is_some()),
-        Told::StrayReset(_) => "stray reset".to_owned(),
-        Told::LingerDeadline(_) => "linger deadline".to_owned(),
+        Emitted::Close(story) => format!("close {}", classify(story).cause.word()),
+        Emitted::WriteError { story, .. } => format!("write error, story {}", story.is_some()),
+        Emitted::StrayReset(_) => "stray reset".to_owned(),
+        Emitted::LingerDeadline(_) => "linger deadline".to_owned(),
     }
 }
 
@@ -23,7 +23,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: TableLimits) -> Self {
         Self { table: StoryTable::new(limits), told: Vec::new() }
     }
 
@@ -66,7 +66,7 @@ fn what_both_programs_told_is_one_connection() {
         let aborted = Script::opened().with(|socket| socket.linger_ms = Some(0)).close_to(State::Close);
         aborted.reset_sent(true, None, flags)
     };
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     run.apply(&twice(&aborted())).apply(&later(aborted())).expire(u64::MAX);
     assert_eq!(run.told, ["close linger_zero"; 2]);
     assert_eq!(run.table.lost(), Lost::default());
@@ -77,7 +77,7 @@ fn the_second_word_of_a_reset_comes_too_late_to_begin_a_story() {
     let flags = crate::event::Flags::default();
     let script = closed_by_us().reset_sent(true, None, flags);
     let (late, events) = script.events.split_last().unwrap();
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     run.apply(events).expire(u64::MAX).apply(std::slice::from_ref(late)).expire(u64::MAX);
     assert_eq!(run.told, ["close closed_first"]);
     assert!(run.table.is_empty());
@@ -86,7 +86,7 @@ fn the_second_word_of_a_reset_comes_too_late_to_begin_a_story() {
 #[test]
 fn who_lingers_when_it_is_over_may_yet_succeed() {
     let script = Script::opened().with(|socket| socket.linger_ms = Some(1000)).close_to(State::FinWait1);
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     run.apply(&script.events);
     run.table.finish_all(&mut |told| run.told.push(words(&told)));
     assert_eq!(run.told, [""; 0]);
@@ -94,7 +94,7 @@ fn who_lingers_when_it_is_over_may_yet_succeed() {
 
 #[test]
 fn deadlines_of_what_is_over_do_not_pile_up() {
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     let weeks = Script::opened().with(|socket| socket.linger_ms = Some(4_000_000_000));
     let script = weeks.close_to(State::FinWait1).orphan_to(State::FinWait2).orphan_to(State::Close);
     for number in 0..3 * LINGERING_SPARE as u64 {
@@ -109,7 +109,7 @@ fn deadlines_of_what_is_over_do_not_pile_up() {
 fn an_orphan_is_told_when_its_last_signs_are_in() {
     let script = closed_by_us();
     let end = script.events.last().unwrap().ns;
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     run.apply(&script.events).expire(end + SETTLE_NS - 1);
     assert!(run.told.is_empty(), "{:?}", run.told);
     run.expire(end + SETTLE_NS);
@@ -121,7 +121,7 @@ fn an_orphan_is_told_when_its_last_signs_are_in() {
 fn a_held_descriptor_is_given_grace_and_its_later_writes_are_explained() {
     let script = Script::opened().reset_received().packet_to(State::Close);
     let end = script.events.last().unwrap().ns;
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     run.apply(&script.events).expire(end + GRACE_NS - 1);
     assert!(run.told.is_empty(), "{:?}", run.told);
     run.expire(end + GRACE_NS);
@@ -139,7 +139,7 @@ fn who_is_not_found_has_closed_and_is_waited_for() {
     let script = Script::opened().reset_received().packet_to(State::Close);
     let due = script.events.last().unwrap().ns + GRACE_NS;
     let script = script.unowned(due + 1000 * MS);
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     run.apply(&script.events).expire(due + 1000 * MS);
     assert!(run.told.is_empty(), "{:?}", run.told);
     assert_eq!(run.table.unowned(u64::MAX).count(), 0, "one look is enough");
@@ -149,7 +149,7 @@ fn who_is_not_found_has_closed_and_is_waited_for() {
     assert!(run.table.is_empty());
 
     // Or it is nobody who can be seen.
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     run.apply(&script.events).expire(due + 1000 * MS + SETTLE_NS);
     assert_eq!(run.told, ["close peer_reset"]);
 }
@@ -158,7 +158,7 @@ fn who_is_not_found_has_closed_and_is_waited_for() {
 fn closing_ends_the_grace() {
     let script = Script::opened().reset_received().packet_to(State::Close).destroyed(0);
     let end = script.events.last().unwrap().ns;
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     run.apply(&script.events).expire(end + SETTLE_NS);
     assert_eq!(run.told, ["close peer_reset"]);
     run.expire(u64::MAX);
@@ -174,7 +174,7 @@ fn a_reset_after_the_end_still_belongs_to_it() {
         .reset_received()
         .orphan_to(State::Close)
         .reset_sent(false, Some("TCP_ABORT_ON_DATA"), crate::event::Flags::default());
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     run.apply(&script.events).expire(u64::MAX);
     assert_eq!(run.told, ["close data_after_close"]);
 }
@@ -182,7 +182,7 @@ fn a_reset_after_the_end_still_belongs_to_it() {
 #[test]
 fn a_reused_socket_is_another_connection() {
     let first = closed_by_us();
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     // The next connection begins before the first is told.
     run.apply(&first.events).apply(&Script::opened().events);
     assert_eq!(run.told, ["close closed_first"]);
@@ -190,14 +190,14 @@ fn a_reused_socket_is_another_connection() {
     assert_eq!(run.told.len(), 1);
 
     // The same with the record of the new beginning lost.
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     run.apply(&first.events).apply(&closed_by_us().events[1..]).expire(u64::MAX);
     assert_eq!(run.told, ["close closed_first", "close closed_first"]);
 }
 
 #[test]
 fn a_story_without_its_end_is_told_as_unknown_when_the_socket_is_reused() {
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     run.apply(&Script::opened().close_to(State::FinWait1).events).apply(&Script::opened().events);
     assert_eq!(run.told, [format!("close {}", Cause::Unknown.word())]);
     assert_eq!(run.table.lost().unseen_ends, 1);
@@ -205,7 +205,7 @@ fn a_story_without_its_end_is_told_as_unknown_when_the_socket_is_reused() {
 
 #[test]
 fn a_connection_of_which_only_the_beginning_was_seen_is_counted() {
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     run.apply(&Script::opened().events).apply(&later(closed_by_us())).expire(u64::MAX);
     assert_eq!(run.told, ["close closed_first"]);
     assert_eq!(run.table.lost().unseen_ends, 1);
@@ -213,7 +213,7 @@ fn a_connection_of_which_only_the_beginning_was_seen_is_counted() {
 
 #[test]
 fn what_does_not_fit_is_counted() {
-    let mut run = Run::new(Limits { stories: 0, openings: 0 });
+    let mut run = Run::new(TableLimits { stories: 0, openings: 0 });
     run.apply(&closed_by_us().events).expire(u64::MAX);
     assert!(run.told.is_empty());
     assert_eq!(run.table.lost(), Lost { openings: 1, stories: 3, ..Lost::default() });
@@ -222,7 +222,7 @@ fn what_does_not_fit_is_counted() {
 #[test]
 fn sockets_that_never_connected_leave_no_trace() {
     let script = Script::unseen().destroyed(0).write_error(32);
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     run.apply(&script.events).expire(u64::MAX);
     assert_eq!(run.told, ["write error, story false"]);
     assert!(run.table.is_empty());
@@ -230,7 +230,7 @@ fn sockets_that_never_connected_leave_no_trace() {
 
 #[test]
 fn a_write_to_a_socket_that_came_again_is_no_matter_of_the_connection_before() {
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     let script = closed_by_us();
     run.apply(&script.events);
     let next = script.write_error(32).events;
@@ -242,9 +242,9 @@ fn a_write_to_a_socket_that_came_again_is_no_matter_of_the_connection_before() {
 fn writes_that_failed_before_the_end_began_are_in_its_story() {
     let early = |script: &Script| {
         let mut errors = Vec::new();
-        let mut table = StoryTable::new(Limits::default());
-        let mut tell = |told: Told<'_>| {
-            if let Told::Close(story) = told {
+        let mut table = StoryTable::new(TableLimits::default());
+        let mut tell = |told: Emitted<'_>| {
+            if let Emitted::Close(story) = told {
                 errors.push(story.write_errors.clone());
             }
         };
@@ -271,7 +271,7 @@ fn writes_that_failed_before_the_end_began_are_in_its_story() {
 #[test]
 fn a_connection_whose_failed_sends_may_be_forgotten_lacks_records() {
     let may_lack = |sockets: u64| {
-        let mut table = StoryTable::new(Limits::default());
+        let mut table = StoryTable::new(TableLimits::default());
         let script = Script::opened().write_error(14);
         let (opened, failed) = (&script.events[0], &script.events[1]);
         table.apply(opened, &mut |_| {});
@@ -280,8 +280,8 @@ fn a_connection_whose_failed_sends_may_be_forgotten_lacks_records() {
             table.apply(&event, &mut |_| {});
         }
         let mut lacks = false;
-        let mut tell = |told: Told<'_>| {
-            if let Told::Close(story) = told {
+        let mut tell = |told: Emitted<'_>| {
+            if let Emitted::Close(story) = told {
                 lacks = story.records_lost;
             }
         };
@@ -297,7 +297,7 @@ fn a_connection_whose_failed_sends_may_be_forgotten_lacks_records() {
 fn a_lingering_close_has_its_deadline_told_once() {
     let script = Script::opened().with(|socket| socket.linger_ms = Some(1000)).close_to(State::FinWait1);
     let call = script.events.last().unwrap().ns;
-    let mut run = Run::new(Limits::default());
+    let mut run = Run::new(TableLimits::default());
     run.apply(&script.events).expire(call + 1000 * MS);
     assert!(run.told.is_empty(), "{:?}", run.told);
     run.expire(call + 1000 * MS + SETTLE_NS).expire(u64::MAX);
@@ -308,7 +308,7 @@ fn a_lingering_close_has_its_deadline_told_once() {
 #[test]
 fn a_connection_is_half_closed_from_one_fin_to_the_other() {
     let half_closed = |script: &Script| -> Vec<_> {
-        let mut run = Run::new(Limits::default());
+        let mut run = Run::new(TableLimits::default());
         run.apply(&script.events);
         run.table.half_closed().filter_map(Story::half_closed).collect()
     };
@@ -327,7 +327,7 @@ fn a_connection_is_half_closed_from_one_fin_to_the_other() {
 #[test]
 fn a_connection_that_has_just_ended_may_lack_its_last_record() {
     let doubted = |since_ns: u64| {
-        let mut table = StoryTable::new(Limits::default());
+        let mut table = StoryTable::new(TableLimits::default());
         let script = closed_by_us();
         let ended_ns = script.events.last().map_or(0, |event| event.ns);
         for event in &script.events {
@@ -338,7 +338,7 @@ fn a_connection_that_has_just_ended_may_lack_its_last_record() {
         table.apply(&Event { ns: until_ns, sock: SockId(0), task: None, body }, &mut |_| {});
         let mut doubted = Vec::new();
         table.expire(u64::MAX, &mut |told| match told {
-            Told::Close(story) => doubted.push(story.records_lost),
+            Emitted::Close(story) => doubted.push(story.records_lost),
             _ => doubted.clear(),
         });
         doubted

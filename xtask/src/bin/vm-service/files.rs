@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::sandbox;
 
-/// The service's own, as the README and the unit have them, and where systemd really puts those of a dynamic user.
+/// The service's own, as docs/operations.md and the unit have them, and where systemd really puts those of a dynamic user.
 const ITS: [&str; 5] = [
     "/run/observer",
     "/var/lib/observer",
@@ -19,7 +19,7 @@ const ITS: [&str; 5] = [
     "/var/log/private/observer",
 ];
 
-/// Written by others: what the README's commands install, what the checks change (users are in many
+/// Written by others: what the commands of docs/operations.md install, what the checks change (users are in many
 /// files), and systemd's own books.
 const OTHERS: [&str; 22] = [
     "/usr/local/bin/observer",

@@ -1,4 +1,4 @@
-//! Who may ask the daemon, by the README's commands for `query.group`.
+//! Who may ask the daemon, by the commands of docs/operations.md for `query.group`.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{daemon, sandbox, service, systemd};
 
-/// The README's names.
+/// The names in docs/operations.md.
 const GROUP: &str = "observer-users";
 const MEMBER: &str = "alice";
 
@@ -28,7 +28,9 @@ pub(crate) fn socket() -> Result<String> {
     let (uid, gid) = (sandbox::uid()?, gid(GROUP)?);
     let found = (socket.uid(), socket.gid(), socket.mode() & 0o7777);
     ensure!(found == (uid, gid, 0o660), "{SOCKET} has user, group and mode {found:?}");
-    Ok(format!("by the README's commands {SOCKET} has user {uid}, group {gid} ({GROUP}) and mode 660"))
+    Ok(format!(
+        "by the commands of docs/operations.md {SOCKET} has user {uid}, group {gid} ({GROUP}) and mode 660"
+    ))
 }
 
 pub(crate) fn member() -> Result<String> {

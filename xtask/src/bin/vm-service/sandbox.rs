@@ -1,4 +1,4 @@
-//! Who the daemon is, and what it may do: as the README has it.
+//! Who the daemon is, and what it may do: as docs/operations.md has it.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -17,7 +17,7 @@ const BPF: u64 = 1 << 39;
 const KEPT: u64 = SYS_PTRACE | DAC_READ_SEARCH;
 const BOUND: u64 = KEPT | PERFMON | BPF;
 
-/// What `systemd-analyze security` may find at most, as the README has it.
+/// What `systemd-analyze security` may find at most, as docs/operations.md has it.
 const EXPOSURE: f64 = 2.3;
 
 pub(crate) fn user() -> Result<String> {

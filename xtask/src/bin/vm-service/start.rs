@@ -1,4 +1,4 @@
-//! Installed by the README's commands, and how long the start takes.
+//! Installed by the commands of docs/operations.md, and how long the start takes.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) fn install() -> Result<String> {
     let enabled = systemd::property("UnitFileState")?;
     ensure!(enabled == "enabled", "the unit is {enabled}");
     Ok(format!(
-        "by the README's commands, under {}",
+        "by the commands of docs/operations.md, under {}",
         systemd::output("systemctl", &["--version"])?.lines().next().unwrap_or_default()
     ))
 }

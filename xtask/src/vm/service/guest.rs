@@ -1,12 +1,12 @@
 //! What the lab and the checks of the service, which run in its machine, must agree on: included by both programs.
 
-/// The checkout as a user has it after the build, as far as the README's commands need it.
+/// The checkout as a user has it after the build, as far as the commands of docs/operations.md need it.
 pub(crate) const CHECKOUT: &str = "/checkout";
 
-/// A script in [`CHECKOUT`]: the README's commands that install the service.
+/// A script in [`CHECKOUT`]: the commands of docs/operations.md that install the service.
 pub(crate) const INSTALL: &str = "install";
 
-/// Another: its commands that let the members of a group ask.
+/// Another: that page's commands that let the members of a group ask the daemon.
 pub(crate) const GROUP: &str = "group";
 
 /// A word of the kernel's command line, without which the checks refuse to run: they change the system they run on.

@@ -1,0 +1,57 @@
+//! Flags for the query socket and for how much the daemon remembers.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use super::paths::from_root;
+use crate::config::{Config, unit};
+
+/// How the daemon answers queries, and how much it remembers for them.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Queries")]
+pub(crate) struct QueryArgs {
+    /// Socket at which `observer closes` and its like ask [default: /run/observer/query.sock]
+    #[arg(long, env = "OBSERVER_SOCKET", value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Group whose members may ask, beside root [default: the observer's own]
+    #[arg(long, env = "OBSERVER_SOCKET_GROUP", value_name = "NAME")]
+    socket_group: Option<String>,
+    /// Closes that are remembered [default: 100000]
+    #[arg(long, env = "OBSERVER_HISTORY_CLOSES", value_name = "N")]
+    history_closes: Option<usize>,
+    /// Failing writes that are remembered [default: 25000]
+    #[arg(long, env = "OBSERVER_HISTORY_ERRORS", value_name = "N")]
+    history_errors: Option<usize>,
+    /// Memory for both [default: 64MiB]
+    #[arg(long, env = "OBSERVER_HISTORY_MAX_MEMORY", value_name = "SIZE", value_parser = unit::bytes::parse)]
+    history_max_memory: Option<u32>,
+    /// How old they may get [default: 24h]
+    #[arg(long, env = "OBSERVER_HISTORY_MAX_AGE", value_name = "SPAN", value_parser = unit::duration::parse)]
+    history_max_age: Option<Duration>,
+}
+
+impl QueryArgs {
+    /// Makes these changes.
+    pub(crate) fn change(&self, config: &mut Config) {
+        let Self {
+            socket,
+            socket_group,
+            history_closes,
+            history_errors,
+            history_max_memory,
+            history_max_age,
+        } = self;
+        let Config { query, history, .. } = config;
+        if let Some(path) = socket {
+            query.socket = from_root(path);
+        }
+        if socket_group.is_some() {
+            query.group.clone_from(socket_group);
+        }
+        history.closes = history_closes.unwrap_or(history.closes);
+        history.errors = history_errors.unwrap_or(history.errors);
+        history.max_memory = history_max_memory.unwrap_or(history.max_memory);
+        history.max_age = history_max_age.unwrap_or(history.max_age);
+    }
+}
