@@ -6,37 +6,39 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext, ProbeContext},
 };
 
-/// What a function of the kernel was called with.
+/// The arguments of a call of a kernel function, by any attach mechanism.
 pub(crate) trait Args {
-    /// The argument at this place, counted from 0.
-    fn number(&self, place: usize) -> u64;
+    /// The argument with this index, counted from 0.
+    fn arg_u64(&self, index: usize) -> u64;
 }
 
 impl Args for ProbeContext {
     #[inline(always)]
-    fn number(&self, place: usize) -> u64 {
-        self.arg(place).unwrap_or(0)
+    fn arg_u64(&self, index: usize) -> u64 {
+        self.arg(index).unwrap_or(0)
     }
 }
 
 impl Args for FEntryContext {
     #[inline(always)]
-    fn number(&self, place: usize) -> u64 {
-        of_trampoline(self.as_ptr(), place)
+    fn arg_u64(&self, index: usize) -> u64 {
+        trampoline_arg(self.as_ptr(), index)
     }
 }
 
 impl Args for FExitContext {
     #[inline(always)]
-    fn number(&self, place: usize) -> u64 {
-        of_trampoline(self.as_ptr(), place)
+    fn arg_u64(&self, index: usize) -> u64 {
+        trampoline_arg(self.as_ptr(), index)
     }
 }
 
-/// A trampoline hands on an array of arguments. Loaded from there a pointer would have its type to the verifier, which
-/// then refuses to turn it into a name; read by the helper it is a number, as in the other contexts.
+/// Reads an argument from the array that a trampoline passes as context.
+///
+/// A direct load would give the verifier a typed pointer, which it refuses to mask into a socket id. The helper's
+/// result is a plain number, as in the other contexts.
 #[inline(always)]
-fn of_trampoline(context: *mut core::ffi::c_void, place: usize) -> u64 {
-    // SAFETY: the helper checks the address itself; a place that is no argument gives some other number.
-    unsafe { bpf_probe_read_kernel(context.cast::<u64>().add(place)) }.unwrap_or(0)
+fn trampoline_arg(context: *mut core::ffi::c_void, index: usize) -> u64 {
+    // SAFETY: the helper checks the address itself. An index beyond the arguments gives some other number.
+    unsafe { bpf_probe_read_kernel(context.cast::<u64>().add(index)) }.unwrap_or(0)
 }

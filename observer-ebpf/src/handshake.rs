@@ -1,4 +1,4 @@
-//! What a record says of a handshake that is not complete, beside what it says of any socket.
+//! The fields of a record that only an incomplete handshake needs.
 
 use observer_ebpf::abi::record::{Socket, flag};
 
@@ -13,20 +13,21 @@ use crate::{
     sock::Sock,
 };
 
-/// `socket_state` of a socket that `inet_shutdown()` takes down while it connects (`include/uapi/linux/net.h`).
+/// `socket_state` of a socket whose `connect()` is being ended by `inet_shutdown()` (`include/uapi/linux/net.h`).
 const SS_DISCONNECTING: u32 = 4;
 
 impl Sock {
-    /// Adds what a record says of a handshake that is not complete.
+    /// Adds the fields of an incomplete handshake to a record.
     ///
-    /// The last that is written: each condition doubles the ways that the verifier follows through what comes after.
+    /// Callers write everything else first. Each condition here doubles the paths that the verifier follows through the
+    /// code after it.
     ///
     /// # Safety
     /// `to` must be valid, and written by [`Self::write`].
     #[inline(always)]
     pub(crate) unsafe fn write_handshake(self, to: *mut Socket) {
         let flags = self.handshake_flags();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises a valid and complete `to`.
         unsafe {
             (*to).flags |= flags;
             let queued = self.queued_error();
@@ -37,7 +38,7 @@ impl Sock {
         }
     }
 
-    /// Bits of [`flag`] that no other record has.
+    /// The bits of [`flag`] that only these records have.
     #[inline(always)]
     fn handshake_flags(self) -> u32 {
         let mut flags = 0;
@@ -62,7 +63,7 @@ impl Sock {
         flags
     }
 
-    /// Whether `tcp_write_timeout()` can have given up on the SYN; true where that is not to be known.
+    /// Whether `tcp_write_timeout()` may have given up on the SYN. True if that is unknown.
     #[inline(always)]
     fn is_out_of_retries(self) -> bool {
         if !(has(ICSK_RETRANSMITS) && has(ICSK_SYN_RETRIES) && has(ICSK_USER_TIMEOUT) && has(NET_SYN_RETRIES))
@@ -73,14 +74,15 @@ impl Sock {
             return true;
         }
         let own: u8 = self.get(ICSK_SYN_RETRIES);
-        // An int before 5.19 and a byte since: the numbers fit in the byte, which comes first on little-endian machines.
+        // The sysctl is an int before 5.19 and a byte since. Its values fit into a byte, which comes first on
+        // little-endian machines.
         let limit = if own == 0 { read(self.get(SK_NET), NET_SYN_RETRIES) } else { own };
         self.get::<u8>(ICSK_RETRANSMITS) >= limit
     }
 
-    /// The errno of the ICMP error that waits in the error queue, where `sk_err` is not set; else 0.
+    /// Errno of the ICMP error that waits in the error queue. 0 if there is none, or if `sk_err` is set.
     ///
-    /// `tcp_v4_err()` queues it for a socket that a system call holds (since 5.17), and poll(2) reports that.
+    /// `tcp_v4_err()` queues the error while a system call holds the socket (since 5.17), and poll(2) reports it.
     #[inline(always)]
     fn queued_error(self) -> u32 {
         if !(has(SK_ERROR_QUEUE_LEN) && has(SK_ERROR_QUEUE_NEXT) && has(SKB_CB) && has(SKB_ERROR_ERRNO))
@@ -93,10 +95,11 @@ impl Sock {
         read_at(error + get(SKB_CB) + get(SKB_ERROR_ERRNO))
     }
 
-    /// Whether listeners in this namespace may take data with the SYN (`net.ipv4.tcp_fastopen`, TFO_SERVER_ENABLE).
+    /// Whether listeners in this namespace may accept data in a SYN (`net.ipv4.tcp_fastopen`, TFO_SERVER_ENABLE).
     #[inline(always)]
     pub(crate) fn may_take_fastopen(self) -> bool {
-        // An int before 5.19 and a byte since; the bit is in the byte that comes first on little-endian machines.
+        // The sysctl is an int before 5.19 and a byte since. The bit is in the byte that comes first on little-endian
+        // machines.
         has(NET_FASTOPEN) && read::<u8>(self.get(SK_NET), NET_FASTOPEN) & 2 != 0
     }
 }

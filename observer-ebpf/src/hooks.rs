@@ -1,7 +1,7 @@
-//! One file a kernel event: a handler, and under it a thin entry per attach mechanism.
+//! One file per kernel event: a handler, and below it a thin entry point per attach mechanism.
 
 mod active_reset;
-pub(crate) mod close;
+mod close;
 mod destroy;
 mod passive_reset;
 mod receive_reset;

@@ -1,7 +1,7 @@
-//! What crosses from the kernel to user space: records, settings, program names, counters.
+//! Everything that passes between kernel and user space: records, settings, program names, counters.
 //!
-//! This library is the only place where both sides meet. The BPF program (`main.rs`) writes these types,
-//! `observer` reads them; renaming or resizing one breaks both compiles at once.
+//! Only this library is used by both sides. The BPF program (`main.rs`) writes these types and `observer` reads them.
+//! If one is renamed or resized, neither side compiles until both are adapted.
 #![no_std]
 
 pub mod abi;

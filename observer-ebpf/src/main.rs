@@ -1,28 +1,25 @@
-//! The BPF program: it sees, and says what it saw. Understanding is `observer`'s work.
+//! The BPF programs. They record what they see, and `observer` interprets it.
 //!
-//! One handler a kernel event in `hooks/`, with a thin entry per attach mechanism. No state is kept for a
-//! connection; nothing runs on a successful send or receive, but for `sock_send_length`, which returns first.
+//! `hooks/` has one handler per kernel event, with a thin entry point per attach mechanism. The programs keep no state
+//! for a connection. Nothing runs on a successful send or receive, except `sock_send_length`, which returns at once.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 #![cfg_attr(
     target_arch = "bpf",
-    expect(
-        clippy::inline_always,
-        reason = "a call costs a stack frame of 512 bytes, and old kernels allow few"
-    ),
-    expect(clippy::needless_pass_by_value, reason = "the macros of the entries hand the context over"),
+    expect(clippy::inline_always, reason = "all frames of nested calls share 512 bytes of stack"),
+    expect(clippy::needless_pass_by_value, reason = "aya's macros pass the context by value"),
     expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "registers are cut to their fields"
+        reason = "64-bit registers hold narrower fields"
     )
 )]
 
 #[cfg(target_arch = "bpf")]
-mod again;
-#[cfg(target_arch = "bpf")]
 mod args;
 #[cfg(target_arch = "bpf")]
 mod emit;
+#[cfg(target_arch = "bpf")]
+mod fileless_close;
 #[cfg(target_arch = "bpf")]
 mod handshake;
 #[cfg(target_arch = "bpf")]
@@ -31,6 +28,8 @@ mod hooks;
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod read;
+#[cfg(target_arch = "bpf")]
+mod reentrancy;
 #[cfg(target_arch = "bpf")]
 mod registers;
 #[cfg(target_arch = "bpf")]
@@ -44,7 +43,7 @@ mod splice;
 #[cfg(target_arch = "bpf")]
 mod task;
 
-// The helpers that the tracing handlers call are for GPL-compatible programs only.
+// The kernel allows the helpers that the hooks call only to GPL-compatible programs.
 #[cfg(target_arch = "bpf")]
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

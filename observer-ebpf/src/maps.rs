@@ -1,86 +1,87 @@
-//! Every map of the kernel side.
+//! Every map of the BPF programs.
 
 use aya_ebpf::{
     macros::map,
     maps::{LruHashMap, PerCpuArray, RingBuf},
 };
-use observer_ebpf::abi::counter;
+use observer_ebpf::abi::counter::{self, Loss};
 
-/// Carries every record. User space reads it on a timer: no record wakes anybody. The size is set at load.
+/// Carries every record. User space reads it on a timer, so no record wakes a process. The loader sets the size.
 #[map]
 pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 
-/// What could not be delivered, and what is only counted, by `abi::counter`.
+/// Counters, by the indices of `abi::counter`.
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::COUNT, 0);
 
-/// Thread → time (ns) at which SIGPIPE was last generated for it and not ignored.
+/// Thread → time (ns) of the last SIGPIPE that was generated for it and not ignored.
 ///
 /// `sk_stream_error` sends the signal just before `sock_send_length` reports the failed send of the same thread.
-/// This and the next four are LRU: a note that nobody collects must not stay.
+/// This map and the next four are LRU: the kernel then evicts entries that no program ever removes.
 #[map]
 pub(crate) static SIGPIPES: LruHashMap<u64, u64> = LruHashMap::with_max_entries(1024, 0);
 
-/// Thread → the socket (as records name it) whose `close()` it lingers in.
+/// Thread → id of the socket whose `close()` lingers in it.
 #[map]
-pub(crate) static LINGERS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(1024, 0);
+pub(crate) static LINGERING_CLOSES: LruHashMap<u64, u64> = LruHashMap::with_max_entries(1024, 0);
 
-/// Thread → the listener that it last closed, and when (see `set_state.rs`): it resets its queued connections next.
+/// Thread → the listener that it closed last, and when (see `set_state.rs`). Next it resets the queued connections.
 #[map]
-pub(crate) static LISTENER_CLOSERS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(256, 0);
+pub(crate) static CLOSED_LISTENERS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(256, 0);
 
-/// Thread → the socket without a file (as records name it) that it closes.
+/// Thread → id of the socket without a file that it is closing (see `fileless_close.rs`).
 #[map]
-pub(crate) static CLOSERS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(256, 0);
+pub(crate) static FILELESS_CLOSES: LruHashMap<u64, u64> = LruHashMap::with_max_entries(256, 0);
 
-/// Thread → the ended connection (see `Sock::ended_name`) on which a send inside its `sendfile()` or `splice()` last failed.
+/// Thread → the ended connection (see `Sock::ended_connection_id`) of its last failed send inside `sendfile()` or
+/// `splice()`.
 #[map]
-pub(crate) static DEAD_SENDS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(256, 0);
+pub(crate) static FAILED_SENDS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(256, 0);
 
-/// Makes a note about a thread; a refusal is counted.
+/// Stores a value for a thread, or counts that the map refused it.
 #[inline(always)]
-pub(crate) fn note(map: &LruHashMap<u64, u64>, thread: u64, value: u64) {
+pub(crate) fn insert_or_count(map: &LruHashMap<u64, u64>, thread: u64, value: u64) {
     if map.insert(thread, value, 0).is_err() {
-        count(counter::MARK_REFUSED);
+        count(Loss::MarkRefused as u32);
     }
 }
 
-/// A socket whose change to CLOSE was told with nobody having it.
+/// A socket whose change to CLOSE was reported, with the information that no process holds it any more.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct Told {
-    /// As records name it.
+pub(crate) struct ReportedClose {
+    /// The socket's id, as in records.
     pub(crate) sock: u64,
-    /// When.
+    /// Time of the change, `CLOCK_MONOTONIC`, ns.
     pub(crate) ns: u64,
 }
 
-/// The last one on this CPU.
+/// The last such socket on this CPU.
 #[map]
-pub(crate) static LAST_TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static LAST_REPORTED: PerCpuArray<ReportedClose> = PerCpuArray::with_max_entries(1, 0);
 
-/// Keys of the events that a hook's first program handles, on one CPU (see `again.rs`).
+/// Keys of the events that a hook's first program handled on one CPU (see `reentrancy.rs`).
 #[repr(C)]
-pub(crate) struct Ran {
-    /// 0 where there is none.
-    pub(crate) keys: [u64; Self::PLACES],
+pub(crate) struct HandledKeys {
+    /// 0 in a free slot.
+    pub(crate) keys: [u64; Self::SLOTS],
 }
 
-impl Ran {
+impl HandledKeys {
     /// A power of two.
-    pub(crate) const PLACES: usize = 64;
+    pub(crate) const SLOTS: usize = 64;
 }
 
-/// By `again::Hook`.
+/// One entry per `reentrancy::Hook`.
 #[map]
-pub(crate) static RAN: PerCpuArray<Ran> = PerCpuArray::with_max_entries(3, 0);
+pub(crate) static HANDLED: PerCpuArray<HandledKeys> = PerCpuArray::with_max_entries(3, 0);
 
-/// Adds one to a counter of `abi::counter`.
+/// Adds one to the counter with this index of `abi::counter`.
 #[inline(always)]
 pub(crate) fn count(index: u32) {
     if let Some(counter) = COUNTERS.get_ptr_mut(index) {
-        // SAFETY: the map returned this CPU's slot; a BPF program is not preempted by itself on its CPU, and a
-        // nested one loses at most this addition.
+        // SAFETY: the map returned this CPU's entry. A BPF program does not preempt itself on its CPU. If another
+        // program interrupts it, at most this addition is lost.
         unsafe { *counter = (*counter).wrapping_add(1) };
     }
 }

@@ -1,4 +1,4 @@
-//! A received segment (`struct sk_buff`) → ABI: its ends and control bits. The payload is never read.
+//! A received segment (`struct sk_buff`): its endpoints, in ABI form, and its control bits. The payload is never read.
 
 use observer_ebpf::abi::record::{AF_INET, AF_INET6, Endpoints};
 
@@ -10,13 +10,13 @@ use crate::{
     sock::{Sock, v4},
 };
 
-/// Whether a received segment is a reset itself.
+/// Whether a received segment is a RST.
 #[inline(always)]
 pub(crate) fn is_reset(skb: u64) -> bool {
     control_bits(skb) & RST != 0
 }
 
-/// Whether a received segment is the first of a handshake.
+/// Whether a received segment is the first one of a handshake: a SYN without ACK.
 #[inline(always)]
 pub(crate) fn asks_for_connection(skb: u64) -> bool {
     control_bits(skb) & (SYN | ACK) == SYN
@@ -34,10 +34,10 @@ fn control_bits(skb: u64) -> u8 {
     read_at(tcp + 13)
 }
 
-/// Both ends from the headers of a received segment: its destination is us.
+/// Both endpoints, from the headers of a received segment. Its destination is the local one.
 ///
-/// `listener` is the socket that the segment found, where there is one: `tcp_v4_rcv` has taken the segment from its
-/// device by then.
+/// `listener` is the socket that received the segment, if there is one. It gives the network namespace, since
+/// `tcp_v4_rcv` has cleared the segment's device by then.
 #[inline(always)]
 pub(crate) fn endpoints_of_segment(skb: u64, listener: Option<Sock>) -> Endpoints {
     let skb = cast(skb, TYPE_SK_BUFF);

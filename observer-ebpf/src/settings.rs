@@ -1,4 +1,4 @@
-//! The settings that user space puts in before load (see `abi::setting`).
+//! The settings that user space writes into the object before the load (see `abi::setting`).
 
 use core::arch::asm;
 
@@ -9,42 +9,45 @@ use observer_ebpf::{
 
 /// A setting, by its number.
 #[derive(Clone, Copy)]
-pub(crate) struct Value<const NUMBER: u32>;
+pub(crate) struct Constant<const NUMBER: u32>;
 
-/// Any [`Value`].
-pub(crate) trait Known: Copy {
-    /// What stands for it in the object.
-    const MARK: u64;
+/// Any [`Constant`]: a value that is fixed when the program is loaded.
+pub(crate) trait LoadTimeConstant: Copy {
+    /// The number in the object that user space replaces by the value.
+    const PLACEHOLDER: u64;
 }
 
-impl<const NUMBER: u32> Known for Value<NUMBER> {
-    const MARK: u64 = mark(NUMBER);
+impl<const NUMBER: u32> LoadTimeConstant for Constant<NUMBER> {
+    const PLACEHOLDER: u64 = mark(NUMBER);
 }
 
-macro_rules! values {
+macro_rules! constants {
     ($($name:ident)*) => {
-        $(pub(crate) const $name: Value<{ Setting::$name as u32 }> = Value;)*
+        $(pub(crate) const $name: Constant<{ Setting::$name as u32 }> = Constant;)*
     };
 }
 
 macro_rules! fields {
-    ($($name:ident: $container:literal $path:literal $need:ident;)*) => { values!($($name)*); };
+    ($($name:ident: $container:literal $path:literal $need:ident;)*) => { constants!($($name)*); };
 }
 
 for_each_field!(fields);
-values!(TYPE_TCP_SOCK TYPE_SOCKET_ALLOC TYPE_SK_BUFF TYPE_TASK TYPED TASK_BTF RESET_REASON_ARG ACTIVE_REASON_ARG SOCK_KEY COUNT_FULL);
-values!(TASK_REGS REGS_SIZE SIGACTION_SIZE PAGE_SIZE SENDFILE_CALL SPLICE_CALL SHUTDOWN_CALL);
+constants!(TYPE_TCP_SOCK TYPE_SOCKET_ALLOC TYPE_SK_BUFF TYPE_TASK TYPED);
+constants!(TASK_BTF TASK_REGS REGS_SIZE SIGACTION_SIZE PAGE_SIZE);
+constants!(SENDFILE_CALL SPLICE_CALL SHUTDOWN_CALL);
+constants!(RESET_REASON_ARG ACTIVE_REASON_ARG SOCK_KEY COUNT_FULL);
 
-/// What user space put in.
+/// The value that user space wrote into the object.
 #[inline(always)]
-pub(crate) fn get<K: Known>(_: K) -> u64 {
+pub(crate) fn get<K: LoadTimeConstant>(_: K) -> u64 {
     let value: u64;
-    // SAFETY: it loads a constant into a register, which the compiler must not know: user space changes it.
+    // SAFETY: it loads a constant into a register. Assembly hides the constant from the compiler, since user space
+    // changes it.
     unsafe {
         asm!(
-            "{value} = {mark} ll",
+            "{value} = {placeholder} ll",
             value = out(reg) value,
-            mark = const K::MARK,
+            placeholder = const K::PLACEHOLDER,
             options(pure, nomem, nostack, preserves_flags)
         );
     }
@@ -53,6 +56,6 @@ pub(crate) fn get<K: Known>(_: K) -> u64 {
 
 /// Whether this kernel has the field.
 #[inline(always)]
-pub(crate) fn has(offset: impl Known) -> bool {
+pub(crate) fn has(offset: impl LoadTimeConstant) -> bool {
     get(offset) != u64::from(ABSENT)
 }

@@ -1,54 +1,39 @@
-//! `struct sock` → ABI: what a record says of any socket.
+//! `struct sock`, in ABI form: the fields of a record that every socket has.
 
 use core::ptr::addr_of_mut;
 
 use observer_ebpf::abi::record::{AF_INET, AF_INET6, Endpoints, Header, Socket, flag};
 
 use crate::{
-    hooks::close,
+    fileless_close,
     read::{bytes, cast, read},
     settings::{
-        FILE_COUNT, FILE_REF, INET_SPORT, Known, NET_INUM, SK_DADDR, SK_DPORT, SK_ERR, SK_FAMILY, SK_FLAGS,
-        SK_LINGERTIME, SK_NET, SK_NUM, SK_OWNED, SK_PROTOCOL, SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET, SK_STATE,
-        SK_V6_DADDR, SK_V6_RCV_SADDR, SOCK_KEY, SOCKET_FILE, SOCKET_INO, TP_COPIED_SEQ, TP_DATA_SEGS_IN,
-        TP_IS_MPTCP, TP_LINGER2, TP_RCV_NXT, TP_SND_NXT, TP_SND_UNA, TP_SND_WND, TP_WRITE_SEQ,
-        TYPE_SOCKET_ALLOC, TYPE_TCP_SOCK, get, has,
+        FILE_COUNT, FILE_REF, INET_SPORT, LoadTimeConstant, NET_INUM, SK_DADDR, SK_DPORT, SK_ERR, SK_FAMILY,
+        SK_FLAGS, SK_LINGERTIME, SK_NET, SK_NUM, SK_OWNED, SK_PROTOCOL, SK_RCV_SADDR, SK_SHUTDOWN, SK_SOCKET,
+        SK_STATE, SK_V6_DADDR, SK_V6_RCV_SADDR, SOCK_KEY, SOCKET_FILE, SOCKET_INO, TP_COPIED_SEQ,
+        TP_DATA_SEGS_IN, TP_IS_MPTCP, TP_LINGER2, TP_RCV_NXT, TP_SND_NXT, TP_SND_UNA, TP_SND_WND,
+        TP_WRITE_SEQ, TYPE_SOCKET_ALLOC, TYPE_TCP_SOCK, get, has,
     },
 };
 
-/// `IPPROTO_TCP`. MPTCP's own socket is 262 and SCTP shares the state tracepoint: neither is ours.
+/// `IPPROTO_TCP`. MPTCP's own sockets have 262, and SCTP shares the state tracepoint. The observer reports neither.
 const IPPROTO_TCP: u16 = 6;
 
-/// Kernel TCP states (`include/net/tcp_states.h`), the same numbers since 2.6.
-pub(crate) mod state {
-    pub(crate) const ESTABLISHED: u32 = 1;
-    pub(crate) const SYN_SENT: u32 = 2;
-    pub(crate) const SYN_RECV: u32 = 3;
-    pub(crate) const FIN_WAIT1: u32 = 4;
-    pub(crate) const FIN_WAIT2: u32 = 5;
-    pub(crate) const TIME_WAIT: u32 = 6;
-    pub(crate) const CLOSE: u32 = 7;
-    pub(crate) const CLOSE_WAIT: u32 = 8;
-    pub(crate) const LAST_ACK: u32 = 9;
-    pub(crate) const LISTEN: u32 = 10;
-    pub(crate) const NEW_SYN_RECV: u32 = 12;
-}
-
-/// What following a socket's pointers tells of it.
+/// The fields of a record that need more than one pointer to be followed.
 #[derive(Clone, Copy)]
-pub(crate) struct Marks {
-    /// Bits of [`flag`], but for MPTCP.
+pub(crate) struct FlagsAndInode {
+    /// Bits of [`flag`], without MPTCP and LINGER2_NEGATIVE.
     pub(crate) flags: u32,
-    /// Of its file; 0 without one.
+    /// Inode of the socket's file. 0 without a file.
     inode: u64,
 }
 
-/// A `struct sock *` of TCP: the common part of any kind of socket, the whole of a full one.
+/// A `struct sock *` of TCP. Every kind of socket has the common part, and a full socket has all fields.
 #[derive(Clone, Copy)]
 pub(crate) struct Sock {
-    /// As the kernel has it.
+    /// The kernel's pointer.
     address: u64,
-    /// With its type, for reading.
+    /// The same pointer with its BTF type, for reading.
     typed: u64,
 }
 
@@ -59,7 +44,7 @@ impl Sock {
     }
 
     #[inline(always)]
-    pub(crate) fn get<T: Copy>(self, member: impl Known) -> T {
+    pub(crate) fn get<T: Copy>(self, member: impl LoadTimeConstant) -> T {
         read(self.typed, member)
     }
 
@@ -73,32 +58,32 @@ impl Sock {
         u32::from(self.get::<u8>(SK_STATE))
     }
 
-    /// `sock_flag()` bits.
+    /// The `sock_flag()` bits that records have.
     #[inline(always)]
     pub(crate) fn kernel_flags(self) -> u32 {
         self.get::<u64>(SK_FLAGS) as u32 & flag::KERNEL_MASK
     }
 
-    /// Whether a system call holds the socket. Packets and timers run with the lock free, or wait in the backlog.
+    /// Whether a system call holds the socket. Packets and timers run only while it is free, or wait in the backlog.
     #[inline(always)]
     pub(crate) fn is_owned(self) -> bool {
         self.get::<u32>(SK_OWNED) != 0
     }
 
-    /// Whether a file of some process is, or was, this socket's.
+    /// Whether the socket is not orphaned, and was accepted if it came from a listener (`sk_socket` is set).
     #[inline(always)]
     pub(crate) fn has_socket(self) -> bool {
         self.get::<u64>(SK_SOCKET) != 0
     }
 
-    /// Whether the file is there by which a process has the socket.
+    /// Whether the socket has a file, through which a process holds it.
     #[inline(always)]
     pub(crate) fn has_file(self) -> bool {
         let socket: u64 = self.get(SK_SOCKET);
         socket != 0 && read::<u64>(cast(socket, TYPE_SOCKET_ALLOC), SOCKET_FILE) != 0
     }
 
-    /// `inet_sport`: unlike `skc_num` it survives the unhashing before a CLOSE event.
+    /// `inet_sport`, in host byte order. Unlike `skc_num` it is still set when the socket is unhashed before CLOSE.
     #[inline(always)]
     pub(crate) fn local_port(self) -> u16 {
         u16::from_be(self.get(INET_SPORT))
@@ -109,7 +94,7 @@ impl Sock {
         u16::from_be(self.get(SK_DPORT))
     }
 
-    /// Bits of [`flag`], but for CLOSING.
+    /// The bits of [`flag`] that `ResetSent` has: all but CLOSING.
     #[inline(always)]
     pub(crate) fn flags(self) -> u32 {
         let mut flags = self.kernel_flags();
@@ -128,9 +113,9 @@ impl Sock {
         flags
     }
 
-    /// What records call the socket: no kernel address leaves the kernel.
+    /// The socket's id in records. It is masked, so that no kernel address leaves the kernel.
     #[inline(always)]
-    pub(crate) fn name(self) -> u64 {
+    pub(crate) fn id(self) -> u64 {
         self.address ^ get(SOCK_KEY)
     }
 
@@ -141,10 +126,10 @@ impl Sock {
 
     #[inline(always)]
     pub(crate) fn header_at(self, ns: u64, kind: u32, has_task: bool) -> Header {
-        Header { kind, has_task: u32::from(has_task), ns, sock: self.name() }
+        Header { kind, has_task: u32::from(has_task), ns, sock: self.id() }
     }
 
-    /// Both ends; of a TIME_WAIT socket, which shares only the common part, with `local_port` from there.
+    /// Both endpoints. A TIME_WAIT socket has only the common part, so the caller passes the local port (`skc_num`).
     #[inline(always)]
     pub(crate) fn endpoints(self, local_port: u16) -> Endpoints {
         let family: u16 = self.get(SK_FAMILY);
@@ -165,22 +150,23 @@ impl Sock {
         }
     }
 
-    /// `skc_num`: of every kind of socket, but cleared when one unhashes.
+    /// `skc_num`, the local port. Every kind of socket has it, but unhashing clears it.
     #[inline(always)]
     pub(crate) fn num(self) -> u16 {
         self.get(SK_NUM)
     }
 
     #[inline(always)]
-    fn v6(self, address: impl Known) -> [u8; 16] {
+    fn v6(self, address: impl LoadTimeConstant) -> [u8; 16] {
         bytes(self.get(address))
     }
 
-    /// What a record says of a full socket that takes following pointers.
+    /// Reads the flags and the inode of a full socket.
     ///
-    /// `in_call` is false where a system call cannot be what runs, so that its marks are not looked for.
+    /// With `in_call` false, the flags OWNED and CLOSING are left out: the caller does not need to know whether a
+    /// system call runs.
     #[inline(always)]
-    pub(crate) fn marks(self, in_call: bool) -> Marks {
+    pub(crate) fn flags_and_inode(self, in_call: bool) -> FlagsAndInode {
         let mut flags = self.kernel_flags();
         let mut inode = 0;
         let owned = in_call && self.is_owned();
@@ -194,16 +180,22 @@ impl Sock {
             if owned {
                 // `struct socket` is the first member of `struct socket_alloc` (include/net/sock.h, SOCK_INODE).
                 let file: u64 = read(socket, SOCKET_FILE);
-                if if file == 0 { close::is_closing(self) } else { is_last_reference(file) } {
+                if if file == 0 { self.is_fileless_close() } else { is_last_reference(file) } {
                     flags |= flag::CLOSING;
                 }
             }
             inode = read(socket, SOCKET_INO);
         }
-        Marks { flags, inode }
+        FlagsAndInode { flags, inode }
     }
 
-    /// Whether a FIN that is queued now leaves at once (see [`flag::FIN_LEAVES`]).
+    /// Whether the current thread is closing this socket, which has no file.
+    #[inline(always)]
+    fn is_fileless_close(self) -> bool {
+        fileless_close::current() == Some(self.id())
+    }
+
+    /// Whether a FIN that is queued now is sent at once (see [`flag::FIN_LEAVES`]).
     #[inline(always)]
     pub(crate) fn fin_leaves(self) -> bool {
         let next: u32 = self.get(TP_SND_NXT);
@@ -211,21 +203,21 @@ impl Sock {
         next == self.get::<u32>(TP_WRITE_SEQ) && in_flight < self.get::<u32>(TP_SND_WND)
     }
 
-    /// Inode of the socket's file; 0 without one.
+    /// Inode of the socket's file. 0 without a file.
     #[inline(always)]
     pub(crate) fn inode(self) -> u64 {
         let socket: u64 = self.get(SK_SOCKET);
         if socket == 0 { 0 } else { read(cast(socket, TYPE_SOCKET_ALLOC), SOCKET_INO) }
     }
 
-    /// Writes everything a record says of a full socket.
+    /// Writes every field of a full socket into a record.
     ///
     /// # Safety
     /// `to` must be valid for a write.
     #[inline(always)]
-    pub(crate) unsafe fn write(self, marks: Marks, to: *mut Socket) {
+    pub(crate) unsafe fn write(self, details: FlagsAndInode, to: *mut Socket) {
         let lingertime: u64 = self.get(SK_LINGERTIME);
-        // SAFETY: the caller's promise; every field is written.
+        // SAFETY: the caller promises a valid `to`, and every field is written.
         unsafe {
             addr_of_mut!((*to).endpoints).write(self.endpoints(self.local_port()));
             addr_of_mut!((*to).rcv_nxt).write(self.get(TP_RCV_NXT));
@@ -233,11 +225,11 @@ impl Sock {
             addr_of_mut!((*to).write_seq).write(self.get(TP_WRITE_SEQ));
             addr_of_mut!((*to).snd_nxt).write(self.get(TP_SND_NXT));
             addr_of_mut!((*to).snd_una).write(self.get(TP_SND_UNA));
-            addr_of_mut!((*to).inode).write(marks.inode);
+            addr_of_mut!((*to).inode).write(details.inode);
             let longest = u64::from(u32::MAX);
             addr_of_mut!((*to).lingertime)
                 .write(if lingertime < longest { lingertime } else { longest } as u32);
-            addr_of_mut!((*to).flags).write(marks.flags);
+            addr_of_mut!((*to).flags).write(details.flags);
             addr_of_mut!((*to).err).write(self.err() as u16);
             addr_of_mut!((*to).state).write(self.get(SK_STATE));
             addr_of_mut!((*to).shutdown).write(self.get(SK_SHUTDOWN));
@@ -252,10 +244,12 @@ impl Sock {
         self.get(SK_ERR)
     }
 
-    /// What tells an ended connection from every other that a thread may have: the inode of its socket's file, and its last
-    /// sequence number, which a new connection of the same socket does not begin with.
+    /// Distinguishes an ended connection from every other one of the same thread.
+    ///
+    /// It combines the inode of the socket's file with the connection's last sequence number. A new connection of the
+    /// same socket does not start with that number.
     #[inline(always)]
-    pub(crate) fn ended_name(self) -> u64 {
+    pub(crate) fn ended_connection_id(self) -> u64 {
         self.inode() << 32 | u64::from(self.get::<u32>(TP_WRITE_SEQ))
     }
 
@@ -265,21 +259,21 @@ impl Sock {
         (self.get(TP_RCV_NXT), self.get(TP_COPIED_SEQ))
     }
 
-    /// IPv4 or IPv6, whatever the protocol.
+    /// Whether the family is IPv4 or IPv6, whatever the protocol.
     #[inline(always)]
     pub(crate) fn is_internet(self) -> bool {
         let family: u16 = self.get(SK_FAMILY);
         family == AF_INET || family == AF_INET6
     }
 
-    /// Inode of the network namespace.
+    /// Inode number of the network namespace.
     #[inline(always)]
     pub(crate) fn netns(self) -> u32 {
         read(self.get(SK_NET), NET_INUM)
     }
 }
 
-/// An IPv4 address in network byte order, in its place in a record.
+/// An IPv4 address (network byte order) in the 16 bytes of an address in a record.
 #[inline(always)]
 pub(crate) fn v4(address: u32) -> [u8; 16] {
     bytes([address, 0, 0, 0])
@@ -292,10 +286,10 @@ pub(crate) fn now() -> u64 {
     unsafe { aya_ebpf::helpers::bpf_ktime_get_ns() }
 }
 
-/// Whether `__fput` runs for this file: `sock_close` is called with the reference count already at its end.
+/// Whether `__fput` runs for this file: the last reference is gone when it calls `sock_close`.
 ///
-/// Up to 6.12 `f_count` is then 0; since 6.13 `f_ref.refcnt` is in its dead zone, the negative numbers
-/// (`include/linux/file_ref.h`), while one reference is 0.
+/// Up to 6.12 `f_count` is 0 then. Since 6.13 `f_ref.refcnt` is negative then, which is its dead zone
+/// (`include/linux/file_ref.h`). There, 0 stands for one reference.
 #[inline(always)]
 fn is_last_reference(file: u64) -> bool {
     if has(FILE_REF) {

@@ -1,9 +1,10 @@
-//! What the observer costs, beside the peers and beside nobody watching. In: root's rights, Debian's packages of the
-//! peers. Out: a table of what was promised and what was measured, on stdout and with every measurement in
-//! `docs/benchmarks/`.
+//! The cost of the observer, compared with similar tools (the peers) and with no observer.
 //!
-//! All of it happens in a network namespace and a mount namespace of its own. Observers take turns within each round,
-//! so that what else the machine does meets all of them; ratios are between neighbours of one round.
+//! The result is a table of limits and measured values. It goes to stdout, and with every measurement to
+//! `docs/benchmarks/`. Measuring needs root and the peers' packages.
+//!
+//! Everything runs in a network namespace and a mount namespace of its own. Within each round the observers run one
+//! after the other, so that other load on the machine affects all of them. Ratios compare neighbors of one round.
 
 pub(crate) mod load;
 mod machine;
@@ -29,24 +30,24 @@ use crate::{exec, setup};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Less of everything: under two minutes, for a look
+    /// Run shorter benchmarks, in less than two minutes; too short to show small differences
     #[arg(long)]
     quick: bool,
-    /// Rounds of what small differences matter to, 1 to 100 [default: 15, quick 2]
+    /// Rounds of the benchmarks that must show small differences, 1 to 100 [default: 15, with --quick 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: Option<u16>,
-    /// Print only; leave docs/benchmarks as it is
+    /// Only print the table; do not change docs/benchmarks
     #[arg(long)]
     no_record: bool,
-    /// Count the instructions of the user side's pieces instead, and hold them against their limits
+    /// Instead, count the instructions of user-space functions, and compare them with their limits
     #[arg(long, conflicts_with_all = ["quick", "rounds", "no_record", "observer"])]
     instructions: bool,
-    /// Measure this program instead of building one
+    /// Measure this observer instead of building one
     #[arg(long, value_name = "FILE")]
     observer: Option<PathBuf>,
 }
 
-/// Builds as whoever calls, and measures as root.
+/// Builds as the calling user, and measures as root.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if options.instructions {
         return instructions();
@@ -65,7 +66,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return exec::run(command.current_dir(exec::root()));
     };
     if !exec::is_root() {
-        bail!("measuring needs root's rights: leave out --observer, and it asks for them");
+        bail!("measuring needs root: use sudo, or leave out --observer to be asked for the password");
     }
     let observer = std::path::absolute(observer).context("the path of the observer")?;
     enter_namespaces()?;
@@ -85,7 +86,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Needs neither root's rights nor an idle machine.
+/// Counts instructions. Needs neither root nor an idle machine.
 fn instructions() -> Result<()> {
     setup::run()?;
     let runner = setup::counting::provide()?;
@@ -94,11 +95,11 @@ fn instructions() -> Result<()> {
     exec::run(command.env("GUNGRAUN_RUNNER", runner))
 }
 
-/// A loopback of its own, and tracefs where the peers look for it.
+/// Enters namespaces with their own loopback interface, and mounts tracefs where the peers expect it.
 fn enter_namespaces() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).context("cannot make namespaces")?;
     exec::capture(std::process::Command::new("ip").args(["link", "set", "lo", "up"]))?;
-    // What is mounted here stays here.
+    // Mounts in this namespace must not appear outside.
     let nothing = None::<&str>;
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
         .context("cannot make the mounts private")?;
@@ -106,10 +107,10 @@ fn enter_namespaces() -> Result<()> {
         if std::fs::read_dir(at).is_ok_and(|mut entries| entries.next().is_none())
             && let Err(error) = mount(Some(kind), at, Some(kind), MsFlags::empty(), nothing)
         {
-            eprintln!("bench: {kind} cannot be mounted ({error}); peers that need it will be missing");
+            eprintln!("bench: cannot mount {kind} ({error}); peers that need it will be missing");
         }
     }
-    // Connections of one benchmark leave TIME_WAIT sockets; the ports of the next must not run out.
+    // Each benchmark leaves TIME_WAIT sockets. The next one must not run out of ports.
     std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "1024 65535").context("widening the port range")
 }
 

@@ -1,8 +1,8 @@
-//! The demonstration. In: nothing but the loopback. Out: a handful of closes, each announced on stderr, for which the
-//! observer prints its verdicts. Bounded: every wait has an end.
+//! The demonstration: a few closes on the loopback interface, for which the observer prints its verdicts.
 //!
-//! Beside a starting observer it is a process of its own that reads the observer's messages, so that the observer
-//! stays the one in the foreground, with the terminal's Ctrl-C and the exit code.
+//! Each close is announced on stderr, and every wait has a limit. With `run --demo` the demonstration is a separate
+//! process that reads the observer's messages. The observer thus stays in the foreground, gets Ctrl-C, and gives the
+//! exit code.
 
 use std::io::{BufRead as _, Error, ErrorKind, Read as _, Result, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -14,33 +14,35 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use socket2::SockRef;
 
-/// Long enough to read one verdict before the next comes.
+/// Time between two closes. It separates their verdicts on the terminal.
 const PAUSE: Duration = Duration::from_millis(300);
-/// The end of every wait on a socket.
+/// Limit of every wait on a socket.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is done, in the words for the terminal, and how.
+/// The description for the terminal, and the function that causes the close.
 type Close = (&'static str, fn() -> Result<()>);
 
 const CLOSES: [Close; 6] = [
     ("an orderly close: each side reads to the end and closes", orderly),
-    ("a peer that closes while we keep our side open for a second", half_closed),
+    ("the peer closes, and our side stays open for another second", half_closed),
     ("a close with 16 bytes unread, which resets the connection", unread_data),
     ("a close with SO_LINGER {on, 0}, which resets the connection", linger_zero),
-    ("two writes to a peer that is gone: the first succeeds, the second fails", write_after_peer_close),
+    ("two writes after the peer has closed: the first succeeds, the second fails", write_after_peer_close),
     ("a connect to a port where nothing listens", refused),
 ];
 
-/// Starts the demonstration as a process that passes on what is written to the pipe it returns, and that begins
-/// when the observer says there that it is ready.
+/// Starts the demonstration in a process of its own. Returns the pipe for the observer's messages.
+///
+/// The process copies the messages to stderr, and begins when the observer says that it is ready.
 pub(crate) fn follow() -> anyhow::Result<Stdio> {
     let (messages, observer) = std::io::pipe().context("cannot make a pipe for the observer's messages")?;
     let xtask = std::env::current_exe().context("cannot find this program for the demonstration")?;
     let mut demo = Command::new(xtask);
     demo.args(["demo", "--after-ready"]).stdin(messages);
-    // Out of Ctrl-C's reach: it ends with the observer, when the pipe does, and shows its last messages.
+    // In its own process group it does not get Ctrl-C. It ends when the observer closes the pipe, after it has shown
+    // the last messages.
     demo.process_group(0);
-    // Not waited for: the observer that takes this process's place outlives it.
+    // Nothing waits for it: the observer replaces this process and outlives it.
     demo.spawn().context("cannot start the demonstration")?;
     Ok(observer.into())
 }
@@ -55,8 +57,8 @@ pub(crate) fn run(after_ready: bool) -> anyhow::Result<()> {
         eprintln!("{message}");
         if !started && says_ready(&message) {
             started = true;
-            // Beside the reading, which must not stop while the observer has something to say. Not joined: where the
-            // observer ends first, the rest of the demonstration is of no use.
+            // A thread of its own, since reading must not stop while the observer writes messages. It is not joined: if
+            // the observer ends first, the rest of the demonstration has no use.
             std::thread::spawn(|| match provoke_all() {
                 Ok(()) => eprintln!(
                     "demo: done; the observer keeps running, with metrics at http://127.0.0.1:9817/metrics, until Ctrl-C"
@@ -76,7 +78,7 @@ fn provoke_all() -> anyhow::Result<()> {
     for (number, (what, provoke)) in (1..).zip(CLOSES) {
         sleep(PAUSE);
         eprintln!("demo: {number}/{}: {what}", CLOSES.len());
-        provoke().with_context(|| format!("could not provoke {what}"))?;
+        provoke().with_context(|| format!("could not cause {what}"))?;
     }
     sleep(PAUSE);
     Ok(())
@@ -103,7 +105,7 @@ fn half_closed() -> Result<()> {
 fn unread_data() -> Result<()> {
     let (client, mut server) = pair()?;
     server.write_all(&[0; 16])?;
-    // Until it is there it would not be unread.
+    // Waits until the data is in the receive queue.
     client.peek(&mut [0; 1])?;
     drop(client);
     wait_for_reset(server)
@@ -126,7 +128,7 @@ fn write_after_peer_close() -> Result<()> {
         match client.write_all(b"later still") {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(error),
-            // The reset that answers the first write is not here yet.
+            // The reset that answers the first write has not arrived yet.
             Ok(()) => sleep(Duration::from_millis(1)),
         }
     }
@@ -138,11 +140,11 @@ fn refused() -> Result<()> {
     match TcpStream::connect_timeout(&address, PATIENCE) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
         Err(error) => Err(error),
-        Ok(_) => Err(Error::other("somebody listens there")),
+        Ok(_) => Err(Error::other("a process listens on that port")),
     }
 }
 
-/// Both ends of a connection.
+/// Both sockets of a connection: client and server.
 fn pair() -> Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let client = TcpStream::connect_timeout(&listener.local_addr()?, PATIENCE)?;

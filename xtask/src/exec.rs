@@ -1,4 +1,4 @@
-//! Running other programs. In: a [`Command`]. Out: its success, or an error with the line that repeats it in a shell.
+//! Running other programs. An error contains the shell line that repeats the command.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt as _;
@@ -7,20 +7,22 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-/// The repository. Cargo says where it runs xtask from, which may have been built in another checkout with the same
-/// target directory.
+/// The root of the repository.
+///
+/// Cargo's environment names it. The path at compile time may be wrong: another checkout may share the target
+/// directory.
 pub(crate) fn root() -> PathBuf {
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     manifest.parent().map(PathBuf::from).unwrap_or(manifest)
 }
 
-/// Where cargo puts what it builds.
+/// Cargo's target directory.
 pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// A command in the repository's root, whatever directory the task was started from.
+/// A command that runs in the repository's root, whatever directory the task was started from.
 pub(crate) fn in_root<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(program);
     command.args(args).current_dir(root());
@@ -28,11 +30,11 @@ pub(crate) fn in_root<A: AsRef<OsStr>>(program: &str, args: impl IntoIterator<It
 }
 
 pub(crate) fn is_root() -> bool {
-    // /proc/self belongs to the effective user of the process.
+    // The owner of /proc/self is the effective user of the process.
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// `program` with root's rights: by sudo unless this is root already.
+/// `program` as root: with sudo, unless this process already runs as root.
 pub(crate) fn as_root(program: impl AsRef<OsStr>) -> Command {
     if is_root() {
         return Command::new(program);
@@ -42,7 +44,7 @@ pub(crate) fn as_root(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Runs a command on this terminal.
+/// Runs a command, with its output on this terminal.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start `{}`", line(command)))?;
     if !status.success() {
@@ -51,24 +53,23 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command that is no concern of the reader's and gives what it writes to stdout. The error holds one line
-/// of what it wrote to stderr.
+/// Runs a command without showing its output, and returns its stdout. An error contains one line of its stderr.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let output = command
-        // Backtraces of a tool's own errors would bury the line that tells.
+        // A backtrace would hide the line that contains the cause.
         .env_remove("RUST_BACKTRACE")
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot start `{}`", line(command)))?;
     if !output.status.success() {
         let messages = String::from_utf8_lossy(&output.stderr);
-        bail!("`{}` failed: {}", line(command), telling(&messages).unwrap_or("it gave no reason"));
+        bail!("`{}` failed: {}", line(command), cause(&messages).unwrap_or("it gave no reason"));
     }
-    String::from_utf8(output.stdout).with_context(|| format!("`{}` wrote no text", line(command)))
+    String::from_utf8(output.stdout).with_context(|| format!("the output of `{}` is no text", line(command)))
 }
 
-/// The line of a tool's messages that tells what went wrong: the first error, or else the last line.
-fn telling(messages: &str) -> Option<&str> {
+/// The line of a tool's messages that names the cause of a failure: the first error, or else the last line.
+fn cause(messages: &str) -> Option<&str> {
     let mut lines = messages.lines().map(str::trim).filter(|line| !line.is_empty());
     lines
         .clone()
@@ -76,7 +77,7 @@ fn telling(messages: &str) -> Option<&str> {
         .or_else(|| lines.next_back())
 }
 
-/// The command as one would type it in the repository's root.
+/// The command as a line for a shell in the repository's root.
 pub(crate) fn line(command: &Command) -> String {
     let environment = command.get_envs().filter_map(|(name, value)| {
         Some(format!("{}={}", name.display(), quoted(&value?.to_string_lossy())))
@@ -105,14 +106,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_error_tells() {
-        assert_eq!(telling("info: syncing\nerror: no such host\n  0: a\n"), Some("error: no such host"));
-        assert_eq!(
-            telling("Reading\nE: Unable to locate package x\n"),
-            Some("E: Unable to locate package x")
-        );
-        assert_eq!(telling("one\ntwo\n\n"), Some("two"));
-        assert_eq!(telling(""), None);
+    fn the_first_error_is_the_cause() {
+        assert_eq!(cause("info: syncing\nerror: no such host\n  0: a\n"), Some("error: no such host"));
+        assert_eq!(cause("Reading\nE: Unable to locate package x\n"), Some("E: Unable to locate package x"));
+        assert_eq!(cause("one\ntwo\n\n"), Some("two"));
+        assert_eq!(cause(""), None);
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! The project's tasks, run as `cargo xtask TASK`. In: the task's name. Out: what a developer, the README and CI do
-//! with this repository, by one set of commands. Nothing here is part of the product.
+//! The project's tasks, run as `cargo xtask TASK`. Developers, the README and CI all use these commands. Nothing here
+//! is part of the product.
 
 #![expect(
     clippy::print_stderr,
-    reason = "the tasks tell a person at a terminal what they do; stdout is the children's"
+    reason = "the tasks print their progress on a terminal; stdout belongs to their child processes"
 )]
 
 mod bench;
@@ -31,40 +31,40 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Provide the eBPF compiler and bpf-linker, and what the tests watch and run in; says nothing where all is there
+    /// Install the eBPF toolchain and test dependencies; silent if complete
     Setup,
-    /// Build the observer and run it in this terminal, with root's rights
+    /// Build the observer and run it in this terminal as root
     Run {
-        /// Provoke a handful of closes on the loopback once the observer is ready
+        /// Cause a few closes on the loopback interface once the observer is ready
         #[arg(long)]
         demo: bool,
-        /// Passed on to `observer run`
+        /// Arguments for `observer run`
         #[arg(last = true, value_name = "ARGS")]
         args: Vec<String>,
     },
-    /// Provoke the demonstration's closes, for an observer that runs already
+    /// Cause the closes of the demonstration, for an observer that is already running
     Demo {
-        /// Pass on the messages that come in on stdin, and wait for the one that says `ready`
+        /// Copy messages from stdin to stderr, and start after the one that contains `ready`
         #[arg(long, hide = true)]
         after_ready: bool,
     },
-    /// Run every test, those against the running kernel last; these need root
+    /// Run every test; the kernel tests run last and need root
     Test {
-        /// Only this: Debian's Prometheus scrapes the daemon during so many minutes of mixed traffic, and what it has
-        /// stored must be the verdicts
+        /// Run only the soak test: Prometheus scrapes the daemon for MINUTES of mixed traffic, and the stored values
+        /// must match the verdicts
         #[arg(long, value_name = "MINUTES", conflicts_with = "filter")]
         soak: Option<NonZeroU32>,
-        /// Passed on to the test programs: a filter, or options such as `--nocapture`
+        /// Arguments for the test programs: a filter, or options such as `--nocapture`
         #[arg(last = true, value_name = "FILTER")]
         filter: Vec<String>,
     },
-    /// Run the tests against the kernel on kernels of several ages, each in a virtual machine; needs no root
+    /// Run the kernel tests on several kernels, each in a virtual machine; needs no root
     Vm(vm::Options),
-    /// Install the service in a Debian with systemd, in a virtual machine, and check what it promises
+    /// Install the service in a virtual machine with Debian and systemd, and check its documented properties
     Service,
-    /// Measure what the observer costs, beside its peers and beside nobody watching; needs root
+    /// Measure the cost of the observer, of similar tools, and of running without one; needs root
     Bench(bench::Options),
-    /// The work of the benchmarks
+    /// Generate the load for the benchmarks
     #[command(hide = true)]
     BenchLoad(bench::load::Load),
     /// Check formatting, lints of both sides, documentation and manifests

@@ -1,5 +1,7 @@
-//! The observer, built and run in this terminal. In: arguments for `observer run`. Out: verdicts on stdout, messages
-//! on stderr, and the observer's own exit code, because it takes this process's place and gets Ctrl-C itself.
+//! Building the observer and running it in this terminal.
+//!
+//! The observer replaces this process, so it gets Ctrl-C itself and gives the exit code. It writes verdicts to stdout
+//! and messages to stderr.
 
 use std::os::unix::process::CommandExt as _;
 
@@ -16,7 +18,7 @@ pub(crate) fn run(demo: bool, args: &[String]) -> Result<()> {
     if demo {
         observer.stderr(demo::follow()?);
     }
-    // Comes back only where it failed.
+    // exec() returns only if it failed.
     let error = observer.exec();
     Err(anyhow!(error).context(format!("cannot start `{}`", exec::line(&observer))))
 }

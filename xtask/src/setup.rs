@@ -1,6 +1,8 @@
-//! Set-up of the eBPF side's tools. In: what this machine has. Out: a rustup toolchain named [`compiler::TOOLCHAIN`]
-//! that can build `core` for the BPF target and lint it, and a bpf-linker whose LLVM reads what that compiler
-//! writes. Takes what is there first, says what it changes and why, and says nothing where nothing is missing.
+//! Set-up of the eBPF tools: a compiler and a bpf-linker.
+//!
+//! The compiler is a rustup toolchain named [`compiler::TOOLCHAIN`] that can build `core` for the BPF target and lint
+//! it. The LLVM of bpf-linker must be able to read the compiler's output. Installed tools are preferred. Every change
+//! is announced with its reason, and the task is silent if nothing is missing.
 
 pub(crate) mod checkers;
 mod compiler;
@@ -16,7 +18,7 @@ use anyhow::{Result, bail};
 
 use self::compiler::{Facts, Source};
 
-/// All that any task needs, so that those which follow find nothing missing.
+/// Installs everything that any task needs, except the tools that only the benchmarks use.
 pub(crate) fn everything() -> Result<()> {
     run()?;
     servers::provide()?;
@@ -25,15 +27,15 @@ pub(crate) fn everything() -> Result<()> {
     Ok(())
 }
 
-/// What the benchmarks compare with; nothing else needs it.
+/// Installs the tools that the benchmarks compare with. No other task needs them.
 pub(crate) fn peers() -> Result<()> {
     run()?;
     peers::provide()
 }
 
-/// Tries the sources of a compiler in their order: the first for which a linker can be had too is taken.
+/// Tries the sources of a compiler in order, and takes the first one for which a linker can be installed too.
 pub(crate) fn run() -> Result<()> {
-    // A compiler with the LLVM of one for which no linker was to be had needs no second try.
+    // If no linker could be installed for one LLVM, compilers with that LLVM or a newer one are skipped.
     let mut no_linker_from = u32::MAX;
     for source in compiler::choose(&Facts::read()?) {
         if source.llvm().is_some_and(|llvm| llvm >= no_linker_from) {
@@ -52,8 +54,8 @@ pub(crate) fn run() -> Result<()> {
         }
     }
     bail!(
-        "no eBPF compiler with a linker for it (the lines above say why). By hand: `{}`, or Debian's packages {}; \
-         `{}`, with the LLVM of that compiler; then `cargo xtask setup` again",
+        "cannot install an eBPF compiler and its linker (the lines above say why). Install them by hand: `{}`, or \
+         Debian's packages {}; then `{}`, with the LLVM of that compiler; then run `cargo xtask setup` again",
         compiler::by_rustup(),
         compiler::DEBIAN.join(" "),
         linker::by_cargo(compiler::NIGHTLY_LLVM),

@@ -1,8 +1,7 @@
-//! The lab: the kernel tests on kernels of several ages, each in a virtual machine. In: the checkout, and Debian's
-//! packages of kernels. Out: a table of kernel, mechanism and scenario, and an error if anything in it surprises.
+//! The lab: the kernel tests on several of Debian's kernels, each in a virtual machine.
 //!
-//! A machine is emulated, so the lab runs wherever QEMU does, without root's rights and without touching this
-//! machine's kernel.
+//! The result is a table of kernels, mechanisms and scenarios. Any surprise in it is an error. The machines are
+//! emulated, so the lab runs wherever QEMU does. It needs no root and does not touch the host's kernel.
 
 mod apt;
 mod console;
@@ -33,59 +32,65 @@ use self::qemu::Ran;
 use self::table::Column;
 use crate::{exec, setup};
 
-/// The ways into the kernel, as `observer --mechanism` names them.
+/// The attach mechanisms, as `observer --mechanism` names them.
 pub(crate) const MECHANISMS: [&str; 3] = ["fentry", "kprobe", "raw_tracepoint"];
 
-/// Machines at a time. Each has two processors.
+/// Number of machines that run at the same time. Each has two processors.
 const MACHINES: usize = 2;
 
-/// Of a machine.
+/// Memory of a machine.
 const MEMORY: &str = "1G";
 
-/// Tests at a time in a machine. Most of a test is waiting.
+/// Number of tests that run at the same time in a machine. A test mostly waits.
 const THREADS: usize = 4;
 
-/// The end of a machine that hangs. One that does not takes one to three minutes.
+/// Time after which a machine is killed. A normal run takes one to three minutes.
 const LIMIT: Duration = Duration::from_mins(15);
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Only this kernel, by version or by Debian's suite; may be given several times
+    /// Run only on this kernel, by version or Debian suite; repeatable
     #[arg(long, value_parser = series)]
     kernel: Vec<&'static Series>,
-    /// Only this way into the kernel; may be given several times
+    /// Run only with this attach mechanism; repeatable
     #[arg(long, value_parser = mechanism, default_values = MECHANISMS)]
     mechanism: Vec<&'static str>,
-    /// Also write the table, with what explains it, to FILE, if there was no surprise
+    /// Also write the table with its explanations to FILE, unless there was a surprise
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "filter"])]
     support: Option<PathBuf>,
-    /// Only the tests whose name contains this
+    /// Run only tests whose name contains FILTER
     #[arg(value_parser = filter)]
     filter: Option<String>,
 }
 
 fn series(name: &str) -> Result<&'static Series> {
     let found = SERIES.iter().find(|series| [series.version, series.suite].contains(&name));
-    found
-        .with_context(|| format!("the lab has {}", SERIES.each_ref().map(|series| series.version).join(", ")))
+    found.with_context(|| {
+        format!("possible values: {}", SERIES.each_ref().map(|series| series.version).join(", "))
+    })
 }
 
 fn mechanism(name: &str) -> Result<&'static str> {
     let found = MECHANISMS.into_iter().find(|mechanism| *mechanism == name);
-    found.with_context(|| format!("there are {}", MECHANISMS.join(", ")))
+    found.with_context(|| format!("possible values: {}", MECHANISMS.join(", ")))
 }
 
-/// It becomes a word of a kernel's command line.
+/// Checks a filter. It becomes a word on a kernel's command line, so it must have no special characters.
 fn filter(name: &str) -> Result<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_:".contains(c);
-    ensure!(!name.is_empty() && name.chars().all(plain), "a test's name has letters, digits, `_` and `:`");
+    ensure!(
+        !name.is_empty() && name.chars().all(plain),
+        "a test's name has only letters, digits, `_` and `:`"
+    );
     Ok(name.to_owned())
 }
 
-/// What every run of a machine needs, and the folder for it, with these folders in it.
+/// Installs everything that a machine needs. Returns the lab's folder, which then contains the given folders.
 fn prepare(parts: &[&str]) -> Result<PathBuf> {
     if std::env::consts::ARCH != "x86_64" {
-        bail!("the lab's machines and kernels are x86_64, and the programs are built for this machine");
+        bail!(
+            "the lab runs only on x86_64: its machines and kernels are x86_64, the programs are built for this host"
+        );
     }
     setup::run()?;
     setup::lab::provide()?;
@@ -109,8 +114,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let (table, surprises) = table::render(&columns);
     eprint!("\n{table}");
     eprintln!(
-        "left out: real_* and prometheus, whose servers are not in the machines; random, lossy_* and half_closed_orphans, \
-         whose load and timing an emulated machine cannot bear; timelines but by kprobe, on IPv4\n\
+        "skipped: real_* and prometheus, since the machines have no servers; random, lossy_* and half_closed_orphans, \
+         since an emulated machine is too slow for them; timelines, except with kprobe on IPv4\n\
          vm: {} machines in {:.0} s",
         machines.len(),
         start.elapsed().as_secs_f64()
@@ -124,11 +129,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// How the names of the timelines begin.
+/// Prefix of the timelines' names.
 const TIMELINES: &str = "timeline_";
 
-/// Whether a scenario is left out with this mechanism. Timelines are about the segments that the peer sends, and take a
-/// machine minutes: one mechanism, which every kernel has, runs them.
+/// Whether this scenario is skipped with this mechanism.
+///
+/// Timelines are about the segments that the peer sends, not about the mechanism, and they take minutes. So only one
+/// mechanism runs them, one that every kernel has.
 pub(crate) fn leaves_out(mechanism: &str, scenario: &str) -> bool {
     mechanism != "kprobe" && scenario.starts_with(TIMELINES)
 }
@@ -139,7 +146,7 @@ struct Machine<'a> {
     mechanism: &'static str,
     archive: PathBuf,
     console: PathBuf,
-    /// For the kernel's command line.
+    /// Words that are appended to the kernel's command line.
     words: String,
 }
 
@@ -151,7 +158,7 @@ fn machines<'a>(kernels: &'a [Kernel], options: &Options, folder: &Path) -> Resu
         userland.pack(kernel, &archive)?;
         for mechanism in &options.mechanism {
             let console = folder.join(format!("{}-{mechanism}.log", kernel.series.version));
-            // What the kernel does not know it gives to init: NAME=value as environment, the rest as arguments.
+            // The kernel passes words that it does not know to init: NAME=value as environment, the rest as arguments.
             let unseen = expected::unseen(kernel.series.version, mechanism).iter().map(|unseen| unseen.kind);
             let asked = options.filter.as_deref().unwrap_or_default();
             let skip = leaves_out(mechanism, TIMELINES) && !asked.contains(TIMELINES);
@@ -168,7 +175,7 @@ fn machines<'a>(kernels: &'a [Kernel], options: &Options, folder: &Path) -> Resu
     Ok(machines)
 }
 
-/// Runs all, some at a time, and gives what each told in their order.
+/// Runs all machines, some of them at the same time. The results have the order of the machines.
 fn boot(machines: &[Machine<'_>]) -> Vec<Column> {
     let next = AtomicUsize::new(0);
     let columns = Mutex::new(Vec::new());
@@ -192,7 +199,7 @@ fn boot(machines: &[Machine<'_>]) -> Vec<Column> {
 impl Machine<'_> {
     fn run(&self) -> Column {
         let (release, mechanism) = (&self.kernel.release, self.mechanism);
-        eprintln!("vm: {release} with {mechanism} starts");
+        eprintln!("vm: starting {release} with {mechanism}");
         let start = Instant::now();
         let machine = qemu::Machine {
             name: format!("{release} with {mechanism}"),
@@ -205,11 +212,11 @@ impl Machine<'_> {
         };
         let Ran { ended, mut told, broken } = machine.run(Told::read, |told| told.ran.is_some());
         told.again.extend(broken.map(|said| ("the machine itself".to_owned(), said)));
-        let nothing = || (told.ran == Some(0)).then(|| "no test has such a name".to_owned());
+        let nothing = || (told.ran == Some(0)).then(|| "no test matches the filter".to_owned());
         let broken =
             ended.err().map(|error| format!("{error:#}")).or_else(|| told.incomplete()).or_else(nothing);
         eprintln!(
-            "vm: {release} with {mechanism}: {} tests in {:.0} s, {:.0} s in all{}",
+            "vm: {release} with {mechanism}: {} tests in {:.0} s, {:.0} s in total{}",
             told.ran.unwrap_or_default(),
             told.seconds,
             start.elapsed().as_secs_f64(),

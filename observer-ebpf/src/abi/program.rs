@@ -1,7 +1,7 @@
-//! Names of the BPF programs and maps, as the loader finds them in the object.
+//! Names of the BPF programs and of the ring buffer, as the loader finds them in the object.
 //!
-//! A program is named `<mechanism>_<hook>`, mechanism first and 15 characters at most: the kernel cuts longer
-//! names, and what distinguishes them must survive in `bpftool prog`.
+//! A program is named `<mechanism>_<hook>`, in at most 15 characters. The kernel cuts longer names, and `bpftool prog`
+//! must still show the difference.
 
 /// Ring buffer that carries every record.
 pub const RING: &str = "RECORDS";
@@ -15,7 +15,7 @@ pub enum Point {
     Fexit,
     /// Entry of a kernel function, by breakpoint or ftrace.
     Kprobe,
-    /// A tracepoint, without its formatting.
+    /// A tracepoint, with its raw arguments.
     RawTracepoint,
 }
 
@@ -28,33 +28,38 @@ pub struct Program {
     pub point: Point,
 }
 
-/// When a hook is wanted.
+/// When a hook is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
-    /// No verdict can be told without it.
+    /// Always. Without it there are no verdicts.
     Required,
-    /// Where the kernel has it.
+    /// If the kernel has it.
     Optional,
-    /// Stands in for another hook where that one is not to be had.
+    /// If the named hook cannot be attached: this one replaces it.
     InsteadOf(&'static str),
-    /// Where the kernel gives no reasons for resets (before 6.10): its tracepoint leaves out some resets too.
+    /// If the kernel gives no reasons for resets (before 6.10). The tracepoint of such a kernel also misses some
+    /// resets.
     WithoutReasons,
 }
 
-/// A kernel event, and each way into it. A way is a list of programs, attached in its order; empty where there is none.
+/// A kernel event, and its programs per attach mechanism.
+///
+/// The programs of a mechanism are attached in the order of its list. The list is empty if the mechanism cannot be
+/// used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hook {
-    /// The tracepoint or function, as the kernel names it.
+    /// The kernel's name of the tracepoint or function.
     pub name: &'static str,
-    /// When it is wanted.
+    /// When it is attached.
     pub want: Want,
     /// By BTF trampolines.
     pub fentry: &'static [Program],
     /// By kprobes.
     pub kprobe: &'static [Program],
-    /// By raw tracepoints. A second program does what the first was kept from (see `observer-ebpf/src/again.rs`).
+    /// By raw tracepoints. A second program catches the events whose first program the kernel skipped because of
+    /// recursion (see `observer-ebpf/src/reentrancy.rs`).
     pub raw_tracepoint: &'static [Program],
-    /// The event that tells the same, less directly, where this hook has no way in; empty where nothing does.
+    /// The hook that shows the same less directly if this one cannot be attached. Empty if there is none.
     pub else_by: &'static str,
 }
 
@@ -90,8 +95,10 @@ const fn function(
 
 /// Every hook.
 ///
-/// Of the tracepoints `sock_send_length` exists since 6.3, the others since 4.16; the functions exist in 5.10 to 7.2. A
-/// function that may block has no kretprobe: each sleeping caller would hold one of a fixed number of places.
+/// The tracepoint `sock_send_length` exists since 6.3, the others since 4.16. The functions exist in 5.10 to 7.2.
+///
+/// A function that may block gets no kretprobe, since each sleeping caller would hold one of a fixed number of return
+/// instances.
 pub const HOOKS: &[Hook] = &[
     tracepoint("inet_sock_set_state", Want::Required, &[raw("rt_set_state"), raw("rt_set_state2")]),
     tracepoint("tcp_send_reset", Want::Required, &[raw("rt_send_reset"), raw("rt_send_reset2")]),

@@ -1,6 +1,8 @@
-//! The records, one `#[repr(C)]` struct a kind.
+//! The records: one `#[repr(C)]` struct per kind.
 
-/// Kind numbers, the first field of every record.
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Numbers of the kinds: the first field of every record.
 pub mod kind {
     /// [`super::Opened`]
     pub const OPENED: u32 = 1;
@@ -26,22 +28,22 @@ pub mod kind {
     pub const ACT: u32 = 11;
 }
 
-/// What every record begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The part that every record begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Header {
-    /// One of [`kind`].
+    /// One of the numbers in [`kind`].
     pub kind: u32,
-    /// 1 where the record has a [`Task`], 0 where the hook did not run for a process.
+    /// 1 if the record has a valid [`Task`], 0 if the hook did not run for a process.
     pub has_task: u32,
-    /// `CLOCK_MONOTONIC`, ns.
+    /// Time of the event, `CLOCK_MONOTONIC`, ns.
     pub ns: u64,
-    /// The socket, unique while it lives; reused by the kernel afterwards. 0 where there is none.
+    /// Id of the socket. It is unique while the socket exists, and the kernel reuses it afterwards. 0 without a socket.
     pub sock: u64,
 }
 
-/// The process whose system call brought the event about, where there is one (see `Header::has_task`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The process whose system call caused the event, if there is one (see [`Header::has_task`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Task {
     /// Process id (the kernel's tgid) in the initial pid namespace.
@@ -52,32 +54,32 @@ pub struct Task {
     pub uid: u32,
     /// `task_struct.flags`; see [`PF_EXITING`] and [`PF_KTHREAD`].
     pub flags: u32,
-    /// `task_struct.exit_code`; its low seven bits are the fatal signal once the task exits.
+    /// `task_struct.exit_code`. Once the task exits, its low seven bits are the fatal signal.
     pub exit_code: u32,
     /// Zero.
     pub pad: u32,
-    /// Id of the cgroup v2 the thread is in.
+    /// Id of the thread's cgroup v2. 0 if the kernel has no cgroup v2.
     pub cgroup: u64,
     /// Name of the thread group leader, NUL-padded.
     pub comm: [u8; 16],
 }
 
-/// The task is exiting (`include/linux/sched.h`; the value is the same in 5.10 to 7.2).
+/// The task is exiting (`include/linux/sched.h`, the same value in 5.10 to 7.2).
 pub const PF_EXITING: u32 = 0x4;
-/// The task is a kernel thread (`include/linux/sched.h`; the value is the same in 5.10 to 7.2).
+/// The task is a kernel thread (`include/linux/sched.h`, the same value in 5.10 to 7.2).
 pub const PF_KTHREAD: u32 = 0x0020_0000;
 
-/// Both ends of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Both endpoints of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Endpoints {
-    /// Our address.
+    /// Local address, in network byte order. IPv4 fills the first four bytes.
     pub local: [u8; 16],
-    /// Their address.
+    /// Remote address, in the same form.
     pub remote: [u8; 16],
-    /// Our port.
+    /// Local port, in host byte order.
     pub local_port: u16,
-    /// Their port.
+    /// Remote port, in host byte order.
     pub remote_port: u16,
     /// Inode number of the network namespace.
     pub netns: u32,
@@ -92,44 +94,44 @@ pub const AF_INET: u16 = 2;
 /// IPv6 (`include/linux/socket.h`).
 pub const AF_INET6: u16 = 10;
 
-/// A TCP socket at the moment of a hook.
+/// A TCP socket at the time of a hook.
 ///
-/// Half of all records are little else, and what they take of the ring buffer decides how many fit: fields are as
-/// narrow as their values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Half of all records contain little else, so its size decides how many records fit into the ring buffer. Fields are
+/// therefore as narrow as their values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Socket {
-    /// Who talks to whom.
+    /// Both endpoints.
     pub endpoints: Endpoints,
     /// Next sequence number expected from the peer.
     pub rcv_nxt: u32,
-    /// First sequence number the application has not read.
+    /// First sequence number that the application has not read.
     pub copied_seq: u32,
-    /// Sequence number after the last byte the application wrote.
+    /// Sequence number after the last byte that the application wrote.
     pub write_seq: u32,
     /// Next sequence number to be sent.
     pub snd_nxt: u32,
-    /// First sequence number the peer has not acknowledged.
+    /// First sequence number that the peer has not acknowledged.
     pub snd_una: u32,
-    /// Inode of the socket's file; 0 once orphaned, and before accept().
+    /// Inode of the socket's file. 0 for an orphan and before accept().
     pub inode: u64,
-    /// `sk_lingertime`, jiffies; the largest number where it is longer (49 days and more).
+    /// `sk_lingertime`, in jiffies. `u32::MAX` if it is longer (49 days and more).
     pub lingertime: u32,
     /// Bits of [`flag`].
     pub flags: u32,
-    /// `sk_err`, a positive errno or 0.
+    /// `sk_err`: a positive errno, or 0.
     pub err: u16,
-    /// `sk_state` as stored at the hook.
+    /// `sk_state` at the time of the hook (see [`tcp_state`](super::tcp_state)).
     pub state: u8,
-    /// `sk_shutdown`: 1 receive, 2 send.
+    /// `sk_shutdown`, a set of bits: 1 receiving is shut down, 2 sending is.
     pub shutdown: u8,
-    /// `data_segs_in`: segments with data that came so far; 0 where the kernel does not count them.
+    /// `data_segs_in`: number of segments with data received so far. 0 if the kernel does not count them.
     pub data_segs_in: u32,
 }
 
 /// Bits of [`Socket::flags`].
 pub mod flag {
-    /// `SOCK_DEAD`: orphaned, no process has it any more.
+    /// `SOCK_DEAD`: the socket is an orphan, no process holds it any more.
     pub const DEAD: u32 = 1 << 0;
     /// `SOCK_DONE`: the peer's FIN was received.
     pub const DONE: u32 = 1 << 1;
@@ -137,54 +139,56 @@ pub mod flag {
     pub const KEEPALIVE: u32 = 1 << 3;
     /// `SOCK_LINGER`: SO_LINGER is on.
     pub const LINGER: u32 = 1 << 4;
-    /// The bits above are `sock_flag()` bit numbers, the same in 5.10 to 7.2 (`include/net/sock.h`).
+    /// The bits above have the kernel's numbers of `sock_flag()` (`include/net/sock.h`, the same in 5.10 to 7.2).
     pub const KERNEL_MASK: u32 = DEAD | DONE | KEEPALIVE | LINGER;
-    /// A system call (or its backlog) holds the socket: `sk_lock.owned`.
+    /// `sk_lock.owned`: a system call holds the socket. The event may come from its backlog.
     pub const OWNED: u32 = 1 << 16;
-    /// The last reference to the file is gone: this is `close()`, not `shutdown()`.
+    /// The last reference to the file is gone: the running call is `close()`, not `shutdown()`.
     pub const CLOSING: u32 = 1 << 17;
-    /// `is_mptcp`: a subflow of an MPTCP connection. Only looked at in [`super::ResetSent`].
+    /// `is_mptcp`: a subflow of an MPTCP connection. Only set in [`super::ResetSent`].
     pub const MPTCP: u32 = 1 << 19;
-    /// `linger2` is below zero: the application set TCP_LINGER2 so. Only looked at in [`super::ResetSent`].
+    /// `linger2` is negative, since the application set TCP_LINGER2 to such a value. Only set in [`super::ResetSent`].
     pub const LINGER2_NEGATIVE: u32 = 1 << 20;
     /// `sk_err_soft` is set: an ICMP error came while a system call held the socket. This bit and the next ones are
-    /// only looked at when a connection ends during its handshake (SYN_SENT or SYN_RECV to CLOSE).
+    /// only set if the state was SYN_SENT or SYN_RECV.
     pub const SOFT_ERROR: u32 = 1 << 21;
     /// `segs_in` is not 0: the peer has sent at least one segment.
     pub const SEGMENT_SEEN: u32 = 1 << 22;
-    /// `fastopen_rsk` is set: a TCP Fast Open child whose handshake is not complete. Also looked at when it sends a FIN.
+    /// `fastopen_rsk` is set: a TCP Fast Open child whose handshake is not complete. Also set when it sends a FIN.
     pub const FASTOPEN: u32 = 1 << 23;
-    /// `shutdown()` runs: `inet_shutdown()` has set the socket to SS_DISCONNECTING.
+    /// `shutdown()` is running: `inet_shutdown()` has set the socket to SS_DISCONNECTING.
     pub const SHUTDOWN_CALL: u32 = 1 << 24;
-    /// Lowest bit of the argument of that `shutdown()`, plus one (1 SHUT_RD, 2 SHUT_WR, 3 SHUT_RDWR); 0 when unknown.
+    /// Lowest bit of that call's argument plus one: 1 SHUT_RD, 2 SHUT_WR, 3 SHUT_RDWR, 0 unknown.
     pub const SHUTDOWN_HOW_SHIFT: u32 = 25;
-    /// Two bits.
+    /// Mask of these two bits, after the shift.
     pub const SHUTDOWN_HOW_MASK: u32 = 3;
-    /// SYN_SENT: so many SYNs were retransmitted that a timer may have given up, or TCP_USER_TIMEOUT is set.
+    /// In SYN_SENT: a timer may have given up after the last retransmitted SYN, or TCP_USER_TIMEOUT is set.
     pub const RETRIES_OUT: u32 = 1 << 27;
     /// `sk_err` is 0 and the error queue is not empty: an ICMP error waits there, and `err` is its errno.
     pub const ERROR_QUEUED: u32 = 1 << 28;
-    /// A FIN that is queued now leaves at once: nothing waits before it, and the peer's window takes it. Only looked at
-    /// when our side queues one. (`tcp_cwnd_test()` lets a final FIN pass, `tcp_snd_wnd_test()` does not.)
+    /// A FIN that is queued now is sent at once: no data waits before it, and the peer's window has room. Only set when
+    /// our side queues a FIN. (`tcp_cwnd_test()` lets a final FIN pass, `tcp_snd_wnd_test()` does not.)
     pub const FIN_LEAVES: u32 = 1 << 29;
-    /// `sk_socket` is set: the socket is not orphaned, and was accepted if it came from a listener.
+    /// `sk_socket` is set: the socket is not an orphan, and it was accepted if it came from a listener.
     pub const HAS_SOCKET: u32 = 1 << 18;
 }
 
-/// A connection begins: `connect()` (`CLOSE → SYN_SENT`), a completed handshake (`SYN_RECV → ESTABLISHED`), or a new
-/// child of a listener (`LISTEN → SYN_RECV`) where TCP Fast Open is enabled for servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A connection begins.
+///
+/// The change of state is `CLOSE → SYN_SENT` for `connect()` and `SYN_RECV → ESTABLISHED` for a completed handshake. It
+/// is `LISTEN → SYN_RECV` for a new child of a listener, if TCP Fast Open is enabled for servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Opened {
-    /// Common part. It has a task where `connect()` was called.
+    /// Common part. `has_task` is 1 for `connect()`.
     pub header: Header,
-    /// Both ends. `connect()` may choose the local port later; the remote port of a Fast Open child comes later.
+    /// Both endpoints. `connect()` may choose the local port later. The remote port of a Fast Open child is set later.
     pub endpoints: Endpoints,
-    /// 1 we connected, 0 the peer did.
+    /// 1 if our side connected, 0 if the peer did.
     pub by_us: u16,
-    /// 1 when the handshake goes on: a TCP Fast Open child.
+    /// 1 if the handshake is not complete: a TCP Fast Open child.
     pub early: u16,
-    /// Inode of the socket's file; 0 when the peer connected.
+    /// Inode of the socket's file. 0 if the peer connected.
     pub inode: u64,
     /// Process id (the kernel's tgid) in the initial pid namespace.
     pub pid: u32,
@@ -194,84 +198,86 @@ pub struct Opened {
     pub comm: [u8; 16],
 }
 
-/// `inet_sock_set_state`, from the first sign of an end on, where no call of ours is known to be behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// `inet_sock_set_state`, from the first sign of a connection's end on, without a system call that is known to have
+/// caused the change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct StateChange {
     /// Common part.
     pub header: Header,
     /// The socket just before the new state is stored.
     pub socket: Socket,
-    /// State before.
+    /// State before the change (see [`tcp_state`](super::tcp_state)).
     pub old: u32,
-    /// State after.
+    /// State after the change.
     pub new: u32,
 }
 
-/// A [`StateChange`] that a call of ours brought about; its header's kind is [`kind::ACT`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A [`StateChange`] that a system call of a local process caused. The kind in its header is [`kind::ACT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Act {
-    /// What it changed.
+    /// The change of state.
     pub change: StateChange,
-    /// Whose call it was.
+    /// The process that made the call.
     pub task: Task,
 }
 
 /// `tcp_send_reset` for a socket that is or was a connection.
 ///
-/// The queues and both ends are in the [`StateChange`] to CLOSE, which is next to it in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The queues and both endpoints are in the [`StateChange`] to CLOSE, which comes right before or after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct ResetSent {
     /// Common part.
     pub header: Header,
     /// `enum sk_rst_reason`, or [`NO_REASON`] before 6.10.
     pub reason: u32,
-    /// 1 when our side decided (`tcp_send_active_reset`), 0 when a segment provoked it (`tcp_v4_send_reset`).
+    /// 1 if our side decided to reset (`tcp_send_active_reset`), 0 if a segment provoked it (`tcp_v4_send_reset`).
     pub active: u32,
-    /// `sk_state`: CLOSE already where a process aborts.
+    /// `sk_state`. It is already CLOSE if a process aborts.
     pub state: u32,
-    /// Bits of [`flag`], but for [`flag::CLOSING`].
+    /// Bits of [`flag`], without [`flag::CLOSING`].
     pub flags: u32,
 }
 
-/// The kernel gives no reason.
+/// Stands for a reason that the kernel does not give.
 pub const NO_REASON: u32 = u32::MAX;
 
-/// `tcp_receive_reset`: entry of `tcp_reset()`. The [`StateChange`] to CLOSE follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// `tcp_receive_reset`: the entry of `tcp_reset()`. The [`StateChange`] to CLOSE follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct ResetReceived {
     /// Common part.
     pub header: Header,
-    /// State in which the reset came.
+    /// State in which the reset was received.
     pub state: u32,
     /// Zero.
     pub pad: u32,
 }
 
-/// `tcp_destroy_sock` of a connection which had ended before (or that never was one): in the process that closed it, or,
-/// without a task, where nobody ever had it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// `tcp_destroy_sock` of a socket whose connection had ended before, or that never had one.
+///
+/// With a task, that process closed the socket. Without one, no process ever held it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct Destroyed {
     /// Common part.
     pub header: Header,
-    /// The closing process, if [`Header::has_task`]; else whoever ran.
+    /// The closing process if [`Header::has_task`] is 1. Otherwise a task that has nothing to do with it.
     pub task: Task,
     /// Next sequence number expected from the peer.
     pub rcv_nxt: u32,
-    /// First sequence number the application has not read.
+    /// First sequence number that the application has not read.
     pub copied_seq: u32,
-    /// 1 when the peer's FIN was received, which takes a number of its own.
+    /// 1 if the peer's FIN was received. The FIN takes one sequence number.
     pub done: u32,
     /// Zero.
     pub pad: u32,
 }
 
 /// A send that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct WriteError {
     /// Common part.
@@ -282,58 +288,58 @@ pub struct WriteError {
     pub socket: Socket,
     /// Positive errno.
     pub errno: u32,
-    /// 1 when SIGPIPE was generated.
+    /// 1 if SIGPIPE was generated and not ignored.
     pub sigpipe: u32,
 }
 
-/// A reset sent for no live connection: closed port, TIME_WAIT or a request not yet accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A reset that was sent for no live connection: for a closed port, in TIME_WAIT, or during a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct StrayReset {
-    /// Common part; `sock` is 0.
+    /// Common part. `sock` is 0.
     pub header: Header,
-    /// From the TIME_WAIT socket, or from the segment that provoked the reset.
+    /// Both endpoints, from the TIME_WAIT socket or from the segment that provoked the reset.
     pub endpoints: Endpoints,
     /// `enum sk_rst_reason`, or [`NO_REASON`].
     pub reason: u32,
-    /// State of the socket that was found; 0 when none was.
+    /// State of the socket that received the segment. 0 if there was none.
     pub state: u32,
-    /// 1 when the segment asked for a connection (SYN and no ACK). Only looked at where no full socket was found.
+    /// 1 if the segment asked for a connection (SYN without ACK). Always 0 in TIME_WAIT.
     pub asks: u32,
 }
 
-/// A signal ended the wait of a lingering `close()`, if it was still waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A signal was delivered to a thread after its lingering `close()`. It ended the wait if that was not over yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct LingerInterrupted {
     /// Common part.
     pub header: Header,
-    /// The signal.
+    /// Number of the signal.
     pub signal: u32,
-    /// The thread it was delivered to: the kernel uses sockets again, and what is known of this one may be of another
-    /// thread's.
+    /// Thread that received the signal. The kernel reuses sockets, so user space compares it with the thread that
+    /// closed.
     pub tid: u32,
 }
 
-/// `tcp_send_fin`: our FIN is queued. The [`StateChange`] comes right before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// `tcp_send_fin`: our FIN is queued. The [`StateChange`] comes right before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct FinQueued {
     /// Common part.
     pub header: Header,
-    /// `sk_state`: the new one.
+    /// `sk_state`: the new state.
     pub state: u32,
     /// Zero.
     pub pad: u32,
 }
 
 /// Return of `sk_stream_wait_close`: the wait of a lingering `close()` is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub struct LingerOver {
     /// Common part.
     pub header: Header,
-    /// `sk_state`: whether our FIN is acknowledged.
+    /// `sk_state`, which shows whether our FIN is acknowledged.
     pub state: u32,
     /// Zero.
     pub pad: u32,

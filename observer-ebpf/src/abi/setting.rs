@@ -1,20 +1,21 @@
-//! What user space tells the programs before they are loaded: struct layouts from the running kernel's BTF, argument
-//! positions, wishes.
+//! The settings that user space writes into the object before the load: struct layouts from the running kernel's BTF,
+//! argument positions, and options.
 //!
-//! Each setting is the 64-bit immediate of an instruction wherever it is used. The BPF side compiles [`mark`]s there,
-//! and user space puts the values in their places: to the verifier they are constants, and to the processor too.
+//! Wherever a setting is used, it is the 64-bit immediate of an instruction. The object is compiled with a placeholder
+//! there ([`mark`]), and user space replaces it by the value. The value is thus a constant for the verifier and for the
+//! processor.
 //!
-//! The fields are written once, in [`for_each_field!`](crate::for_each_field): user space turns each line into a BTF
-//! look-up. `required` fields must exist; an `optional` one that a kernel does not have becomes [`ABSENT`] and the
-//! program does without.
+//! The fields are written once, in [`for_each_field!`](crate::for_each_field). User space turns each line into a BTF
+//! look-up. A `required` field must exist. If the kernel does not have an `optional` field, its value is [`ABSENT`],
+//! and the program works without it.
 
-/// Value of a field that this kernel does not have, and of an argument.
+/// Value of a field or an argument that this kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
-/// The upper half of every [`mark`]: no number that the programs compute with.
+/// Upper half of every placeholder ([`mark`]). The programs never compute with this number.
 pub const MARK: u32 = 0x5e77_1265;
 
-/// What stands for the setting with this number until it has its value.
+/// The placeholder of the setting with this number.
 #[must_use]
 pub const fn mark(setting: u32) -> u64 {
     (MARK as u64) << 32 | setting as u64
@@ -23,24 +24,26 @@ pub const fn mark(setting: u32) -> u64 {
 /// One field of a kernel struct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
-    /// The setting that its offset is.
+    /// The setting that holds its offset, in bytes.
     pub setting: Setting,
-    /// Kernel struct.
+    /// Kernel struct that contains the field.
     pub container: &'static str,
-    /// Path of members inside it.
+    /// Path of members inside that struct.
     pub path: &'static str,
-    /// False when the program copes with [`ABSENT`].
+    /// False if the program also works with [`ABSENT`].
     pub required: bool,
 }
 
-/// The helper number that stands for the kernel function `bpf_rdonly_cast` in the object: no helper has it. User space
-/// turns the calls into what they mean, since aya does not know kernel functions. Can go when it does.
+/// Placeholder for the kernel function `bpf_rdonly_cast` in the object: a helper number that no helper has.
+///
+/// User space turns calls of this number into calls of the kernel function, since aya cannot call kernel functions.
+/// This can be removed once aya can.
 pub const CAST_CALL: u32 = 0x7fff_0001;
 
 /// Name of the kernel function of [`CAST_CALL`].
 pub const CAST_FUNCTION: &str = "bpf_rdonly_cast";
 
-/// Structs whose BTF type ids the program needs for casting.
+/// Structs whose BTF type ids the programs need for casts.
 pub const TYPES: [(Setting, &str); 4] = [
     (Setting::TYPE_TCP_SOCK, "tcp_sock"),
     (Setting::TYPE_SOCKET_ALLOC, "socket_alloc"),
@@ -48,7 +51,7 @@ pub const TYPES: [(Setting, &str); 4] = [
     (Setting::TYPE_TASK, "task_struct"),
 ];
 
-/// Structs whose size the program needs.
+/// Structs whose size the programs need.
 pub const SIZES: [(Setting, &str); 2] =
     [(Setting::REGS_SIZE, "pt_regs"), (Setting::SIGACTION_SIZE, "k_sigaction")];
 
@@ -146,10 +149,10 @@ macro_rules! for_each_field {
 
 macro_rules! settings {
     ($($field:ident: $container:literal $path:literal $need:ident;)*) => {
-        /// All of them: offsets first, in bytes.
+        /// Every setting. The offsets come first, in bytes.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u32)]
-        #[expect(non_camel_case_types, reason = "they are constants to those who use them")]
+        #[expect(non_camel_case_types, reason = "users write them like constants")]
         #[allow(clippy::upper_case_acronyms, reason = "likewise")]
         pub enum Setting {
             $(#[doc = concat!("Offset of `", $path, "` in `struct ", $container, "`.")] $field,)*
@@ -161,17 +164,17 @@ macro_rules! settings {
             TYPE_SK_BUFF,
             /// BTF type id of `struct task_struct`.
             TYPE_TASK,
-            /// 1 where [`CAST_CALL`] has become a call of `bpf_rdonly_cast` (6.2 and later).
+            /// 1 if [`CAST_CALL`] was replaced by a call of `bpf_rdonly_cast` (6.2 and later), else 0.
             TYPED,
-            /// 1 where `bpf_get_current_task_btf` may be called (5.11 and later).
+            /// 1 if `bpf_get_current_task_btf` may be called (5.11 and later), else 0.
             TASK_BTF,
-            /// 1 where `bpf_task_pt_regs` may be called (5.15 and later).
+            /// 1 if `bpf_task_pt_regs` may be called (5.15 and later), else 0.
             TASK_REGS,
-            /// Size of `struct pt_regs`.
+            /// Size of `struct pt_regs`, in bytes.
             REGS_SIZE,
-            /// Size of `struct k_sigaction`.
+            /// Size of `struct k_sigaction`, in bytes.
             SIGACTION_SIZE,
-            /// Size of a page of memory.
+            /// Size of a page of memory, in bytes.
             PAGE_SIZE,
             /// Number of the system call `sendfile`.
             SENDFILE_CALL,
@@ -179,15 +182,14 @@ macro_rules! settings {
             SPLICE_CALL,
             /// Number of the system call `shutdown`.
             SHUTDOWN_CALL,
-            /// Position of `reason` among the arguments of `tcp_send_reset`. The argument came with 6.10; [`ABSENT`]
-            /// before.
+            /// Position of `reason` among the arguments of `tcp_send_reset`, from 0. [`ABSENT`] before 6.10.
             RESET_REASON_ARG,
-            /// Position of `reason` among the arguments of `tcp_send_active_reset`: 2 from 6.10, 1 in 7.2; [`ABSENT`]
-            /// before.
+            /// Position of `reason` among the arguments of `tcp_send_active_reset`, from 0: 2 from 6.10, 1 in 7.2.
+            /// [`ABSENT`] before 6.10.
             ACTIVE_REASON_ARG,
-            /// XORed into socket pointers, so that no kernel address leaves the kernel.
+            /// A random number that is XORed into socket pointers, so that no kernel address leaves the kernel.
             SOCK_KEY,
-            /// 1 where sends that find the buffer full are to be counted.
+            /// 1 to count sends that find the send buffer full, else 0.
             COUNT_FULL,
         }
 

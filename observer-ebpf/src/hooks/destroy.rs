@@ -1,16 +1,17 @@
-//! `tcp_destroy_sock(sk)`: a TCP socket's last tracepoint.
+//! `tcp_destroy_sock(sk)`: the last tracepoint of a TCP socket.
 //!
-//! Only told where the change to CLOSE did not say that nobody has the socket any more. Where a system call holds it, a
-//! process closes a connection that had ended before, and this is the only sign of who had it. Where none does, nobody
-//! ever had it: a listener lets go of what it had queued (`inet_child_forget` disconnects first and orphans then), and the
-//! kernel may give its place to another process at once.
+//! A record is sent only if the change to CLOSE did not already say that no process holds the socket any more.
+//!
+//! If a system call holds the socket, a process closes a connection that had ended before. This is then the only sign
+//! of the process that held it. If no system call holds it, no process ever held it: a listener releases a connection
+//! of its queue (`inet_child_forget` disconnects first and orphans then). The kernel may reuse such a socket at once.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use observer_ebpf::abi::record::{Destroyed, flag, kind};
 
 use crate::{
     emit::emit,
-    maps::{LAST_TOLD, Told},
+    maps::{LAST_REPORTED, ReportedClose},
     sock::{Sock, now},
     task,
 };
@@ -23,7 +24,7 @@ pub(crate) fn rt_destroy(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn on_destroy(sk: Sock) {
-    if was_told(sk) {
+    if take_reported(sk) {
         return;
     }
     let done = sk.kernel_flags() & flag::DONE != 0;
@@ -32,31 +33,34 @@ fn on_destroy(sk: Sock) {
     emit(Destroyed { header, task: task::current(), rcv_nxt, copied_seq, done: u32::from(done), pad: 0 });
 }
 
-/// How long a note is believed, ns. A call that is moved to another CPU between the two leaves its note behind, and the
-/// kernel uses the socket again.
-const NOTE_LIFE: u64 = 1 << 20;
+/// Age up to which an entry of [`LAST_REPORTED`] is valid, ns.
+///
+/// A call that moves to another CPU in between leaves its entry behind, and the kernel reuses the socket.
+const MAX_AGE_NS: u64 = 1 << 20;
 
-/// Notes that the socket's change to CLOSE, at this time, told that nobody has it any more.
+/// Records that the socket's change to CLOSE, at this time, reported that no process holds it any more.
 #[inline(always)]
-pub(crate) fn told(sk: Sock, ns: u64) {
-    if let Some(last) = LAST_TOLD.get_ptr_mut(0) {
-        // SAFETY: the map returned this CPU's slot. A packet's hook that comes in between overwrites it, and then
-        // the socket is told twice, which does no harm.
-        unsafe { *last = Told { sock: sk.name(), ns } };
+pub(crate) fn remember_reported(sk: Sock, ns: u64) {
+    if let Some(last) = LAST_REPORTED.get_ptr_mut(0) {
+        // SAFETY: the map returned this CPU's entry. A packet's hook that runs in between overwrites it. The socket
+        // is then reported twice, which does no harm.
+        unsafe { *last = ReportedClose { sock: sk.id(), ns } };
     }
 }
 
-/// Whether [`told`] was the last word on this CPU, just now; takes the note, since the kernel uses the socket again at once.
+/// Whether [`remember_reported`] was called for this socket just now on this CPU.
+///
+/// Removes the entry, since the kernel may reuse the socket at once.
 #[inline(always)]
-fn was_told(sk: Sock) -> bool {
-    let Some(last) = LAST_TOLD.get_ptr_mut(0) else { return false };
+fn take_reported(sk: Sock) -> bool {
+    let Some(last) = LAST_REPORTED.get_ptr_mut(0) else { return false };
     // SAFETY: as above.
     unsafe {
-        let Told { sock, ns } = *last;
-        let same = sock == sk.name();
+        let ReportedClose { sock, ns } = *last;
+        let same = sock == sk.id();
         if same {
             (*last).sock = 0;
         }
-        same && now().wrapping_sub(ns) < NOTE_LIFE
+        same && now().wrapping_sub(ns) < MAX_AGE_NS
     }
 }

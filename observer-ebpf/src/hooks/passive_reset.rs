@@ -1,20 +1,22 @@
 //! `tcp_v4_send_reset(sk, skb)`, `tcp_v6_send_reset(sk, skb)`: a segment provoked a reset.
 //!
-//! For kernels whose tracepoint stays silent where there is no full socket (before 6.10): closed ports and TIME_WAIT.
-//! The functions return early for a segment that is a reset itself; they do so too for a wrong MD5 signature and for a
-//! destination that is no local unicast address, which are not looked at here.
+//! Used on kernels before 6.10. Their tracepoint `tcp_send_reset` does not fire without a full socket, so it misses
+//! resets for closed ports and TIME_WAIT.
+//!
+//! The functions return early for a segment that is a reset itself. They also do so for a wrong MD5 signature and for
+//! a destination that is no local unicast address. This hook does not check for these two.
 
 use aya_ebpf::{
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
-use observer_ebpf::abi::record::NO_REASON;
+use observer_ebpf::abi::{record::NO_REASON, tcp_state::TIME_WAIT};
 
 use crate::{
     args::Args,
     hooks::send_reset::stray,
     segment::{asks_for_connection, endpoints_of_segment, is_reset},
-    sock::{Sock, state::TIME_WAIT},
+    sock::Sock,
 };
 
 #[fentry(function = "tcp_v4_send_reset")]
@@ -39,7 +41,7 @@ pub(crate) fn kp_v6_reset(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn on_passive_reset(args: &impl Args) -> i32 {
-    let (address, skb) = (args.number(0), args.number(1));
+    let (address, skb) = (args.arg_u64(0), args.arg_u64(1));
     if is_reset(skb) {
         return 0;
     }

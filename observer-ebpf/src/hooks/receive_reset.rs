@@ -1,27 +1,27 @@
-//! `tcp_receive_reset(sk)`: entry of `tcp_reset()`, before it changes anything.
+//! `tcp_receive_reset(sk)`: the entry of `tcp_reset()`, before the function changes anything.
 //!
-//! It also fires when late data kills a connection that we had closed (`tcp_rcv_state_process`, TCPAbortOnData);
-//! a reset of ours follows then.
+//! It also fires when late data ends a connection that we had closed (`tcp_rcv_state_process`, TCPAbortOnData). Our own
+//! reset follows in that case.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use observer_ebpf::abi::record::{ResetReceived, kind};
 
 use crate::{
-    again::{Hook, has_run, runs},
     emit::emit,
+    reentrancy::{Hook, mark_handled, take_handled},
     sock::Sock,
 };
 
 #[raw_tracepoint(tracepoint = "tcp_receive_reset")]
 pub(crate) fn rt_recv_reset(ctx: RawTracePointContext) -> i32 {
-    runs(Hook::ReceiveReset, ctx.arg(0));
+    mark_handled(Hook::ReceiveReset, ctx.arg(0));
     on_receive_reset(Sock::new(ctx.arg(0)));
     0
 }
 
 #[raw_tracepoint(tracepoint = "tcp_receive_reset")]
 pub(crate) fn rt_recv_reset2(ctx: RawTracePointContext) -> i32 {
-    if !has_run(Hook::ReceiveReset, ctx.arg(0)) {
+    if !take_handled(Hook::ReceiveReset, ctx.arg(0)) {
         on_receive_reset(Sock::new(ctx.arg(0)));
     }
     0
@@ -29,6 +29,6 @@ pub(crate) fn rt_recv_reset2(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn on_receive_reset(sk: Sock) {
-    // Only TCP has the tracepoint, so there is no protocol to check.
+    // Only TCP has this tracepoint, so the protocol needs no check.
     emit(ResetReceived { header: sk.header(kind::RESET_RECEIVED, false), state: sk.state(), pad: 0 });
 }

@@ -1,4 +1,5 @@
-//! `tcp_send_fin(sk)`: our FIN is queued, by `shutdown()`, `close()`, or for a call that came during the handshake.
+//! `tcp_send_fin(sk)`: our FIN is queued. The cause is `shutdown()` or `close()`, or an earlier such call that came
+//! during the handshake.
 
 use aya_ebpf::{
     macros::{fentry, kprobe},
@@ -20,7 +21,7 @@ pub(crate) fn kp_send_fin(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn on_send_fin(args: &impl Args) -> i32 {
-    let sk = Sock::new(args.number(0));
+    let sk = Sock::new(args.arg_u64(0));
     emit(FinQueued { header: sk.header(kind::FIN_QUEUED, false), state: sk.state(), pad: 0 });
     0
 }

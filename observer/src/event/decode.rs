@@ -8,6 +8,7 @@ use std::{
 use observer_ebpf::abi::record::{self, flag, kind};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use zerocopy::FromBytes;
 
 use super::{Body, Endpoints, Event, Flags, Reason, SockId, Socket, State, Task, unread};
 use crate::words::Side;
@@ -50,26 +51,10 @@ pub enum DecodeError {
     Family(u16),
 }
 
-/// Types of `abi::record`: integers only, so any bytes are a value.
-///
-/// # Safety
-/// Every bit pattern must be valid.
-unsafe trait RecordStruct: Copy {}
-
-macro_rules! records {
-    ($($name:ident)*) => { $(
-        // SAFETY: abi::record allows fixed-width integers and arrays of them only.
-        unsafe impl RecordStruct for record::$name {}
-    )* };
-}
-records!(Header Opened StateChange Act ResetSent ResetReceived Destroyed WriteError StrayReset LingerInterrupted FinQueued LingerOver);
-
-fn view<T: RecordStruct>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
-    if bytes.len() != size_of::<T>() {
-        return Err(DecodeError::Length { kind, len: bytes.len(), expected: size_of::<T>() });
-    }
-    // SAFETY: the length was checked, every bit pattern of a RecordStruct is valid, and the read may be unaligned.
-    Ok(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+/// Reads a record. Fails if the length is not that of its kind.
+fn view<T: FromBytes>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
+    let wrong = |_| DecodeError::Length { kind, len: bytes.len(), expected: size_of::<T>() };
+    T::read_from_bytes(bytes).map_err(wrong)
 }
 
 /// One record → one event.

@@ -1,7 +1,7 @@
-//! The work of the benchmarks, in a process of its own. In: which work, how much of it, and a line on stdin to begin.
-//! Out: `ready` when all is prepared, then one line with the nanoseconds that the work took.
+//! The load of the benchmarks, in a process of its own.
 //!
-//! Only the loopback is used; whoever starts this has put it into a network namespace of the benchmark's own.
+//! The process writes `ready` when everything is prepared. A line on stdin starts the work. Then the process writes the
+//! duration of the work, in nanoseconds. It uses only the loopback interface, in a network namespace of the benchmark.
 
 use std::io::{ErrorKind, Read as _, Result, Write as _, stdin};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -14,42 +14,42 @@ use socket2::SockRef;
 /// The work of one process.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Load {
-    /// What to do
+    /// The kind of work
     #[arg(value_enum)]
     pub(crate) work: Work,
-    /// How often, or MiB of a bulk transfer
+    /// Number of repetitions, or MiB of a bulk transfer
     pub(crate) count: u64,
-    /// Connections that are open and idle meanwhile
+    /// Number of idle connections to keep open during the work
     #[arg(long, default_value_t = 0)]
     pub(crate) held: u64,
-    /// Tells the processes of one work apart: each has loopback addresses of its own
+    /// Number of this process: each process of one work has its own loopback addresses
     #[arg(long, default_value_t = 0)]
     pub(crate) number: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Work {
-    /// Connections one after the other, 5 bytes each way, closed by FIN
+    /// Connections one after the other, with 5 bytes each way, closed by FIN
     Fin,
-    /// The same, closed by RST
+    /// Like `fin`, but closed by RST
     Rst,
-    /// As `fin`, a thousand a second
+    /// Like `fin`, with a thousand connections per second
     Paced,
-    /// One connection that carries MiBs
+    /// One connection that transfers many MiB
     Bulk,
-    /// One connection, a byte there and a byte back
+    /// One connection: one byte to the peer and one byte back, repeated
     PingPong,
-    /// Connections that are opened first; the work is to close them all at once
+    /// Close many open connections at once
     CloseAll,
-    /// Writes into a connection that is over
+    /// Writes to a connection that has ended
     WriteError,
-    /// Writes into a full queue
+    /// Writes to a full send buffer
     Eagain,
-    /// Connects to a port where nobody listens
+    /// Connects to a port where no process listens
     Refused,
 }
 
-/// The end of every wait on a socket.
+/// Limit of every wait on a socket.
 const PATIENCE: Duration = Duration::from_secs(20);
 const MESSAGE: &[u8] = b"hello";
 
@@ -62,7 +62,7 @@ pub(crate) fn run(load: &Load) -> anyhow::Result<()> {
     work().with_context(|| format!("the work {:?} failed", load.work))?;
     let took = started.elapsed();
     say(&took.as_nanos().to_string())?;
-    // Until whoever started this has seen enough: held connections end with this process.
+    // Waits for the parent process, since the held connections end with this process.
     stdin().read_line(&mut String::new())?;
     drop(held);
     Ok(())
@@ -74,7 +74,7 @@ fn say(line: &str) -> Result<()> {
     out.flush()
 }
 
-/// All that need not be measured is done here.
+/// Prepares everything that must not be measured, and returns the work.
 fn prepare(load: &Load) -> Result<Box<dyn FnMut() -> Result<()>>> {
     let Load { work, count, number, .. } = *load;
     Ok(match work {
@@ -115,7 +115,7 @@ fn prepare(load: &Load) -> Result<Box<dyn FnMut() -> Result<()>>> {
             let (mut client, server) = pair(number)?;
             SockRef::from(&server).set_linger(Some(Duration::ZERO))?;
             drop(server);
-            // It fails with ECONNRESET once the reset is here; every write after that with EPIPE.
+            // A write fails with ECONNRESET once the reset has arrived, and every later one with EPIPE.
             while client.write(MESSAGE).is_ok() {}
             Box::new(move || {
                 for _ in 0..count {
@@ -136,7 +136,7 @@ fn prepare(load: &Load) -> Result<Box<dyn FnMut() -> Result<()>>> {
             Box::new(move || {
                 let _kept = &server;
                 for _ in 0..count {
-                    // A queue that grows meanwhile takes a few.
+                    // A few writes may succeed, since the kernel enlarges the buffer.
                     if let Err(error) = (&client).write(MESSAGE)
                         && error.kind() != ErrorKind::WouldBlock
                     {
@@ -153,7 +153,7 @@ fn prepare(load: &Load) -> Result<Box<dyn FnMut() -> Result<()>>> {
                     match TcpStream::connect(closed) {
                         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
                         Err(error) => return Err(error),
-                        Ok(_) => return Err(std::io::Error::other("somebody listens there")),
+                        Ok(_) => return Err(std::io::Error::other("a process listens on that port")),
                     }
                 }
                 Ok(())
@@ -162,7 +162,7 @@ fn prepare(load: &Load) -> Result<Box<dyn FnMut() -> Result<()>>> {
     })
 }
 
-/// One whole connection. Addresses take turns, so that ports of ended connections need not be used again at once.
+/// Opens, uses and closes one connection. It rotates the addresses, so that ports are not reused at once.
 fn connection(listener: &TcpListener, n: u64, number: u8, by_reset: bool) -> Result<()> {
     let turn = u8::try_from(n % 8).unwrap_or(0);
     let to = SocketAddrV4::new(Ipv4Addr::new(127, 1, number, 1 + turn), listener.local_addr()?.port());
@@ -177,7 +177,7 @@ fn connection(listener: &TcpListener, n: u64, number: u8, by_reset: bool) -> Res
         SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
     }
     drop(client);
-    // The end of the stream, or the reset.
+    // Waits for the end of the stream, or for the reset.
     let _end = server.read(&mut buffer);
     Ok(())
 }
@@ -216,7 +216,7 @@ fn ping_pong(mut client: &TcpStream, mut server: &TcpStream, count: u64) -> Resu
     })
 }
 
-/// Both ends of a connection.
+/// Both sockets of a connection: client and server.
 fn pair(number: u8) -> Result<(TcpStream, TcpStream)> {
     let listener = TcpListener::bind((Ipv4Addr::new(127, 1, number, 1), 0))?;
     let client = TcpStream::connect(listener.local_addr()?)?;
@@ -229,7 +229,8 @@ fn pair(number: u8) -> Result<(TcpStream, TcpStream)> {
     Ok((client, server))
 }
 
-/// Both ends of many connections, to an address that leaves the ephemeral ports of others alone.
+/// Both sockets of many connections. They use an address of their own, so that they take no ephemeral ports from
+/// others.
 fn open(count: u64, at: Ipv4Addr) -> Result<Vec<(TcpStream, TcpStream)>> {
     let listener = TcpListener::bind((at, 0))?;
     let address = listener.local_addr()?;

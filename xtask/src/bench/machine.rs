@@ -1,4 +1,4 @@
-//! The machine and the versions, without anything that names it.
+//! A description of the machine and of the software's versions. It contains nothing that identifies the machine.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use crate::exec;
 
 pub(crate) struct Machine {
-    /// UTC.
+    /// Date in UTC, as YYYY-MM-DD.
     date: String,
     cpu: String,
     cpus: usize,
@@ -16,7 +16,7 @@ pub(crate) struct Machine {
     memory_gib: u64,
     kernel: String,
     versions: Vec<String>,
-    /// When the benchmark began, over the last 1, 5 and 15 minutes.
+    /// Load averages over 1, 5 and 15 minutes when the benchmark began.
     load: String,
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn describe(observer: &Path) -> Result<Machine> {
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         is_virtual: field("flags").split(' ').any(|flag| flag == "hypervisor"),
         memory_gib: kib.div_ceil(1 << 20),
-        // The rest of a release may name who built it.
+        // The rest of a release may identify the builder.
         kernel: read("/proc/sys/kernel/osrelease")?.split('-').next().unwrap_or("").trim().to_owned(),
         versions,
         load: read("/proc/loadavg")?.split(' ').take(3).collect::<Vec<_>>().join(" "),
@@ -50,7 +50,7 @@ pub(crate) fn describe(observer: &Path) -> Result<Machine> {
 }
 
 impl Machine {
-    /// Name of its directory.
+    /// Name of the directory for its results.
     pub(crate) fn directory(&self) -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         let words: String = format!("{}-{}-cpus", self.cpu, self.cpus).chars().map(plain).collect();

@@ -1,6 +1,6 @@
-//! Many measurements of one thing → what is told of them.
+//! Median and quantiles of measurements.
 
-/// The middle one, or the mean of the two middle ones; 0 of none.
+/// The median. 0 without values.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let sorted = sorted(values);
     match sorted.len() {
@@ -10,7 +10,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The value that the given part (0 to 1) of them does not exceed; 0 of none.
+/// The smallest value that the given part (0 to 1) of the values does not exceed. 0 without values.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -34,8 +34,8 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::float_cmp, reason = "the values themselves, no arithmetic")]
-    fn middles_and_quantiles() {
+    #[expect(clippy::float_cmp, reason = "compares unchanged values")]
+    fn medians_and_quantiles() {
         assert_eq!(median(&[]), 0.0);
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);

@@ -1,5 +1,4 @@
-//! The observers that are compared: ours, the peers, and none. In: which. Out: a process that watches, until it is
-//! dropped.
+//! The observers that are compared: ours, the peers, and none. A running observer ends when its value is dropped.
 
 use std::io::{BufRead as _, BufReader, Lines};
 use std::path::Path;
@@ -16,9 +15,9 @@ use super::process;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Observer {
-    /// Nobody watches.
+    /// No observer.
     None,
-    /// The same again: what differs from the first is noise.
+    /// No observer again. The difference to the first run is noise.
     NoneAgain,
     Ours,
     /// Without the hook that also fires on successful sends.
@@ -46,8 +45,8 @@ impl Observer {
     }
 
     fn command(self, place: &Place<'_>) -> Option<Command> {
-        // As a service has a share of the CPU of its own beside those of other services: a session has one beside other
-        // sessions (sched_autogroup_enabled). Out of the terminal's reach it must end with the benchmark by itself.
+        // A session gets its own share of the CPU (sched_autogroup_enabled), like a service beside other services. The
+        // terminal's signals do not reach it, so it must also end when the benchmark dies.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "TERM", "setsid"]);
         match self {
@@ -66,36 +65,36 @@ impl Observer {
                 command.arg(self.word());
             }
         }
-        // Nobody reads what the peers complain of, and a full or closed pipe would stop them.
+        // The peers' messages are not read, and a full or closed pipe would stop them.
         let stderr = if self.is_ours() { Stdio::piped() } else { Stdio::null() };
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         Some(command)
     }
 }
 
-/// Where things are.
+/// Paths for a benchmark.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
-    /// The release build.
+    /// The release build of the observer.
     pub(crate) observer: &'a Path,
-    /// A directory for what need not stay.
+    /// A directory for temporary files.
     pub(crate) scratch: &'a Path,
 }
 
-/// An observer at work.
+/// A running observer.
 pub(crate) struct Running {
     child: Child,
-    /// From its start to its word that it is ready; ours only.
+    /// Time from its start until it reported that it is ready. Only for ours.
     pub(crate) ready_after: Option<Duration>,
-    /// Kept, so that it can go on writing.
+    /// Kept open, so that the observer can continue to write.
     stderr: Option<Lines<BufReader<ChildStderr>>>,
 }
 
-/// The end of every wait for an observer.
+/// Limit of every wait for an observer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Running {
-    /// Starts it and waits until it watches; None where there is nothing to start.
+    /// Starts an observer and waits until it is attached. None for no observer.
     pub(crate) fn start(observer: Observer, place: &Place<'_>, verdicts: bool) -> Result<Option<Self>> {
         let Some(mut command) = observer.command(place) else { return Ok(None) };
         if verdicts {
@@ -109,7 +108,7 @@ impl Running {
             running.wait_for_programs(started, observer)?;
             return Ok(Some(running));
         }
-        let mut stderr = stderr.context("an observer without stderr")?;
+        let mut stderr = stderr.context("the observer has no stderr")?;
         let mut said = String::new();
         for line in stderr.by_ref() {
             let line = line.context("reading the observer's messages")?;
@@ -123,7 +122,9 @@ impl Running {
         bail!("the observer ended before it was ready: {said}");
     }
 
-    /// The peers do not say when they watch: they hold programs some time before these are attached.
+    /// Waits until a peer is attached.
+    ///
+    /// The peers do not report that. Their programs are loaded some time before they are attached.
     fn wait_for_programs(&mut self, started: Instant, observer: Observer) -> Result<()> {
         while process::programs(self.pid()).map_or(0, |programs| programs.count) == 0 {
             if self.child.try_wait()?.is_some() || started.elapsed() > PATIENCE {
@@ -142,7 +143,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Its verdicts, where they were asked for.
+    /// Its stdout with verdicts, if it was started with them.
     pub(crate) fn verdicts(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
     }
@@ -165,19 +166,20 @@ impl Drop for Running {
     }
 }
 
-/// What our daemon has counted.
+/// The counters of our daemon.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
-    /// Closes and failing writes.
+    /// Number of closes and failing writes.
     pub(crate) verdicts: u64,
-    /// Those of them that its history had no time for.
+    /// Number of verdicts that the history had no time to take.
     pub(crate) not_taken: u64,
-    /// Records.
+    /// Number of lost records.
     pub(crate) lost: u64,
 }
 
-/// Asks it until its answers have stood still for longer than any verdict or counter is held back. By its socket: a
-/// connection for asking would end with a verdict too.
+/// Asks the daemon until its counters have not changed for longer than it delays any verdict or counter.
+///
+/// The query uses the Unix socket. A TCP connection for it would cause verdicts too.
 pub(crate) fn settled(place: &Place<'_>) -> Result<Counted> {
     let started = Instant::now();
     let (mut last, mut since) = (Counted::default(), Instant::now());
@@ -195,11 +197,11 @@ fn status(place: &Place<'_>) -> Result<Value> {
     let mut status = Command::new(place.observer);
     status.args(["status", "--output", "json", "--socket"]).arg(place.scratch.join("socket"));
     let output = status.stderr(Stdio::null()).output().context("asking the observer")?;
-    // Its exit code tells of its health, which is not the question.
+    // The exit code shows the daemon's health, which does not matter here.
     serde_json::from_slice(&output.stdout).context("the observer's answer")
 }
 
-/// One of our BPF programs, while the kernel counts.
+/// The kernel's statistics of one of our BPF programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Program {
     pub(crate) name: String,
@@ -207,7 +209,7 @@ pub(crate) struct Program {
     pub(crate) runs: u64,
 }
 
-/// Our programs since the observer started.
+/// The statistics of our programs since the observer started.
 pub(crate) fn programs(place: &Place<'_>) -> Result<Vec<Program>> {
     Ok(programs_of(&status(place)?))
 }
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_told_is_counted() {
+    fn all_verdicts_and_losses_are_counted() {
         let status = json!({
             "pulse": {"not_taken": 1, "lost": [["ring_full", 2], ["undecodable", 3]]},
             "history": {"closes": 10, "errors": 20, "pushed_out": {"count": 30, "age": 40, "bytes": 50}},

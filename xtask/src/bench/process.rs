@@ -1,4 +1,4 @@
-//! What /proc tells of a process: its CPU time, its memory, and the BPF programs and maps that it holds.
+//! Reading /proc: CPU time and memory of a process, and its BPF programs and maps.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-/// BPF programs of a process, summed.
+/// The sum over all BPF programs of a process.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Programs {
-    /// How many.
+    /// Number of programs.
     pub(crate) count: usize,
-    /// Time they ran while the kernel counted it, ns.
+    /// Their run time while the kernel's accounting was on, ns.
     pub(crate) run_ns: u64,
-    /// Runs while the kernel counted them.
+    /// Number of runs while the kernel's accounting was on.
     pub(crate) runs: u64,
     /// Memory of the process's maps, bytes.
     pub(crate) map_bytes: u64,
@@ -27,19 +27,19 @@ pub(crate) struct Memory {
     pub(crate) peak: u64,
 }
 
-/// CPU time of a process, seconds; by the kernel's account in ticks of 10 ms.
+/// CPU time of a process, in seconds. The kernel reports it in ticks of 10 ms.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Cpu {
     pub(crate) user: f64,
     pub(crate) system: f64,
 }
 
-/// Each program and map once, however many descriptors it has.
+/// Reads the programs and maps of a process. Each one counts once, even if it has several descriptors.
 pub(crate) fn programs(pid: u32) -> Result<Programs> {
     let (mut programs, mut maps) = (HashMap::new(), HashMap::new());
     let entries = fs::read_dir(format!("/proc/{pid}/fdinfo")).context("listing a process's descriptors")?;
     for entry in entries.flatten() {
-        // Descriptors come and go.
+        // The descriptor may have been closed meanwhile.
         let Ok(info) = fs::read_to_string(entry.path()) else { continue };
         let number = |name: &str| number(&info, name);
         if let Some(id) = number("prog_id:").filter(|_| number("run_cnt:").is_some()) {
@@ -61,7 +61,8 @@ pub(crate) fn memory(pid: u32) -> Result<Memory> {
         std::fs::read_to_string(format!("/proc/{pid}/{file}")).context("reading a process's memory")
     };
     let status = read("status")?;
-    // The ring buffer is mapped, its data twice (kernel/bpf/ringbuf.c), and counted among the maps already.
+    // The ring buffer is mapped into the process, its data even twice (kernel/bpf/ringbuf.c). It is already counted as
+    // a map.
     let mut mapped = 0;
     let mut is_map = false;
     for line in read("smaps")?.lines() {
@@ -76,21 +77,21 @@ pub(crate) fn memory(pid: u32) -> Result<Memory> {
     Ok(Memory { resident: kib("VmRSS:"), peak: kib("VmHWM:") })
 }
 
-/// Lets the peak begin anew.
+/// Resets the peak of the process's memory.
 pub(crate) fn forget_peak(pid: u32) -> Result<()> {
     fs::write(format!("/proc/{pid}/clear_refs"), "5").context("resetting a process's peak of memory")
 }
 
 pub(crate) fn cpu(pid: u32) -> Result<Cpu> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("reading a process's CPU time")?;
-    // The name, in brackets, may hold anything.
+    // The name, in parentheses, may contain any character.
     let fields: Vec<_> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
     let seconds =
         |index: usize| fields.get(index).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or(0.0) / 100.0;
     Ok(Cpu { user: seconds(11), system: seconds(12) })
 }
 
-/// Waits until the process has nothing more to do, as after its start; not for ever.
+/// Waits until the process is idle, for at most five seconds.
 pub(crate) fn await_rest(pid: u32) -> Result<()> {
     let started = Instant::now();
     let (mut last, mut since) = (cpu(pid)?, started);

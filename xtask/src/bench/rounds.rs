@@ -1,4 +1,4 @@
-//! All measurements, in turn. In: where things are. Out: [`Taken`]. Progress goes to stderr.
+//! Running all benchmarks, one after the other. Progress goes to stderr.
 
 use std::io::{BufRead as _, BufReader};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,28 +10,28 @@ use super::observer::{Observer, Place, Program, Running};
 use super::sample::{Sample, Spec, measure};
 use super::worker::Worker;
 
-/// Everything that was measured.
+/// All measurements.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
-    /// In order; those of one round are neighbours.
+    /// In the order of the runs. Those of one round are neighbors.
     pub(crate) samples: Vec<Sample>,
-    /// Our programs during a work of one process, while the kernel counts: the last round's.
+    /// Statistics of our programs during each work of one process, from the last round.
     pub(crate) programs: Vec<(Spec, Vec<Program>)>,
-    /// From start to ready, ms.
+    /// Times from start to ready, ms.
     pub(crate) ready_ms: Vec<f64>,
-    /// From a connection's end to its verdict on stdout, ms.
+    /// Times from the end of a connection to its verdict on stdout, ms.
     pub(crate) delays_ms: Vec<f64>,
-    /// What does not run here, and why.
+    /// Observers that do not run here, with the reason.
     pub(crate) missing: Vec<String>,
 }
 
-/// How much of everything.
+/// The amounts of work.
 struct Size {
     rounds: usize,
-    /// Rounds with observers whose figures need no small differences.
+    /// Rounds of benchmarks that need not show small differences.
     peer_rounds: usize,
     churn: u64,
-    /// Of rounds against the clock: many short ones tell a small difference from noise.
+    /// Connections per round when wall time is measured. Many short rounds separate a small difference from noise.
     clock_churn: u64,
     bulk_mib: u64,
     ping_pongs: u64,
@@ -71,7 +71,7 @@ const QUICK: Size = Size {
 
 const PEERS: [Observer; 3] = [Observer::Bpftrace, Observer::Tcplife, Observer::Tcpstates];
 
-/// Where `rounds` is given it beats the size's own.
+/// Runs all benchmarks. `rounds` replaces the default number of rounds.
 pub(crate) fn all(place: &Place<'_>, quick: bool, rounds: Option<u16>) -> Result<Taken> {
     let mut size = if quick { QUICK } else { FULL };
     if let Some(rounds) = rounds.map(usize::from) {
@@ -94,17 +94,17 @@ pub(crate) fn all(place: &Place<'_>, quick: bool, rounds: Option<u16>) -> Result
             program_stats,
         })
     };
-    // In the kernel, and against the clock: counting changes the latter.
+    // In-kernel time and wall time need separate runs, since the kernel's accounting adds to the wall time.
     let in_turn = |observers: &[Observer], program_stats| -> Vec<Spec> {
         let each: Vec<_> = observers.iter().map(|observer| churn(*observer, program_stats)).collect();
         (0..4).flat_map(|work| each.iter().map(move |specs| specs[work])).collect()
     };
     let kernel = in_turn(&[&[Observer::Ours], PEERS.as_slice()].concat(), true);
-    turns("connections, time in the kernel", &kernel, size.peer_rounds, place, &mut taken)?;
+    turns("connections, in-kernel time", &kernel, size.peer_rounds, place, &mut taken)?;
     let clock = in_turn(&[Observer::None, Observer::Ours, Observer::NoneAgain], false);
-    turns("connections, against the clock", &clock, size.rounds, place, &mut taken)?;
+    turns("connections, wall time", &clock, size.rounds, place, &mut taken)?;
     let clock = in_turn(&[&[Observer::None], PEERS.as_slice()].concat(), false);
-    turns("connections, the peers against the clock", &clock, size.peer_rounds, place, &mut taken)?;
+    turns("connections, wall time of the peers", &clock, size.peer_rounds, place, &mut taken)?;
 
     let data: Vec<_> = [(Work::Bulk, size.bulk_mib), (Work::PingPong, size.ping_pongs)]
         .into_iter()
@@ -120,9 +120,9 @@ pub(crate) fn all(place: &Place<'_>, quick: bool, rounds: Option<u16>) -> Result
         .iter()
         .map(|held| Spec { held: *held, ..one(Work::Rst, size.churn, Observer::Ours, true) })
         .collect();
-    turns("connections beside many that are open", &held, size.peer_rounds, place, &mut taken)?;
+    turns("connections, with many others open", &held, size.peer_rounds, place, &mut taken)?;
     let most = size.held.last().copied().unwrap_or(0);
-    // Each has two ends here: the first gives that many closes.
+    // Both sockets of a connection are on this host, so half as many connections give `most` closes.
     let at_once: Vec<_> = [most / 2, most].into_iter().map(close_all).collect();
     turns("many closed at once", &at_once, 1, place, &mut taken)?;
 
@@ -147,7 +147,7 @@ fn close_all(connections: u64) -> Spec {
     Spec { processes, ..one(Work::CloseAll, connections / u64::from(processes), Observer::Ours, false) }
 }
 
-/// Every spec once a round.
+/// Runs every spec once per round.
 fn turns(what: &str, specs: &[Spec], rounds: usize, place: &Place<'_>, taken: &mut Taken) -> Result<()> {
     for round in 1..=rounds {
         for spec in specs {
@@ -162,7 +162,7 @@ fn turns(what: &str, specs: &[Spec], rounds: usize, place: &Place<'_>, taken: &m
                 Ok((sample, programs)) => {
                     let (wall, kernel) = (sample.wall_ns_each() / 1e3, sample.kernel_ns_each() / 1e3);
                     eprintln!(
-                        "{label}: {wall:.2} us each, {kernel:.2} us in the kernel, {} lost",
+                        "{label}: {wall:.2} us each, {kernel:.2} us in the kernel, {} records lost",
                         sample.lost
                     );
                     taken.samples.push(sample);
@@ -171,7 +171,7 @@ fn turns(what: &str, specs: &[Spec], rounds: usize, place: &Place<'_>, taken: &m
                         taken.programs.push((*spec, programs));
                     }
                 }
-                // A peer may not run on this kernel; without ours there is nothing to tell.
+                // A peer may not run on this kernel. Without our observer there is no result.
                 Err(error) if PEERS.contains(&spec.observer) => {
                     let missing = format!("{}: {error:#}", spec.observer.word());
                     eprintln!("{label}: {missing}");
@@ -190,20 +190,21 @@ fn starts(place: &Place<'_>, starts: usize, taken: &mut Taken) -> Result<()> {
     for start in 1..=starts {
         let running = Running::start(Observer::Ours, place, false)?;
         let ready =
-            running.and_then(|running| running.ready_after).context("an observer that never got ready")?;
-        eprintln!("bench: start to ready, {start}/{starts}: {} ms", ready.as_millis());
+            running.and_then(|running| running.ready_after).context("the observer did not become ready")?;
+        eprintln!("bench: time from start to ready, {start}/{starts}: {} ms", ready.as_millis());
         taken.ready_ms.push(ready.as_secs_f64() * 1e3);
     }
     Ok(())
 }
 
-/// A thousand connections a second; both ends of each end a verdict, which stands on stdout with its end's time.
+/// Measures the delay of verdicts, at a thousand connections per second.
+///
+/// Each connection gives two verdicts, one per socket. A verdict's line on stdout contains the time of the end.
 fn delays(place: &Place<'_>, count: u64, taken: &mut Taken) -> Result<()> {
-    let mut running =
-        Running::start(Observer::Ours, place, true)?.context("an observer that does not run")?;
-    let verdicts = running.verdicts().context("an observer without stdout")?;
+    let mut running = Running::start(Observer::Ours, place, true)?.context("the observer does not run")?;
+    let verdicts = running.verdicts().context("the observer has no stdout")?;
     let expected = usize::try_from(count * 2).unwrap_or(usize::MAX);
-    // It reads until the observer has ended.
+    // The thread reads until the observer has ended.
     let reader = std::thread::spawn(move || -> Vec<f64> {
         BufReader::new(verdicts).lines().map_while(Result::ok).filter_map(|line| delay_ms(&line)).collect()
     });
@@ -211,7 +212,7 @@ fn delays(place: &Place<'_>, count: u64, taken: &mut Taken) -> Result<()> {
     worker.line()?;
     worker.go_on()?;
     worker.line()?;
-    // The last ones take as long as any.
+    // Waits for the last verdicts.
     let ended = Instant::now();
     while ended.elapsed() < Duration::from_millis(600) {
         std::thread::sleep(Duration::from_millis(50));
@@ -219,11 +220,11 @@ fn delays(place: &Place<'_>, count: u64, taken: &mut Taken) -> Result<()> {
     drop(running);
     taken.delays_ms = reader.join().unwrap_or_default();
     let (seen, p99) = (taken.delays_ms.len(), super::numbers::quantile(&taken.delays_ms, 0.99));
-    eprintln!("bench: end to verdict: {seen} of {expected} verdicts, 99 % within {p99:.0} ms");
+    eprintln!("bench: time from end to verdict: {seen} of {expected} verdicts, 99 % within {p99:.0} ms");
     Ok(())
 }
 
-/// From the time that a line begins with (UTC, ms) until now. Of the benchmark's own addresses only.
+/// Milliseconds from the time at the start of a line (UTC) until now. None for other addresses than the benchmark's.
 fn delay_ms(line: &str) -> Option<f64> {
     if !line.contains("127.1.200.") {
         return None;

@@ -1,4 +1,4 @@
-//! One measurement: a work done once under one observer. In: what to do. Out: [`Sample`].
+//! One measurement: one work, done once under one observer.
 
 use std::time::Instant;
 
@@ -12,46 +12,46 @@ use super::process;
 use super::stats;
 use super::worker::{self, Worker};
 
-/// What to do.
+/// The parameters of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spec {
     pub(crate) work: Work,
-    /// Times (or MiB) of each process.
+    /// Repetitions (or MiB) per process.
     pub(crate) count: u64,
     pub(crate) processes: u8,
-    /// Connections that are open and idle meanwhile.
+    /// Number of idle connections that are open during the work.
     pub(crate) held: u64,
     pub(crate) observer: Observer,
-    /// Whether the kernel counts the time of BPF programs, which makes each run longer.
+    /// Whether the kernel's accounting of BPF programs is on. It makes each run of a program longer.
     pub(crate) program_stats: bool,
 }
 
-/// What came of it.
+/// The result of a measurement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
     pub(crate) spec: Spec,
-    /// Of the work: from the word to the last process's end.
+    /// Duration of the work in seconds, until the last process is done.
     pub(crate) seconds: f64,
-    /// Programs' time in the kernel during the work, ns, and their runs; 0 without `program_stats`.
+    /// Run time of the BPF programs during the work, ns, and number of runs. 0 without `program_stats`.
     pub(crate) run_ns: u64,
     pub(crate) runs: u64,
-    /// The observer's CPU time from the word until everything was told, seconds.
+    /// CPU time of the observer in seconds, from the start of the work until everything is reported.
     pub(crate) user: f64,
     pub(crate) system: f64,
-    /// The observer's memory, KiB: resident before the work, and the peak since then.
+    /// Memory of the observer, KiB: resident before the work, and the peak since then.
     pub(crate) resident: u64,
     pub(crate) peak: u64,
-    /// Of that: maps, KiB, which are not in the two above.
+    /// Memory of its maps, KiB. The two values above do not include it.
     pub(crate) maps: u64,
-    /// Closes and failing writes that ours told, and records it lost.
+    /// Number of closes and failing writes that our observer reported, and of records that it lost.
     pub(crate) verdicts: u64,
     pub(crate) lost: u64,
-    /// Verdicts that its history had no time for.
+    /// Number of verdicts that its history had no time to take.
     pub(crate) not_taken: u64,
 }
 
 impl Spec {
-    /// All processes together.
+    /// Repetitions of all processes together.
     pub(crate) fn total(&self) -> f64 {
         f64::from(u32::try_from(self.count * u64::from(self.processes)).unwrap_or(u32::MAX))
     }
@@ -62,17 +62,17 @@ impl Spec {
 }
 
 impl Sample {
-    /// Of the work's clock, ns.
+    /// Wall time per repetition, ns.
     pub(crate) fn wall_ns_each(&self) -> f64 {
         self.seconds * 1e9 / self.spec.total()
     }
 
-    /// In the kernel's programs, ns.
+    /// Run time of BPF programs per repetition, ns.
     pub(crate) fn kernel_ns_each(&self) -> f64 {
         f64::from(u32::try_from(self.run_ns / 1000).unwrap_or(u32::MAX)) * 1000.0 / self.spec.total()
     }
 
-    /// User CPU of the observer for each verdict, µs.
+    /// User CPU time of the observer per verdict, µs.
     pub(crate) fn user_us_each(&self) -> f64 {
         self.user * 1e6 / f64::from(u32::try_from(self.verdicts.max(1)).unwrap_or(u32::MAX))
     }
@@ -90,8 +90,9 @@ impl Sample {
     }
 }
 
-/// Starts the observer and the work, one after the other, and waits until both have nothing more to say. Our programs
-/// one by one as well, where the kernel counts.
+/// Starts the observer and then the work, and waits until both are done.
+///
+/// Also returns the statistics of each of our programs, if the kernel's accounting is on.
 pub(crate) fn measure(spec: Spec, place: &Place<'_>) -> Result<(Sample, Vec<Program>)> {
     let _counted = spec.program_stats.then(stats::count).transpose()?;
     let running = Running::start(spec.observer, place, false)?;
@@ -121,7 +122,7 @@ pub(crate) fn measure(spec: Spec, place: &Place<'_>) -> Result<(Sample, Vec<Prog
     let seconds = started.elapsed().as_secs_f64();
     let programs_after = pid.map(process::programs).transpose()?.unwrap_or_default();
     if programs_after.runs < programs.runs || programs_after.count < programs.count {
-        bail!("it ended while it was measured");
+        bail!("the observer ended during the measurement");
     }
     let counted =
         if spec.observer.is_ours() { observer::settled(place)? } else { observer::Counted::default() };

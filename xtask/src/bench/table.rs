@@ -1,4 +1,4 @@
-//! Measurements → what was promised, and what was measured, in one table.
+//! The table of limits and measured values, in Markdown.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,11 +12,11 @@ use super::observer::{Observer, Program};
 use super::rounds::Taken;
 use super::sample::Sample;
 
-/// One promise.
+/// One limit, and the measured value.
 pub(crate) struct Row {
     what: String,
     limit: String,
-    /// None where it could not be measured.
+    /// None if it could not be measured.
     measured: Option<Measured>,
 }
 
@@ -25,7 +25,7 @@ struct Measured {
     met: bool,
 }
 
-/// What a good value is.
+/// The limit of a value.
 #[derive(Clone, Copy)]
 enum Limit {
     AtMost(f64),
@@ -48,7 +48,7 @@ impl Limit {
     }
 }
 
-/// A row of many values: their median decides, and the quartiles tell how far they lie apart.
+/// A row whose median decides. It also shows the lower and upper quartile.
 fn row(what: impl Into<String>, limit: Limit, unit: &str, values: &[f64]) -> Row {
     let measured = (!values.is_empty()).then(|| {
         let (low, middle, high) = (quantile(values, 0.25), median(values), quantile(values, 0.75));
@@ -62,7 +62,7 @@ fn row(what: impl Into<String>, limit: Limit, unit: &str, values: &[f64]) -> Row
     Row { what: what.into(), limit: limit.shown(unit), measured }
 }
 
-/// Three digits that mean something.
+/// Formats a value with about three significant digits.
 fn round(value: f64) -> String {
     match value.abs() {
         large if large >= 100.0 => format!("{value:.0}"),
@@ -73,7 +73,7 @@ fn round(value: f64) -> String {
     }
 }
 
-/// Measurements of one kind.
+/// Selects measurements of one kind.
 struct Kind {
     work: Work,
     many: bool,
@@ -103,8 +103,10 @@ fn of_kind<'a>(
     })
 }
 
-/// For each sample of the one observer its ratio to the nearest one of the other: the same round's. To the mean of both
-/// where there are two: a machine that becomes slower or faster meets them alike.
+/// The ratio of each sample of `over` to the nearest samples of `under`, which belong to the same round.
+///
+/// With several observers in `under`, the ratio is to their mean. If one ran before and one after, a machine that gets
+/// slower or faster affects the ratio less.
 fn ratios<const N: usize>(
     taken: &Taken,
     kind: &Kind,
@@ -124,7 +126,7 @@ fn ratios<const N: usize>(
     of_kind(taken, kind, over).filter_map(ratio).collect()
 }
 
-/// Nobody watches, before and after.
+/// No observer, before and after.
 const NOBODY: [Observer; 2] = [Observer::None, Observer::NoneAgain];
 
 pub(crate) fn of(taken: &Taken) -> Vec<Row> {
@@ -146,7 +148,7 @@ fn in_kernel(taken: &Taken, rows: &mut Vec<Row>) {
             let kind = Kind { work, many, program_stats: true };
             let values = ratios(taken, &kind, Observer::Ours, [peer], Sample::kernel_ns_each);
             rows.push(row(
-                format!("in-kernel time of a connection, to {name}: {how}"),
+                format!("in-kernel time per connection, relative to {name}: {how}"),
                 Limit::AtMost(limit),
                 "",
                 &values,
@@ -164,7 +166,7 @@ fn in_kernel(taken: &Taken, rows: &mut Vec<Row>) {
     for count in counts.into_iter().filter(|count| *count > 1_000) {
         let values: Vec<_> = held(count).iter().map(|value| value / base).collect();
         rows.push(row(
-            format!("in-kernel time of a connection beside {count} open, to beside 1000"),
+            format!("in-kernel time per connection with {count} others open, relative to 1000 others"),
             Limit::AtMost(1.15),
             "",
             &values,
@@ -176,24 +178,25 @@ fn against_the_clock(taken: &Taken, rows: &mut Vec<Row>) {
     for (work, many, how) in CHURN {
         let kind = Kind { work, many, program_stats: false };
         let values = ratios(taken, &kind, Observer::Ours, NOBODY, Sample::wall_ns_each);
-        rows.push(row(format!("wall time to nobody watching: {how}"), Limit::AtMost(1.06), "", &values));
+        let what = format!("wall time, relative to no observer: {how}");
+        rows.push(row(what, Limit::AtMost(1.06), "", &values));
         let noise = ratios(taken, &kind, Observer::NoneAgain, [Observer::None], Sample::wall_ns_each);
-        let what = format!("the noise, nobody watching to nobody watching: {how}");
+        let what = format!("noise: wall time of two runs without an observer: {how}");
         rows.push(row(what, Limit::AtMost(1.06), "", &noise));
     }
-    for (work, name) in [(Work::Bulk, "bulk transfer"), (Work::PingPong, "a byte there and back")] {
+    for (work, name) in [(Work::Bulk, "bulk transfer"), (Work::PingPong, "ping-pong of one byte")] {
         let kind = Kind { work, many: false, program_stats: false };
         let speed = |sample: &Sample| 1.0 / sample.wall_ns_each();
-        // The second has nothing on the way of data.
+        // The second one has no hook on the data path.
         for (observer, how, limit) in
             [(Observer::Ours, "", 0.97), (Observer::OursWithoutSendLength, " without sock_send_length", 0.99)]
         {
             let values = ratios(taken, &kind, observer, NOBODY, speed);
-            let what = format!("throughput, {name}{how}, to nobody watching");
+            let what = format!("throughput, {name}{how}, relative to no observer");
             rows.push(row(what, Limit::AtLeast(limit), "", &values));
         }
         let noise = ratios(taken, &kind, Observer::NoneAgain, [Observer::None], speed);
-        let what = format!("the noise, {name}, nobody watching to nobody watching");
+        let what = format!("noise: throughput, {name}, of two runs without an observer");
         rows.push(row(what, Limit::AtLeast(0.97), "", &noise));
     }
 }
@@ -202,24 +205,24 @@ fn own_costs(taken: &Taken, rows: &mut Vec<Row>) {
     let ours = || taken.samples.iter().filter(|sample| sample.spec.observer.is_ours());
     let is_churn =
         |sample: &&Sample| matches!(sample.spec.work, Work::Fin | Work::Rst) && sample.spec.held == 0;
-    // The long ones: what the daemon does every second, connections or not, is in it.
+    // Only long runs: the daemon's periodic work, which does not depend on connections, weighs less in them.
     let is_long = |sample: &&Sample| sample.spec.program_stats;
     let user: Vec<_> = ours().filter(is_churn).filter(is_long).map(Sample::user_us_each).collect();
     rows.push(row(
-        "user CPU of a verdict, all threads, metrics and history on",
+        "user CPU time per verdict, all threads, metrics and history on",
         Limit::AtMost(2.0),
         " µs",
         &user,
     ));
     let churn_lost: Vec<_> = ours().filter(is_churn).map(lost).collect();
     rows.push(most(
-        "records lost, connections at full speed, the worst run",
+        "records lost, connections at full speed, worst run",
         Limit::AtMost(0.0),
         "",
         &churn_lost,
     ));
     rows.push(most(
-        "from a connection's end to its verdict, 99 % within",
+        "time from a connection's end to its verdict, 99th percentile",
         Limit::AtMost(200.0),
         " ms",
         &[quantile(&taken.delays_ms, 0.99)],
@@ -227,12 +230,12 @@ fn own_costs(taken: &Taken, rows: &mut Vec<Row>) {
     let idle: Vec<_> = ours().map(|sample| mib(sample.resident + sample.maps)).collect();
     rows.push(row("memory, idle, maps included", Limit::AtMost(20.0), " MiB", &idle));
     let maps = ours().map(|sample| mib(sample.maps)).collect::<Vec<_>>();
-    rows.push(row("of it maps", Limit::AtMost(20.0), " MiB", &maps));
+    rows.push(row("memory of the maps alone", Limit::AtMost(20.0), " MiB", &maps));
     for sample in ours().filter(|sample| sample.spec.work == Work::CloseAll) {
         let closes = sample.spec.total() * 2.0;
         let peak = mib(sample.peak + sample.maps);
         rows.push(most(
-            format!("memory, peak of {closes} closes at once, maps included"),
+            format!("memory, peak with {closes} closes at once, maps included"),
             Limit::AtMost(120.0),
             " MiB",
             &[peak],
@@ -244,10 +247,10 @@ fn own_costs(taken: &Taken, rows: &mut Vec<Row>) {
             &[lost(sample)],
         ));
     }
-    rows.push(row("from start to ready", Limit::AtMost(300.0), " ms", &taken.ready_ms));
+    rows.push(row("time from start to ready", Limit::AtMost(300.0), " ms", &taken.ready_ms));
 }
 
-/// A row whose worst value decides.
+/// A row whose largest value decides.
 fn most(what: impl Into<String>, limit: Limit, unit: &str, values: &[f64]) -> Row {
     let worst = values.iter().copied().max_by(f64::total_cmp);
     let measured =
@@ -263,14 +266,14 @@ fn mib(kib: u64) -> f64 {
     f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0
 }
 
-/// Markdown.
+/// The whole page, in Markdown.
 pub(crate) fn text(rows: &[Row], taken: &Taken, machine: &Machine, quick: bool) -> String {
-    let mut text = format!("# What the observer costs\n\n{}\n\n", machine.text());
+    let mut text = format!("# Cost of the observer\n\n{}\n\n", machine.text());
     if quick {
-        text.push_str("A quick run: too short for small differences.\n\n");
+        text.push_str("This was a quick run, too short to show small differences.\n\n");
     }
-    text.push_str(HOW);
-    text.push_str("\n| | promised | measured | kept |\n|---|---|---|---|\n");
+    text.push_str(METHOD);
+    text.push_str("\n| | limit | measured | met |\n|---|---|---|---|\n");
     for Row { what, limit, measured } in rows {
         let (shown, kept) = match measured {
             None => ("not measured", "?"),
@@ -284,8 +287,13 @@ pub(crate) fn text(rows: &[Row], taken: &Taken, machine: &Machine, quick: bool) 
         let _ok = writeln!(text, "\nNot compared: {missing}.");
     }
     programs(taken, &mut text);
-    text.push_str("\n## Each work under each observer\n\nMedians.\n\n");
-    text.push_str("| work | processes | open beside | observer | µs against the clock | in the kernel, µs | runs | user µs a verdict | system µs a verdict | records lost, most |\n");
+    text.push_str(
+        "\n## Each work under each observer\n\nThe values are medians, except for the last column.\n\n",
+    );
+    text.push_str(
+        "| work | processes | others open | observer | wall time, µs | in-kernel time, µs | runs | \
+         user µs per verdict | system µs per verdict | records lost, worst run |\n",
+    );
     text.push_str("|---|---|---|---|---|---|---|---|---|---|\n");
     let mut told: Vec<String> = Vec::new();
     for sample in &taken.samples {
@@ -298,19 +306,19 @@ pub(crate) fn text(rows: &[Row], taken: &Taken, machine: &Machine, quick: bool) 
     text
 }
 
-/// Where the time in the kernel goes.
+/// Adds the in-kernel time of each program.
 fn programs(taken: &Taken, text: &mut String) {
     text.push_str("\n## Each program of the observer\n\n");
-    text.push_str("What the kernel counts of a run is at least the price of its counting: a program that looks at one number and\n");
-    text.push_str("returns (`rt_send_length` in a storm of EAGAIN) shows it.\n\n");
+    text.push_str("The kernel's accounting itself adds some time to each run. `rt_send_length` shows how much: with EAGAIN it\n");
+    text.push_str("checks one number and returns.\n\n");
     text.push_str(
-        "| work | program | runs a connection | ns a run | ns a connection |\n|---|---|---|---|---|\n",
+        "| work | program | runs per connection | ns per run | ns per connection |\n|---|---|---|---|---|\n",
     );
     for (spec, programs) in &taken.programs {
         for Program { name, run_ns, runs } in programs {
             let number = |number: u64| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
             let each = number(*runs) / spec.total();
-            // What ran now and then has nothing to do with the work.
+            // A program that ran only now and then has nothing to do with the work.
             if each < 0.1 {
                 continue;
             }
@@ -328,16 +336,20 @@ fn programs(taken: &Taken, text: &mut String) {
     }
 }
 
-const HOW: &str = "\
-Each work runs on a loopback of its own, under one observer after the other within each round. A ratio is that of
-neighbours of one round, to nobody watching that of the observer to the mean of before and after it; shown is the median
-of all rounds, and in brackets the middle half. Observers run in sessions of their own: like a service they have a share
-of the CPU beside the work, however many processes that has. A connection is both its sockets, from connect to close. \"In the kernel\" is what the kernel itself counts for BPF programs
-(as with kernel.bpf_stats_enabled), which includes its own counting; it is off where the clock decides. All verdicts go into
-metrics and history. What other processes of the host do with TCP in the meantime is in the figures of every observer.
+const METHOD: &str = "\
+Each work runs on its own loopback interface. Within a round it runs under one observer after the other. A ratio
+compares neighbors of one round. A ratio to no observer uses the mean of the runs before and after. The table shows the
+median of all rounds, and the lower and upper quartile in parentheses.
+
+Each observer runs in its own session. Like a service, it has its own share of the CPU, however many processes do the
+work. A connection means both of its sockets, from connect to close.
+
+In-kernel time is the kernel's own accounting of BPF programs (kernel.bpf_stats_enabled). It includes the cost of the
+accounting, which is off when wall time is measured. All verdicts go into metrics and history. Other processes of the
+host that use TCP meanwhile affect the values of every observer.
 ";
 
-/// The medians of all samples that are like this one.
+/// A line with the medians of all samples that have the same parameters as this one.
 fn line(taken: &Taken, sample: &Sample) -> String {
     let spec = sample.spec;
     let key = |sample: &Sample| {
@@ -350,7 +362,7 @@ fn line(taken: &Taken, sample: &Sample) -> String {
     };
     let only = |shown: bool, value: f64| if shown { round(value) } else { String::new() };
     let (ours, stats) = (spec.observer.is_ours(), spec.program_stats);
-    // Of a handful nothing can be said.
+    // A few verdicts give no meaningful value.
     let told = ours && sample.verdicts >= 1_000;
     let verdicts = |sample: &Sample| f64::from(u32::try_from(sample.verdicts.max(1)).unwrap_or(u32::MAX));
     format!(
@@ -372,7 +384,7 @@ fn line(taken: &Taken, sample: &Sample) -> String {
     )
 }
 
-/// Writes the table and every measurement.
+/// Writes the page and every measurement to the directory.
 pub(crate) fn record(directory: &Path, text: &str, taken: &Taken) -> Result<()> {
     std::fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
     let mut lines = String::new();

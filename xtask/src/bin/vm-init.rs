@@ -1,9 +1,9 @@
-//! The first process of a virtual machine of `cargo xtask vm`. In: the kernel tests' arguments and environment, from
-//! the kernel's command line. Out: on the console what they write, and the end of the machine when they end.
+//! The first process of a virtual machine of `cargo xtask vm`.
 //!
-//! Never used outside a virtual machine: it is told by being process 1.
+//! It runs the kernel tests with arguments and environment from the kernel's command line. Their output goes to the
+//! console. When they end, it ends the machine. It refuses to run if it is not process 1.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the console is all there is")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the machine has only a console")]
 
 #[path = "../vm/guest.rs"]
 mod guest;
@@ -32,7 +32,7 @@ nix::ioctl_write_ptr_bad!(
     set_interface_flags, libc::SIOCSIFFLAGS, libc::ifreq
 );
 
-/// Type and place.
+/// Type and mount point of each file system.
 const MOUNTS: [(&str, &str); 6] = [
     ("proc", "/proc"),
     ("sysfs", "/sys"),
@@ -44,16 +44,14 @@ const MOUNTS: [(&str, &str); 6] = [
 
 fn main() -> ExitCode {
     if std::process::id() != 1 {
-        eprintln!(
-            "vm-init: this is the first process of a virtual machine of `cargo xtask vm` and of no use here"
-        );
+        eprintln!("vm-init: runs only as the first process of a virtual machine; use `cargo xtask vm`");
         return ExitCode::from(2);
     }
     match run() {
         Ok(()) => inside::leave(),
         Err(error) => println!("vm-init: {error:#}"),
     }
-    // Reached only where something went wrong: QEMU ends with 0, which the lab takes for no result.
+    // Reached only after a failure. QEMU then ends with 0, which the lab treats as no result.
     match reboot(RebootMode::RB_POWER_OFF) {
         Ok(never) => match never {},
         Err(error) => {
@@ -78,11 +76,11 @@ fn run() -> Result<()> {
     let mut tests = Command::new(guest::TESTS);
     tests.args(std::env::args_os().skip(1));
     tests.env("OBSERVER_TEST_BIN", guest::OBSERVER).env("PATH", "/bin").current_dir("/tmp");
-    // A session without the console's signals.
-    // SAFETY: setsid(2) is all that happens between fork and exec.
+    // A new session gets no signals from the console.
+    // SAFETY: only setsid(2) runs between fork and exec.
     unsafe { tests.pre_exec(|| nix::unistd::setsid().map(drop).map_err(io::Error::from)) };
     let tests = tests.spawn().with_context(|| format!("cannot start {}", guest::TESTS))?;
-    // Everything whose parent has ended is ours to wait for.
+    // Process 1 must also wait for processes whose parent has ended.
     loop {
         let ended = wait().context("cannot wait for the tests")?;
         if ended.pid().is_some_and(|pid| pid.as_raw().cast_unsigned() == tests.id()) {
@@ -94,12 +92,12 @@ fn run() -> Result<()> {
 
 fn loopback_up() -> Result<()> {
     let any = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-    // SAFETY: ifreq is plain data, for which zeroes are a value.
+    // SAFETY: ifreq is plain data, for which zeros are a valid value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
         *to = libc::c_char::from_ne_bytes([*from]);
     }
-    // SAFETY: both calls are given an ifreq with a name, and the first fills in the member that is changed.
+    // SAFETY: both calls get an ifreq with a name, and the first one fills in the member that is changed.
     unsafe {
         interface_flags(any.as_raw_fd(), &raw mut request)?;
         request.ifr_ifru.ifru_flags |= libc::c_short::try_from(libc::IFF_UP)?;

@@ -1,5 +1,6 @@
-//! The compiler of the eBPF side. In: the toolchains of rustup and of the system. Out: where the compiler can be
-//! had from, best first, and the toolchain [`TOOLCHAIN`], which observer/build.rs calls, as a link to it.
+//! The compiler of the eBPF side: the possible sources, best first, and the toolchain [`TOOLCHAIN`].
+//!
+//! `observer/build.rs` calls [`TOOLCHAIN`], which is a link to one of rustup's toolchains or to the system's compiler.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use super::debian;
 use crate::exec;
 
-/// A toolchain of its own name: which compiler it is differs from machine to machine.
+/// The toolchain's name. It is not a compiler's name, since the compiler differs from machine to machine.
 pub(crate) const TOOLCHAIN: &str = "observer-ebpf";
 /// Fetched where there is none: dated, because a newer nightly has an LLVM that distributions do not package yet,
 /// and because installing plain `nightly` would update one that other projects use.
@@ -18,9 +19,9 @@ pub(crate) const NIGHTLY: &str = "nightly-2026-05-20";
 /// The LLVM of [`NIGHTLY`].
 pub(crate) const NIGHTLY_LLVM: u32 = 22;
 const COMPONENTS: &str = "rust-src,clippy";
-/// Debian's newest compiler with the sources of exactly its library.
+/// Debian's newest compiler, with the matching sources of its library.
 pub(crate) const DEBIAN: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy"];
-/// Where Debian's packages put it.
+/// The sysroot of Debian's packages.
 const SYSTEM: &str = "/usr";
 
 /// A compiler that was found on this machine.
@@ -31,12 +32,12 @@ pub(crate) struct Compiler {
     release: (u32, u32),
     /// Major version of its LLVM.
     pub(crate) llvm: u32,
-    /// Whether the library's sources, cargo and clippy are beside it.
+    /// Whether the library's sources, cargo and clippy are installed with it.
     complete: bool,
 }
 
 impl Compiler {
-    /// None where there is no compiler that runs.
+    /// None if there is no compiler, or if it does not run.
     fn find(sysroot: &Path) -> Option<Self> {
         let description = exec::capture(Command::new(sysroot.join("bin/rustc")).arg("-vV")).ok()?;
         let parts =
@@ -49,7 +50,7 @@ impl Compiler {
         })
     }
 
-    /// Complete, and not older than what the workspace asks for.
+    /// Whether it is complete, and not older than the workspace's `rust-version`.
     fn usable(&self) -> bool {
         self.complete && Some(self.release) >= numbers(env!("CARGO_PKG_RUST_VERSION"))
     }
@@ -64,10 +65,10 @@ impl Compiler {
     }
 }
 
-/// What the choice rests on.
+/// The compilers on this machine, on which the choice depends.
 pub(crate) struct Facts {
     linked: Option<Compiler>,
-    /// Rustup's nightlies, [`NIGHTLY`] or not.
+    /// All of rustup's nightlies, with their names.
     nightlies: Vec<(String, Compiler)>,
     system: Option<Compiler>,
 }
@@ -75,7 +76,7 @@ pub(crate) struct Facts {
 impl Facts {
     pub(crate) fn read() -> Result<Self> {
         let list = exec::capture(Command::new("rustup").args(["toolchain", "list", "-v"]))
-            .context("rustup is needed to call a second compiler; https://rustup.rs says how to get it")?;
+            .context("rustup is needed to call a second compiler; see https://rustup.rs to install it")?;
         let found =
             |(name, sysroot): (&str, &str)| Some((name.to_owned(), Compiler::find(Path::new(sysroot))?));
         let toolchains = toolchains(&list);
@@ -96,19 +97,21 @@ impl Facts {
     }
 }
 
-/// Where a compiler can be had from.
+/// A source of a compiler.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Source {
-    /// The toolchain is as it should be.
+    /// The toolchain [`TOOLCHAIN`] exists and is usable.
     Ready(Compiler),
-    /// Something that is there needs only the link.
+    /// An installed compiler, which only needs the link.
     There(Compiler),
     Rustup,
     Debian,
 }
 
-/// All sources worth a try, best first: what is there before what must be fetched, and of that the compilers the
-/// project is tested with before a nightly of any date.
+/// All sources to try, best first.
+///
+/// Installed compilers come before those that must be downloaded. Among the installed ones, those that the project is
+/// tested with come before other nightlies.
 pub(crate) fn choose(facts: &Facts) -> Vec<Source> {
     let (tested, others): (Vec<_>, Vec<_>) =
         facts.nightlies.iter().partition(|(name, _)| name.starts_with(NIGHTLY));
@@ -124,7 +127,7 @@ pub(crate) fn choose(facts: &Facts) -> Vec<Source> {
 }
 
 impl Source {
-    /// The major version of its LLVM, where it is known without fetching.
+    /// Major version of its LLVM, if it is known without a download.
     pub(crate) fn llvm(&self) -> Option<u32> {
         match self {
             Self::Ready(compiler) | Self::There(compiler) => Some(compiler.llvm),
@@ -138,8 +141,8 @@ impl Source {
             Self::Ready(compiler) | Self::There(compiler) => return Ok(compiler.clone()),
             Self::Rustup => {
                 eprintln!(
-                    "setup: fetching {NIGHTLY} by rustup, as no compiler here will do: about 700 MB on \
-                     disk, a minute on a fast line"
+                    "setup: installing {NIGHTLY} with rustup, since no installed compiler is suitable: about 700 MB on \
+                     disk, a minute on a fast connection"
                 );
                 exec::capture(rustup().args(rustup_arguments()))?;
                 let sysroot = exec::capture(
@@ -148,14 +151,14 @@ impl Source {
                 PathBuf::from(sysroot.trim())
             }
             Self::Debian => {
-                debian::install(&DEBIAN, "an eBPF compiler with the library's sources", "about a minute")?;
+                debian::install(&DEBIAN, "the eBPF compiler and its sources", "about a minute")?;
                 PathBuf::from(SYSTEM)
             }
         };
         match Compiler::find(&sysroot) {
             Some(compiler) if compiler.usable() => Ok(compiler),
             Some(compiler) => bail!("too old or incomplete: {compiler:?}"),
-            None => bail!("no compiler that runs in {}", sysroot.display()),
+            None => bail!("no compiler runs in {}", sysroot.display()),
         }
     }
 }
@@ -163,9 +166,9 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ready(_) => write!(f, "the toolchain {TOOLCHAIN} that is there"),
+            Self::Ready(_) => write!(f, "the installed toolchain {TOOLCHAIN}"),
             Self::There(compiler) => write!(f, "the compiler in {}", compiler.sysroot.display()),
-            Self::Rustup => write!(f, "{NIGHTLY} by rustup"),
+            Self::Rustup => write!(f, "{NIGHTLY} from rustup"),
             Self::Debian => write!(f, "Debian's compiler"),
         }
     }
@@ -183,12 +186,12 @@ fn rustup_arguments() -> [&'static str; 8] {
     ["toolchain", "install", NIGHTLY, "--profile", "minimal", "--component", COMPONENTS, "--no-self-update"]
 }
 
-/// What to type to get the compiler by rustup.
+/// The shell line that installs the compiler with rustup.
 pub(crate) fn by_rustup() -> String {
     exec::line(Command::new("rustup").args(rustup_arguments()))
 }
 
-/// Name and sysroot of each line of `rustup toolchain list -v`; marks such as `(default)` stand between.
+/// Name and sysroot in each line of `rustup toolchain list -v`. Words such as `(default)` can be between them.
 fn toolchains(list: &str) -> Vec<(&str, &str)> {
     let pair = |line: &'_ str| Some((line.find(char::is_whitespace)?, line.find('/')?));
     list.lines().filter_map(|line| pair(line).map(|(name, path)| (&line[..name], &line[path..]))).collect()
@@ -202,7 +205,7 @@ fn llvm(description: &str) -> Option<u32> {
     Some(numbers(description.lines().find_map(|line| line.strip_prefix("LLVM version: "))?)?.0)
 }
 
-/// The first two numbers of a version.
+/// Major and minor number of a version.
 fn numbers(version: &str) -> Option<(u32, u32)> {
     let mut parts = version.trim().split(['.', '-']);
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))

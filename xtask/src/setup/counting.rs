@@ -1,4 +1,4 @@
-//! What counts instructions: valgrind, and gungraun's runner. In: what is installed. Out: the runner's path.
+//! The tools that count instructions: valgrind, and gungraun's runner.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,14 +8,15 @@ use anyhow::{Context as _, Result};
 use super::debian;
 use crate::exec;
 
-/// The runner and the library must have one version: the one in Cargo.lock.
+/// Precedes the library's version in Cargo.lock. The runner must have the same version.
 const LIBRARY: &str = "name = \"gungraun\"\nversion = \"";
 
-/// Installs what is missing; the runner into the target directory, since nothing else needs it.
+/// Installs missing tools, and returns the runner's path. The runner goes into the target directory, since nothing else
+/// needs it.
 pub(crate) fn provide() -> Result<PathBuf> {
     debian::install_missing(
         &[("/usr/bin/valgrind", "valgrind")],
-        "which counts instructions",
+        "to count instructions",
         "less than a minute",
     )?;
     let lock = std::fs::read_to_string(exec::root().join("Cargo.lock")).context("reading Cargo.lock")?;
@@ -24,7 +25,7 @@ pub(crate) fn provide() -> Result<PathBuf> {
     let root = exec::target_dir().join(format!("gungraun-{version}"));
     let runner = root.join("bin/gungraun-runner");
     if !runner.exists() {
-        eprintln!("setup: building gungraun-runner {version}, which counts instructions: one to two minutes");
+        eprintln!("setup: building gungraun-runner {version} to count instructions: one to two minutes");
         let mut command = Command::new("cargo");
         command.args(["install", "gungraun-runner", "--version", version, "--locked", "--quiet", "--root"]);
         command.arg(&root).current_dir("/").env_remove("CARGO_TARGET_DIR");

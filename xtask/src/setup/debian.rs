@@ -1,5 +1,4 @@
-//! Debian's packages, the last resort. In: package names. Out: the packages installed, with root's rights for this
-//! step alone.
+//! Installing Debian's packages. Only this step runs as root.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -8,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::exec;
 
-/// Installs the packages of those programs that are not there.
+/// Installs the packages of missing programs. Each entry is a program's path and its package.
 pub(crate) fn install_missing(programs: &[(&str, &str)], purpose: &str, duration: &str) -> Result<()> {
     let missing = programs.iter().filter(|(program, _)| !Path::new(program).exists());
     let packages: Vec<_> = missing.map(|(_, package)| *package).collect();
@@ -18,17 +17,17 @@ pub(crate) fn install_missing(programs: &[(&str, &str)], purpose: &str, duration
     install(&packages, purpose, duration)
 }
 
-/// Installs packages and says beforehand what for and how long it may take.
+/// Installs packages. Announces their purpose and how long the installation may take.
 pub(crate) fn install(packages: &[&str], purpose: &str, duration: &str) -> Result<()> {
     static UPDATED: OnceLock<()> = OnceLock::new();
 
     let list = packages.join(" ");
     if !Path::new("/usr/bin/apt-get").exists() {
-        bail!("Debian's packages {list} are missing and this system has no apt-get");
+        bail!("Debian's packages {list} are missing, and this system has no apt-get");
     }
     eprintln!("setup: installing {list}, {purpose}: {duration}");
     if UPDATED.set(()).is_ok() {
-        // An index of yesterday is better than none: the installation decides.
+        // An old index may be good enough: the installation will show.
         if let Err(error) = apt_get(&["update"]) {
             eprintln!("setup: {error:#}");
         }
@@ -36,7 +35,7 @@ pub(crate) fn install(packages: &[&str], purpose: &str, duration: &str) -> Resul
     apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
 }
 
-/// Has services not started with the system.
+/// Keeps services from starting at boot.
 pub(crate) fn disable(services: &[&str]) -> Result<()> {
     let mut command = exec::as_root("env");
     command.args(["SYSTEMD_OFFLINE=1", "systemctl", "disable"]).args(services);
@@ -44,11 +43,11 @@ pub(crate) fn disable(services: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Its hundreds of lines are of interest only where it fails, and then one of them is in the error.
+/// Runs apt-get without showing its output. If it fails, the error contains the line that names the cause.
 fn apt_get(arguments: &[&str]) -> Result<()> {
     let mut command = exec::as_root("env");
-    // A package of a server starts it, which nobody asked for: both ways of starting it are told that the system is not
-    // up (systemctl(1), invoke-rc.d(8)).
+    // A server's package would start the server. These variables say that the system is not running, so neither
+    // systemctl(1) nor invoke-rc.d(8) starts it.
     command.args(["DEBIAN_FRONTEND=noninteractive", "SYSTEMD_OFFLINE=1", "RUNLEVEL=1"]);
     command.args(["apt-get", "-q"]).args(arguments);
     exec::capture(&mut command)?;

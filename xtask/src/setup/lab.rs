@@ -1,16 +1,15 @@
-//! What makes and runs the lab's virtual machines, as Debian has it. In: what is installed. Out: an emulator, and the
-//! programs that make a Debian for it.
+//! The programs that build and run the lab's virtual machines, from Debian's packages.
 
 use super::debian;
 
-/// Program and package.
+/// Path of each program, and its package.
 const PROGRAMS: [(&str, &str); 3] = [
     ("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
     ("/usr/sbin/debootstrap", "debootstrap"),
     ("/usr/bin/cpio", "cpio"),
 ];
 
-/// Installs what is missing.
+/// Installs missing programs.
 pub(crate) fn provide() -> anyhow::Result<()> {
     debian::install_missing(&PROGRAMS, "for the lab's virtual machines", "under a minute")
 }

@@ -1,5 +1,4 @@
-//! bpf-linker. In: the LLVM of the compiler. Out: a bpf-linker that runs and whose LLVM is not older. Builds it with
-//! an LLVM that is there before it installs one.
+//! Installing bpf-linker. Its LLVM must not be older than the compiler's. An installed LLVM is preferred to a new one.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -10,21 +9,22 @@ use anyhow::{Result, bail};
 use super::debian;
 use crate::exec;
 
-/// The version the project is tested with, and the oldest that is taken.
+/// The version that the project is tested with. Older ones are not used.
 const VERSION: (u32, u32, u32) = (0, 13, 0);
-/// The LLVM versions it can be built with: its cargo features.
+/// Major LLVM versions that it can be built with: its cargo features.
 const LLVM: RangeInclusive<u32> = 21..=23;
 
 /// A bpf-linker that was found on this machine.
 struct Linker {
     path: PathBuf,
     version: (u32, u32, u32),
-    /// Major version of the LLVM it is linked to. None where that is part of the program itself.
+    /// Major version of the LLVM library that it loads. None if LLVM is linked into the program.
     llvm: Option<u32>,
 }
 
 impl Linker {
-    /// The one a build calls: the first in PATH, or that of cargo's own directory, which rustup adds to PATH.
+    /// The bpf-linker that a build calls: the first in PATH, or the one in cargo's directory, which rustup adds to
+    /// PATH.
     fn find() -> Option<Self> {
         let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
         let cargo_home = cargo_home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
@@ -33,7 +33,7 @@ impl Linker {
             .chain(cargo_home.map(|home| home.join("bin")))
             .map(|directory| directory.join("bpf-linker"))
             .find(|file| file.is_file())?;
-        // One that does not run, for want of the LLVM it was built with, is as good as none.
+        // A linker that does not run, since its LLVM is missing, counts as not installed.
         let version = version(&exec::capture(Command::new(&path).arg("--version")).ok()?)?;
         let llvm = std::fs::read(&path).ok().and_then(|program| linked_llvm(&program));
         Some(Self { path, version, llvm })
@@ -44,7 +44,7 @@ impl Linker {
     }
 }
 
-/// What has to be done for a linker.
+/// The action that provides a linker.
 #[derive(Debug, PartialEq)]
 enum Step {
     Nothing,
@@ -58,7 +58,7 @@ fn step(linker: Option<&Linker>, installed: &[u32], wanted: u32) -> Result<Step>
     }
     if wanted > *LLVM.end() {
         let (newest, version) = (LLVM.end(), dotted(VERSION));
-        bail!("its LLVM {wanted} is newer than any bpf-linker {version} can be built with (up to {newest})");
+        bail!("its LLVM {wanted} is too new: bpf-linker {version} can be built with LLVM up to {newest}");
     }
     let fit = installed.iter().filter(|llvm| **llvm >= wanted && LLVM.contains(llvm)).min();
     Ok(fit.map_or(Step::InstallAndBuild { llvm: wanted.max(*LLVM.start()) }, |llvm| Step::Build {
@@ -66,7 +66,7 @@ fn step(linker: Option<&Linker>, installed: &[u32], wanted: u32) -> Result<Step>
     }))
 }
 
-/// Sees to it that there is a bpf-linker for the output of a compiler with LLVM `wanted`.
+/// Ensures that a bpf-linker for a compiler with LLVM `wanted` is installed.
 pub(crate) fn provide(wanted: u32) -> Result<()> {
     let llvm = match step(Linker::find().as_ref(), &installed(Path::new("/usr/lib")), wanted)? {
         Step::Nothing => return Ok(()),
@@ -74,19 +74,16 @@ pub(crate) fn provide(wanted: u32) -> Result<()> {
         Step::InstallAndBuild { llvm } => {
             let packages = [format!("llvm-{llvm}-dev"), format!("libpolly-{llvm}-dev")];
             let packages = packages.each_ref().map(String::as_str);
-            debian::install(&packages, "the libraries that bpf-linker is built with", "about a minute")?;
+            debian::install(&packages, "to build bpf-linker", "about a minute")?;
             llvm
         }
     };
-    eprintln!(
-        "setup: building bpf-linker {}, which links the eBPF object: one to three minutes",
-        dotted(VERSION)
-    );
+    eprintln!("setup: building bpf-linker {} to link the eBPF object: one to three minutes", dotted(VERSION));
     exec::run(&mut install(llvm))?;
     match Linker::find() {
         Some(linker) if linker.suits(wanted) => Ok(()),
-        Some(linker) => bail!("{} comes first in PATH and is too old: remove it", linker.path.display()),
-        None => bail!("bpf-linker was built but is not in PATH: add cargo's bin directory"),
+        Some(linker) => bail!("{} is first in PATH and too old: remove it", linker.path.display()),
+        None => bail!("bpf-linker was built but is not in PATH: add cargo's bin directory to it"),
     }
 }
 
@@ -95,17 +92,17 @@ fn install(llvm: u32) -> Command {
     command.args(["install", "bpf-linker", "--version", &dotted(VERSION), "--locked", "--quiet"]);
     command.args(["--no-default-features", "--features", &format!("llvm-{llvm}")]);
     command.env("LLVM_PREFIX", format!("/usr/lib/llvm-{llvm}"));
-    // Away from the workspace: its settings and its target directory are not meant for this.
+    // Outside of the workspace, whose settings and target directory must not apply here.
     command.current_dir("/").env_remove("CARGO_TARGET_DIR");
     command
 }
 
-/// What to type to get the linker.
+/// The shell line that installs the linker.
 pub(crate) fn by_cargo(llvm: u32) -> String {
     exec::line(&install(llvm))
 }
 
-/// The LLVM versions under `/usr/lib` with all a build needs: Debian's layout of its `-dev` packages.
+/// LLVM versions under `lib` that have everything for a build, in the layout of Debian's `-dev` packages.
 fn installed(lib: &Path) -> Vec<u32> {
     LLVM.filter(|llvm| {
         let prefix = lib.join(format!("llvm-{llvm}"));
@@ -122,7 +119,7 @@ fn version(output: &str) -> Option<(u32, u32, u32)> {
     Some((parts.next()??, parts.next()??, parts.next()??))
 }
 
-/// The major version in the name of the LLVM library that a program asks for: `libLLVM.so.22.1`, or `libLLVM-17.so.1`.
+/// Major version in the name of the LLVM library that a program loads, such as `libLLVM.so.22.1` or `libLLVM-17.so.1`.
 fn linked_llvm(program: &[u8]) -> Option<u32> {
     let after = |name: &[u8]| {
         program.windows(name.len()).position(|w| w == name).map(|at| &program[at + name.len()..])

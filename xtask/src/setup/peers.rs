@@ -1,4 +1,4 @@
-//! What the benchmarks compare the observer with, as Debian has it. In: what is installed. Out: all of it.
+//! The tools that the benchmarks compare the observer with, from Debian's packages.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::debian;
 
-/// Program and package.
+/// Path of each program, and its package.
 const PROGRAMS: [(&str, &str); 4] = [
     ("/usr/bin/bpftrace", "bpftrace"),
     ("/usr/sbin/tcplife", "libbpf-tools"),
@@ -14,7 +14,7 @@ const PROGRAMS: [(&str, &str); 4] = [
     ("/usr/sbin/ip", "iproute2"),
 ];
 
-/// Installs what is missing.
+/// Installs missing tools.
 pub(crate) fn provide() -> Result<()> {
     let missing = PROGRAMS.iter().filter(|(program, _)| !Path::new(program).exists());
     let mut packages: Vec<_> = missing.map(|(_, package)| *package).collect();
@@ -22,5 +22,5 @@ pub(crate) fn provide() -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
-    debian::install(&packages, "which the benchmarks compare with", "about a minute")
+    debian::install(&packages, "for comparison in the benchmarks", "about a minute")
 }

@@ -1,6 +1,7 @@
-//! Packages of another Debian suite than the machine's own. In: the machine's apt sources, and a suite's name. Out:
-//! packages in a folder, never installed. What apt fetches and notes for it lies in that folder too: the machine's
-//! own apt knows nothing of it.
+//! Downloading packages of any Debian suite, from the archive that the host's apt uses.
+//!
+//! The packages are unpacked into a folder and never installed. All files that apt writes for this are in that folder
+//! too, so the host's own apt is not affected.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +11,11 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::exec;
 
-/// The archive as the machine's own sources have it.
+/// Debian's archive, as the host's apt sources name it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Archive {
     pub(crate) uri: String,
-    /// Key file, or fingerprint, if the machine's source names one.
+    /// Key file or fingerprint, if the host's source names one.
     pub(crate) signed_by: Option<String>,
 }
 
@@ -25,7 +26,7 @@ pub(crate) struct Apt {
 }
 
 impl Apt {
-    /// Fetches the index of `suite`, with all that apt writes in `folder`.
+    /// Downloads the index of `suite`. Apt writes all its files to `folder`.
     pub(crate) fn of(suite: &'static str, folder: PathBuf) -> Result<Self> {
         let archive = Archive::of_this_machine()?;
         for part in ["lists/partial", "cache/archives/partial"] {
@@ -35,7 +36,8 @@ impl Apt {
         fs::write(folder.join("source.sources"), archive.source(suite))
             .context("cannot write an apt source")?;
         let apt = Self { suite, folder };
-        // What other programs do after an update is of no use here and may need more rights: the index decides.
+        // An update also runs hooks of other programs, which may need root and fail. Later steps show whether the index
+        // is there.
         if let Err(error) = exec::capture(apt.command("apt-get").args(["-q", "update"])) {
             eprintln!("vm: {error:#}");
         }
@@ -56,8 +58,7 @@ impl Apt {
         command
     }
 
-    /// The packages that make up what `package` depends on, itself among them, where `belongs` says that a dependency
-    /// is a part of it and not something beside it.
+    /// Returns `package` and its dependencies, direct or not. `belongs` selects the dependencies that are wanted.
     pub(crate) fn parts(&self, package: &str, belongs: impl Fn(&str) -> bool) -> Result<Vec<String>> {
         let mut parts = vec![package.to_owned()];
         let mut asked = 0;
@@ -88,16 +89,16 @@ impl Apt {
 impl Archive {
     pub(crate) fn of_this_machine() -> Result<Self> {
         if !Path::new("/usr/bin/apt-get").exists() {
-            bail!("the lab is made of Debian's packages and this system has no apt-get");
+            bail!("the lab needs Debian's packages, and this system has no apt-get");
         }
         let targets = exec::capture(Command::new("apt-get").args(["indextargets", "Created-By: Packages"]))?;
         Self::find(&targets).context(
-            "apt has no index of Debian's main archive here: `apt-get update` fetches it; \
-             other systems than Debian have none",
+            "apt has no index of Debian's main archive: run `apt-get update`; \
+             the lab works only on Debian",
         )
     }
 
-    /// The first source of Debian's own archive among the indexes apt has, in apt's notation.
+    /// The first source of Debian's main archive in the output of `apt-get indextargets`.
     fn find(targets: &str) -> Option<Self> {
         targets.split("\n\n").find_map(|target| {
             let field = |name: &str| {
@@ -116,7 +117,7 @@ impl Archive {
     }
 }
 
-/// The names a package's record gives under `Depends`, of alternatives the first.
+/// The names in the field `Depends` of a package's record. Of alternatives, the first one.
 fn dependencies(record: &str) -> impl Iterator<Item = &str> {
     let depends = record.lines().find_map(|line| line.strip_prefix("Depends: ")).unwrap_or_default();
     depends.split(',').filter_map(|dependency| dependency.split_whitespace().next())
@@ -143,7 +144,7 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 ";
 
     #[test]
-    fn the_source_is_the_machines_own_with_another_suite() {
+    fn the_source_is_the_hosts_own_with_another_suite() {
         let archive = Archive::find(TARGETS).unwrap();
         assert_eq!(
             archive.source("trixie"),

@@ -1,4 +1,4 @@
-//! What the tests wrote to a machine's console, as libtest's JSON lines between what the kernel may have said.
+//! Reading a machine's console. The tests write libtest's JSON lines to it, mixed with messages of the kernel.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,23 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Outcome {
     Passed,
-    /// With what the test said.
+    /// With the test's message.
     Failed(String),
-    /// It was started, and no outcome came.
+    /// The test started, but no outcome was written.
     Lost,
 }
 
-/// What a console tells.
+/// The contents of a console.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Told {
     pub(crate) outcomes: BTreeMap<String, Outcome>,
-    /// How sure the verdicts of each test that passed were: `exact`, `inferred`, or `partly` unseen.
+    /// Evidence of the verdicts of each test that passed: `exact`, `inferred`, or `partly` (not all can be observed).
     pub(crate) evidence: BTreeMap<String, String>,
-    /// Tests that were tried once more, with what they said the first time.
+    /// Tests that were run twice, with the message of the first run.
     pub(crate) again: BTreeMap<String, String>,
-    /// How many tests ran, by the last line. None if it is missing.
+    /// Number of tests that ran, from the last line. None if that line is missing.
     pub(crate) ran: Option<u64>,
-    /// How long they took, in seconds.
+    /// Their duration, in seconds.
     pub(crate) seconds: f64,
 }
 
@@ -31,7 +31,7 @@ impl Told {
     pub(crate) fn read(console: &str) -> Self {
         let mut told = Self::default();
         for line in console.lines() {
-            // The kernel may have begun the line.
+            // A kernel message may precede the JSON on the same line.
             let event = line.find('{').and_then(|at| serde_json::from_str(&line[at..]).ok());
             let Some(event): Option<Value> = event else { continue };
             match (event["type"].as_str(), event["event"].as_str(), event["name"].as_str()) {
@@ -66,22 +66,24 @@ impl Told {
                 let said = said.strip_prefix("Error: \"").unwrap_or(said).trim_end_matches('"');
                 Outcome::Failed(said.to_owned())
             }
-            // What runs only when asked for has none.
+            // An ignored test has no outcome.
             _ => {
                 self.outcomes.remove(name);
                 return;
             }
         };
-        // Tests run side by side: a start is never told after the outcome, but a name is told twice.
+        // Each name appears twice: its start always comes before its outcome.
         self.outcomes.insert(name.to_owned(), outcome);
     }
 
-    /// Why this cannot be all there was to tell.
+    /// Why the console is incomplete. None if it is complete.
     pub(crate) fn incomplete(&self) -> Option<String> {
         let told = self.outcomes.values().filter(|outcome| **outcome != Outcome::Lost).count();
         match self.ran {
-            None => Some("the tests did not come to their end".to_owned()),
-            Some(ran) if ran != told as u64 => Some(format!("{ran} tests ran and {told} outcomes were told")),
+            None => Some("the tests did not finish".to_owned()),
+            Some(ran) if ran != told as u64 => {
+                Some(format!("{ran} tests ran, but {told} outcomes were written"))
+            }
             Some(_) => None,
         }
     }
@@ -130,12 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_end_and_a_missing_outcome_are_told() {
+    fn a_missing_end_and_a_missing_outcome_are_reported() {
         let end = r#"{ "type": "suite", "event": "failed", "passed": 1, "failed": 2, "exec_time": 1.5 }"#;
-        assert!(Told::read(CONSOLE).incomplete().unwrap().contains("did not come to their end"));
+        assert!(Told::read(CONSOLE).incomplete().unwrap().contains("did not finish"));
         let told = Told::read(&format!("{CONSOLE}{end}"));
         assert_eq!((told.ran, told.seconds), (Some(3), 1.5));
-        assert_eq!(told.incomplete().unwrap(), "3 tests ran and 2 outcomes were told");
+        assert_eq!(told.incomplete().unwrap(), "3 tests ran, but 2 outcomes were written");
         let whole = r#"{ "type": "test", "name": "a2", "event": "ok" }"#;
         assert_eq!(Told::read(&format!("{CONSOLE}{whole}\n{end}")).incomplete(), None);
     }

@@ -1,16 +1,16 @@
-//! What the lab and the init of its virtual machines must agree on: included by both programs.
+//! Constants that the lab and the programs in its virtual machines share. Each of these programs includes this file.
 
 /// The port of QEMU's `isa-debug-exit` device.
 pub(crate) const EXIT_PORT: u16 = 0xf4;
 
-/// What init writes to [`EXIT_PORT`] when the tests have ended, however they ended.
+/// Value that init writes to [`EXIT_PORT`] when the tests have ended, passed or failed.
 pub(crate) const DONE: u8 = 0x10;
 
-/// Where the tests' executable lies.
+/// Path of the tests' executable.
 pub(crate) const TESTS: &str = "/bin/kernel-tests";
 
-/// Where the observer lies.
+/// Path of the observer.
 pub(crate) const OBSERVER: &str = "/bin/observer";
 
-/// Where the kernel's modules lie, named so that their alphabetical order is the order to load them in.
+/// Folder of the kernel's modules. They are loaded in the alphabetical order of their names.
 pub(crate) const MODULES: &str = "/modules";

@@ -1,6 +1,7 @@
-//! What a virtual machine starts from: an archive in memory with init, the tests, the observer, the libraries they
-//! are linked to, and a kernel's modules. In: those files. Out: one archive a kernel. Not compressed, since unpacking
-//! costs a machine without hardware help more than reading.
+//! The initramfs of a virtual machine: init, the tests, the observer, their libraries, and the kernel's modules.
+//!
+//! There is one archive per kernel. It is not compressed: on an emulated machine, decompression takes longer than
+//! reading.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -16,13 +17,13 @@ use super::guest;
 use super::kernel::Kernel;
 use crate::exec;
 
-/// The programs of a machine, without debugging information, and their libraries: the same on every kernel.
+/// The programs of a machine, without debug information, and their libraries. They are the same for every kernel.
 pub(crate) struct Userland {
-    /// Place in the machine, and file on this one.
+    /// Path in the machine, and file on the host.
     files: Vec<(String, PathBuf)>,
 }
 
-/// Executables as they were built.
+/// The executables, as built by cargo.
 pub(crate) struct Programs {
     pub(crate) init: PathBuf,
     pub(crate) tests: PathBuf,
@@ -66,13 +67,13 @@ impl Userland {
     }
 }
 
-/// A program without debugging information, which is most of it.
+/// Copies a program without its debug information, which is most of it.
 pub(crate) fn stripped(built: &Path, to: &Path) -> Result<PathBuf> {
     exec::capture(Command::new("strip").arg("--strip-debug").arg("-o").arg(to).arg(built))?;
     Ok(to.to_owned())
 }
 
-/// Where a kernel's modules lie in a machine, and on this one.
+/// Path of each of the kernel's modules in the machine, and its file on the host.
 pub(crate) fn modules(kernel: &Kernel) -> impl Iterator<Item = (String, PathBuf)> {
     kernel.modules.iter().enumerate().map(|(number, module)| {
         let name = module.file_name().unwrap_or_default().to_string_lossy();
@@ -80,7 +81,7 @@ pub(crate) fn modules(kernel: &Kernel) -> impl Iterator<Item = (String, PathBuf)
     })
 }
 
-/// An archive, at the end of a file.
+/// A cpio archive, which is appended to a file.
 pub(crate) struct Archive {
     out: BufWriter<File>,
     entries: u32,
@@ -91,7 +92,7 @@ impl Archive {
         Self { out: BufWriter::new(file), entries: 0 }
     }
 
-    /// Root's, and for everybody to read and to run.
+    /// Adds an entry that belongs to root and has mode 0755.
     pub(crate) fn add(&mut self, place: &str, kind: Kind, content: &[u8]) -> Result<()> {
         self.entries += 1;
         let entry = newc::Builder::new(place.trim_start_matches('/'));
@@ -107,13 +108,13 @@ impl Archive {
     }
 }
 
-/// The files that `ldd` names. The kernel's own (`linux-vdso`) is none.
+/// The files that `ldd` names. The kernel's `linux-vdso` is not a file.
 fn linked(ldd: &str) -> Vec<String> {
     let files = ldd.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
     files.map(str::to_owned).collect()
 }
 
-/// The folders these files lie in, the outer ones first.
+/// The folders of these files, outer ones first.
 fn folders<'a>(files: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
     let folders = files.flat_map(|file| Path::new(file).ancestors().skip(1));
     folders.map(|folder| folder.to_string_lossy().into_owned()).filter(|folder| folder != "/").collect()

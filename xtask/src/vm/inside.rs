@@ -1,4 +1,4 @@
-//! What programs do that run in a virtual machine of the lab: included by each of them.
+//! Functions for the programs that run in a virtual machine of the lab. Each of these programs includes this file.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,9 +19,9 @@ pub(crate) fn load_modules() -> Result<()> {
     modules.sort();
     for module in modules {
         let file = File::open(&module).with_context(|| format!("cannot open {}", module.display()))?;
-        // The kernels whose modules are packed can unpack them (since 5.17).
+        // Kernels with compressed modules can decompress them (since 5.17).
         let packed = module.extension().is_some_and(|extension| extension != "ko");
-        // MODULE_INIT_COMPRESSED_FILE, which nix has no name for.
+        // 4 is MODULE_INIT_COMPRESSED_FILE, for which nix has no name.
         let flags = if packed { ModuleInitFlags::from_bits_retain(4) } else { ModuleInitFlags::empty() };
         if let Err(error) = finit_module(&file, c"", flags) {
             bail!("cannot load {}: {error}", module.display());
@@ -30,10 +30,10 @@ pub(crate) fn load_modules() -> Result<()> {
     Ok(())
 }
 
-/// Ends the machine at once. Comes back only where that device is missing.
+/// Ends the machine at once, through QEMU's `isa-debug-exit` device. Returns only if the device is missing.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn leave() {
-    // SAFETY: ioperm(2) and one byte to a port that is QEMU's device, since nothing else runs this program.
+    // SAFETY: the port belongs to QEMU's device, since this program runs only in the lab's machines.
     unsafe {
         if libc::ioperm(guest::EXIT_PORT.into(), 1, 1) == 0 {
             std::arch::asm!("out dx, al", in("dx") guest::EXIT_PORT, in("al") guest::DONE);

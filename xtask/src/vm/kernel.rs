@@ -1,5 +1,7 @@
-//! The kernels of the lab: Debian's own, for virtual machines in a cloud. In: a suite. Out: the kernel's image and the
-//! modules that the tests need, unpacked below the build's folder. Fetched once; removing the folder fetches anew.
+//! The kernels of the lab: Debian's kernels for virtual machines in a cloud.
+//!
+//! The image and the modules that the tests need are downloaded once and unpacked in the target directory. To download
+//! them again, remove that folder.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,9 +14,9 @@ use super::apt::Apt;
 /// A kernel series of the lab.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Series {
-    /// As it was when the lab was last looked after.
+    /// Version of the suite's kernel when this list was last updated.
     pub(crate) version: &'static str,
-    /// Debian's suite that has it.
+    /// Debian suite that has this kernel.
     pub(crate) suite: &'static str,
 }
 
@@ -25,35 +27,36 @@ pub(crate) const SERIES: [Series; 4] = [
     Series { version: "7.2", suite: "sid" },
 ];
 
-/// What tests and observer need and these kernels do not have built in, in the order to load them.
+/// Modules that tests and observer need and that are not built into these kernels, in the order to load them.
 const MODULES: [&str; 5] = ["inet_diag", "tcp_diag", "sch_netem", "tun", "veth"];
 
-/// The package that depends on the suite's newest.
+/// The package that depends on the suite's newest kernel.
 const PACKAGE: &str = "linux-image-cloud-amd64";
 
-/// One that can be booted.
+/// A kernel that can be booted.
 #[derive(Debug)]
 pub(crate) struct Kernel {
     pub(crate) series: &'static Series,
-    /// As `uname -r` has it.
+    /// Output of `uname -r` on this kernel.
     pub(crate) release: String,
     pub(crate) image: PathBuf,
     /// In the order to load them.
     pub(crate) modules: Vec<PathBuf>,
 }
 
-/// The kernel of this series, from `cache` if it is there.
+/// The kernel of this series. It is downloaded into `cache` if it is not there yet.
 pub(crate) fn provide(series: &'static Series, cache: &Path) -> Result<Kernel> {
     let place = cache.join(series.suite);
     if !place.exists() {
-        fetch(series, cache, &place).with_context(|| format!("no kernel of Debian's {}", series.suite))?;
+        fetch(series, cache, &place)
+            .with_context(|| format!("cannot get the kernel of Debian's {}", series.suite))?;
     }
     let kernel = Kernel::find(series, &place).with_context(|| {
-        format!("{} does not hold the kernel it should: remove it to fetch it anew", place.display())
+        format!("{} does not contain a complete kernel: remove it to download it again", place.display())
     })?;
     if !kernel.release.starts_with(&format!("{}.", series.version)) {
         eprintln!(
-            "vm: Debian's {} has moved on from {}: its {} is taken",
+            "vm: Debian's {} no longer has kernel {}: using {}",
             series.suite, series.version, kernel.release
         );
     }
@@ -61,18 +64,15 @@ pub(crate) fn provide(series: &'static Series, cache: &Path) -> Result<Kernel> {
 }
 
 fn fetch(series: &'static Series, cache: &Path, place: &Path) -> Result<()> {
-    eprintln!(
-        "vm: fetching the kernel {} of Debian's {}: half a minute and 60 MB",
-        series.version, series.suite
-    );
+    eprintln!("vm: downloading kernel {} of Debian's {}: half a minute, 60 MB", series.version, series.suite);
     let unfinished = cache.join(format!("{}.unfinished", series.suite));
     remove(&unfinished)?;
     let apt = Apt::of(series.suite, unfinished.join("apt"))?;
-    // The newer suites split a kernel into several packages.
+    // Newer suites split a kernel into several packages.
     let packages = apt.parts(PACKAGE, |name| name.starts_with("linux-") && name.ends_with("-cloud-amd64"))?;
     apt.unpack(&packages, &unfinished.join("root"))?;
     remove(&unfinished.join("apt"))?;
-    // Only what is whole has its final name.
+    // The folder gets its final name only when it is complete.
     fs::rename(&unfinished, place).with_context(|| format!("cannot make {}", place.display()))
 }
 
@@ -95,20 +95,21 @@ impl Kernel {
         };
         let image = named("vmlinuz", &|name| name.starts_with("vmlinuz"))?;
         let modules = MODULES.map(|module| {
-            // Packed or not.
+            // The file may be compressed (`.ko.xz`).
             named(module, &|name| name.strip_prefix(module).is_some_and(|rest| rest.starts_with(".ko")))
         });
         let modules = modules.into_iter().collect::<Result<Vec<_>>>()?;
         let release = release(&modules[0])?;
-        ensure!(!release.is_empty(), "{} names no kernel", modules[0].display());
+        ensure!(!release.is_empty(), "the path {} names no kernel", modules[0].display());
         Ok(Self { series, release, image, modules })
     }
 }
 
-/// What the folder under `modules` is called.
+/// The kernel's release: the name of the folder below `modules`.
 fn release(module: &Path) -> Result<String> {
     let mut parts = module.iter().skip_while(|part| *part != "modules").skip(1);
-    let release = parts.next().with_context(|| format!("{} is not below a `modules`", module.display()))?;
+    let release =
+        parts.next().with_context(|| format!("{} is not below a folder `modules`", module.display()))?;
     Ok(release.to_string_lossy().into_owned())
 }
 

@@ -1,4 +1,4 @@
-//! The programs that run in a machine, built. In: the checkout. Out: the paths cargo tells.
+//! Building the programs that run in a machine. Cargo's messages give their paths.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::initramfs::Programs;
 use crate::exec;
 
-/// Optimised: reading a kernel's types takes an observer that is not longer than the tests wait, on an emulated
-/// machine.
+/// Built with optimizations. On an emulated machine, an unoptimized observer reads the kernel's types more slowly than
+/// the tests wait.
 const TESTS: [&str; 8] = ["test", "--locked", "--release", "-p", "observer", "--test", "kernel", "--no-run"];
 const OBSERVER: [&str; 5] = ["build", "--locked", "--release", "-p", "observer"];
 const CHECKS: [&str; 6] = ["build", "--locked", "-p", "xtask", "--bin", "vm-service"];
@@ -26,7 +26,7 @@ pub(crate) fn build() -> Result<Programs> {
     })
 }
 
-/// What the machine with systemd runs.
+/// The programs for the machine with systemd.
 pub(crate) struct Service {
     pub(crate) observer: PathBuf,
     pub(crate) checks: PathBuf,
@@ -38,7 +38,7 @@ pub(crate) fn service() -> Result<Service> {
     Ok(Service { observer, checks })
 }
 
-/// Name and path of what this cargo command builds, newly or not.
+/// Name and path of each executable of this cargo command, even if it was built before.
 fn executables(args: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     let mut cargo = exec::in_root("cargo", args);
     cargo.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
@@ -54,7 +54,7 @@ fn executable(message: &str) -> Option<(String, PathBuf)> {
 
 fn named(executables: &[(String, PathBuf)], name: &str) -> Result<PathBuf> {
     let found = executables.iter().find(|(its, _)| its == name);
-    Ok(found.with_context(|| format!("cargo told of no executable {name}"))?.1.clone())
+    Ok(found.with_context(|| format!("cargo built no executable {name}"))?.1.clone())
 }
 
 #[cfg(test)]
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn executables_are_told_by_name() {
+    fn executables_are_found_by_name() {
         let message =
             r#"{"reason":"compiler-artifact","target":{"name":"kernel"},"executable":"/t/kernel-1"}"#;
         assert_eq!(executable(message), Some(("kernel".to_owned(), "/t/kernel-1".into())));

@@ -1,5 +1,4 @@
-//! One virtual machine, from start to end. In: a kernel, an archive and the words for the kernel's command line. Out:
-//! what it wrote to its console, which also lies in a file. It has no network and no disk.
+//! Running one virtual machine, from start to end. It has no network and no disk, and its console goes to a file.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,39 +15,41 @@ use nix::sys::signal::Signal;
 use super::guest;
 use crate::exec;
 
-/// Between two looks whether it has ended.
+/// Time between two checks whether the machine has ended.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Starts of one machine at most. Kernels patch their own code while they run, and QEMU's emulation of two processors
-/// does not always bear it: now and then a boot ends in a double fault.
+/// Maximum number of boots of one machine. Kernels patch their own code while they run, which QEMU does not always
+/// emulate correctly with two processors. A boot then sometimes ends in a double fault.
 const BOOTS: u32 = 3;
 
 pub(crate) struct Machine<'a> {
-    /// For a person.
+    /// The machine's name in messages.
     pub(crate) name: String,
     pub(crate) image: &'a Path,
     pub(crate) archive: &'a Path,
     pub(crate) memory: &'a str,
-    /// For the kernel's command line.
+    /// Words that are appended to the kernel's command line.
     pub(crate) words: &'a str,
-    /// A file.
+    /// The file for the console's output.
     pub(crate) console: &'a Path,
-    /// The end of a machine that hangs.
+    /// Time after which the machine is killed.
     pub(crate) limit: Duration,
 }
 
-/// What came of a machine.
+/// The result of a machine's run.
 pub(crate) struct Ran<T> {
-    /// An error if it did not end itself.
+    /// An error if the machine did not end by itself.
     pub(crate) ended: Result<()>,
+    /// The console's contents.
     pub(crate) told: T,
-    /// Why the one before broke down, if there was one.
+    /// Why the previous boot failed, if there was one.
     pub(crate) broken: Option<String>,
 }
 
 impl Machine<'_> {
-    /// Runs it until it ends itself, and once more when it breaks down before it has told all. `read` understands what
-    /// it wrote to its console, `is_whole` says whether that is all.
+    /// Runs the machine until it ends by itself, and boots it again if it fails before its output is complete.
+    ///
+    /// `read` parses the console's contents, and `is_whole` says whether they are complete.
     pub(crate) fn run<T>(&self, read: impl Fn(&str) -> T, is_whole: impl Fn(&T) -> bool) -> Ran<T> {
         let boot = |broken| {
             let ended = self.boot();
@@ -62,22 +63,22 @@ impl Machine<'_> {
                 break;
             }
             let said = format!("{error:#}");
-            eprintln!("vm: {} broke down and starts once more: {said}", self.name);
-            // What it had to say stays; without it the next one says as much.
+            eprintln!("vm: {} failed and is booted again: {said}", self.name);
+            // Keeps the console of the failed boot. If that fails, only this file is lost.
             fs::rename(self.console, self.console.with_extension(format!("broken-{number}.log"))).ok();
             ran = boot(Some(said));
         }
         ran
     }
 
-    /// Runs it until it ends itself. An error if it does not within its limit, or ends in another way.
+    /// Boots the machine once, and waits until it ends by itself. Fails after the time limit, or if it ends otherwise.
     fn boot(&self) -> Result<()> {
         let mut qemu = command(self.image, self.archive, self.memory, self.words);
         let output =
             File::create(self.console).with_context(|| format!("cannot make {}", self.console.display()))?;
         qemu.stdin(Stdio::null()).stderr(output.try_clone()?).stdout(output);
-        // A machine that hangs must not outlive us, however we end.
-        // SAFETY: prctl(2) is all that happens between fork and exec.
+        // A machine that hangs must not outlive this process, even if this process is killed.
+        // SAFETY: only prctl(2) runs between fork and exec.
         unsafe {
             qemu.pre_exec(|| set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from));
         }
@@ -94,18 +95,20 @@ impl Machine<'_> {
                 }
             }
         };
-        // A guest's panic or power-off would be 0, an error of QEMU's own 1.
+        // The status would be 0 after a panic or power-off of the guest, and 1 after an error of QEMU.
         let expected = i32::from(guest::DONE) << 1 | 1;
         ensure!(status.code() == Some(expected), "it ended with {status} instead of {expected}");
         Ok(())
     }
 }
 
-/// Without KVM, which is refused where the project is tested: an emulated machine is four to five times slower, and
-/// the same everywhere.
+/// The command that starts QEMU.
+///
+/// It does not use KVM, which the project's test machines do not offer. An emulated machine is four to five times
+/// slower, but behaves the same everywhere.
 fn command(image: &Path, archive: &Path, memory: &str, words: &str) -> Command {
     let mut qemu = Command::new("qemu-system-x86_64");
-    // Without cx16: with it QEMU 7.2 and kernel 6.12 have met double faults, with two processors, in one boot of seven.
+    // Without cx16: with it, QEMU 7.2 with two processors ended in a double fault in one of seven boots of kernel 6.12.
     qemu.args(["-M", "pc", "-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-smp", "2", "-m", memory]);
     qemu.args(["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"]);
     qemu.args(["-device", &format!("isa-debug-exit,iobase={:#x},iosize=1", guest::EXIT_PORT)]);

@@ -1,30 +1,30 @@
-//! The page that says on which kernel the observer sees what: the lab's table, and how to read it.
+//! The page `docs/support.md`: the lab's table, and an explanation of its words.
 
 /// The page in Markdown.
 pub(crate) fn page(table: &str, releases: &[&str]) -> String {
     format!(
         "\
-# What is seen on which kernel
+# Support per kernel
 
-Written by `cargo xtask vm --support docs/support.md`, which runs every scenario of [scenarios.md](scenarios.md) on
-Debian's kernels {}, each by every mechanism, on IPv4 and IPv6. Timelines (`timeline_…`), which play single segments, run by
-kprobe on IPv4. Each cell was measured:
+`cargo xtask vm --support docs/support.md` writes this page. It runs every scenario of [scenarios.md](scenarios.md) on
+Debian's kernels {}, with every attach mechanism, on IPv4 and IPv6. Timelines
+(`timeline_…`), which play single segments, run with kprobe on IPv4 only. Each cell was measured:
 
-- `exact`: every verdict was the right one, and followed from what was seen alone;
-- `inferred`: every verdict was the right one, and some of them say `evidence: inferred`;
-- `partly`: every verdict was the right one, but some of what belongs to the scenario cannot be seen there;
-- `ok`: the right outcome, of a test that asks for no verdict;
-- `known`: cannot pass there, for the reason below the table.
+- `exact`: every verdict was right, and all evidence was complete;
+- `inferred`: every verdict was right, and some of them say `evidence: inferred`;
+- `partly`: every verdict was right, but some events of the scenario cannot be observed there;
+- `ok`: the test passed, and it asks for no verdict;
+- `known`: the test cannot pass there, for the reason below the table.
 
-A test that fails in the lab is tried once more, since an emulated processor may be kept from its work; the run says which
-were (`again`), and what fails twice has failed.
+A test that fails in the lab is run a second time, since an emulated processor may be slow. The lab lists these tests
+(`again`). A test that fails twice has failed.
 
-On all of them the kernel's own counters (OutRsts, EstabResets, TCPAbortOn…) moved by exactly what the observer reported
-where it sees every reset. Fentry and kprobe see the same but for the end of a lingering close() that a signal
-interrupts: its function may block, so that it has no kretprobe, and the signal's tracepoint stands in.
+The kernel's own counters (OutRsts, EstabResets, TCPAbortOn…) changed by exactly the numbers that the observer reported,
+wherever it sees every reset. Fentry and kprobe see the same events, with one exception. The function that waits in a
+lingering close() may block, so it has no kretprobe. With kprobe, the tracepoint of the signal shows the interruption.
 
-arm64 is untested. Nothing assumes x86-64: arguments of functions are read by aya's means for each architecture. Its
-kernels have BPF trampolines in 6.12 and not in 6.1, where kprobes are what is left.
+arm64 is untested. Nothing assumes x86-64: aya reads the arguments of functions on each architecture. On arm64, kernel
+6.12 has BPF trampolines. Kernel 6.1 has none, so only kprobe and raw_tracepoint are left.
 
 ```text
 {table}```

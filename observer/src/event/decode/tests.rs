@@ -1,14 +1,13 @@
 //! Every kind of record, and bytes that are none.
 
-use std::mem::size_of;
+use zerocopy::{Immutable, IntoBytes};
 
 use super::*;
 use crate::event::Comm;
 
 /// The bytes of a record.
-fn bytes<T: RecordStruct>(record: &T) -> Vec<u8> {
-    // SAFETY: a Record is integers without padding, so each of its bytes is initialised.
-    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(record).cast::<u8>(), size_of::<T>()) }.to_vec()
+fn bytes<T: IntoBytes + Immutable>(record: &T) -> Vec<u8> {
+    record.as_bytes().to_vec()
 }
 
 fn names() -> KernelNames {

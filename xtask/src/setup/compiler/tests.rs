@@ -1,4 +1,4 @@
-//! The choice of a compiler, and the output of the tools it is read from.
+//! Tests of the choice of a compiler, and of reading the tools' output.
 
 use super::*;
 
