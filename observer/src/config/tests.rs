@@ -166,8 +166,7 @@ fn paths_must_be_absolute_and_short_enough_for_a_socket() {
         mistakes(&format!("query:\n  socket: /{long}\n  group: ''\nweb:\n  config_file: web.yml\n")),
         [
             "2:11: query.socket: the path has 108 bytes; a socket's path has at most 107".to_owned(),
-            "3:10: query.group: the name is empty; null means the group that the observer runs as"
-                .to_owned(),
+            "3:10: query.group: the name is empty; null means the group that the observer runs as".to_owned(),
             format!("5:16: web.config_file: {absolute}"),
         ]
     );

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::{AcceptQueue, Age, HalfClosed, Owner};
+use super::{
+    AcceptQueue, Age, HalfClosed, Owner,
+    diag::{DiagSocket, TcpInfo},
+};
 use crate::{
     event::{Comm, Endpoints, State, Task},
     owner::Holder,
@@ -20,7 +23,7 @@ pub(crate) fn holder(pid: u32, comm: &str, fd: u32) -> Holder {
     Holder { task, fd }
 }
 
-/// In CLOSE_WAIT with seven bytes unread, held by one process.
+/// A connection in CLOSE_WAIT with seven bytes unread. One process holds it.
 pub(crate) fn leaked() -> HalfClosed {
     HalfClosed {
         endpoints: Endpoints { local: end("10.0.0.1:443"), remote: end("10.0.0.2:50000"), netns: 7 },
@@ -36,7 +39,7 @@ pub(crate) fn leaked() -> HalfClosed {
     }
 }
 
-/// In an accept queue for three seconds.
+/// A connection that has waited in an accept queue for three seconds.
 pub(crate) fn unaccepted() -> HalfClosed {
     HalfClosed {
         inode: 0,
@@ -46,7 +49,7 @@ pub(crate) fn unaccepted() -> HalfClosed {
     }
 }
 
-/// In FIN_WAIT2, without a process.
+/// A connection in FIN_WAIT2 without a process.
 pub(crate) fn orphan() -> HalfClosed {
     HalfClosed {
         side: Side::Local,
@@ -59,4 +62,10 @@ pub(crate) fn orphan() -> HalfClosed {
         fin_sent: Some(true),
         ..leaked()
     }
+}
+
+/// A socket with these queues, and an inode.
+pub(super) fn diag_socket(state: State, receive_queue: u32, send_queue: u32, not_sent: u32) -> DiagSocket {
+    let info = Some(TcpInfo { last_ack_ms: 5000, last_data_sent_ms: 7000, not_sent });
+    DiagSocket { endpoints: leaked().endpoints, state, inode: 42, receive_queue, send_queue, info }
 }

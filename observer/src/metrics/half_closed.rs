@@ -51,11 +51,11 @@ impl HalfClosedFamilies {
     }
 
     fn show_unseen(&self, unseen: Unseen) {
-        let Unseen { namespaces, elsewhere, processes } = unseen;
+        let Unseen { namespaces, process_namespaces, process_descriptors } = unseen;
         for (what, number) in [
             ("namespaces", namespaces),
-            ("process_namespaces", elsewhere),
-            ("process_descriptors", processes),
+            ("process_namespaces", process_namespaces),
+            ("process_descriptors", process_descriptors),
         ] {
             self.unseen.with_label_values(&[what]).set(i64::try_from(number).unwrap_or(i64::MAX));
         }
