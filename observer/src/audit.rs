@@ -1,8 +1,8 @@
 //! The self-audit: it compares the reports with the kernel's own counters, all the time and in every network namespace
 //! that has a process.
 //!
-//! In: reports, and samples of the kernel's counters from a thread of its own (`sampler`). Out: the differences; zero is
-//! the promise. `expected` says which counters a report must have moved, `ledger` compares one namespace, and
+//! In: reports, and samples of the kernel's counters from a thread of its own (`sampler`). Out: the differences; zero
+//! is the promise. `expected` says which counters a report must have moved, `ledger` compares one namespace, and
 //! `comparison` keeps all of them.
 //!
 //! A counter moves when a connection ends, and the report comes up to half a second later. So a sample is compared once
@@ -94,9 +94,9 @@ impl Audit {
         }
     }
 
-    /// Takes new samples and compares those that are due. `passed_ns` is the time (`CLOCK_MONOTONIC`, ns) up to which all
-    /// records have been read and reported. Calls `emit` per compared namespace. Never waits. True if the summary may have
-    /// changed.
+    /// Takes new samples and compares those that are due. `passed_ns` is the time (`CLOCK_MONOTONIC`, ns) up to which
+    /// all records have been read and reported. Calls `emit` per compared namespace. Never waits. True if the summary
+    /// may have changed.
     pub fn poll(&mut self, passed_ns: u64, emit: &mut impl FnMut(&Compared)) -> bool {
         let mut changed = false;
         loop {

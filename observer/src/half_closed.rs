@@ -63,7 +63,8 @@ pub struct HalfClosed {
     pub queued: Queues,
     /// The process has read up to the peer's FIN; None without a FIN of the peer.
     pub end_read: Option<bool>,
-    /// Our FIN has left this host. False: it waits behind data in the send queue. None: we sent none, or it is not known.
+    /// Our FIN has left this host. False: it waits behind data in the send queue. None: we sent none, or it is not
+    /// known.
     pub fin_sent: Option<bool>,
     /// The wait in the accept queue; None for an accepted connection.
     pub accept_queue: Option<AcceptQueue>,

@@ -1,8 +1,9 @@
 //! The daemon's memory of the last hours: verdicts and failing writes, for later queries.
 //!
-//! In: [`PackedReport`]s, in the order of reporting. Out: the newest that fit a filter, counts in groups, or one story. The
-//! history is bounded in number, age and bytes, and counts what it drops. It does no I/O and is not shared: the daemon
-//! keeps it in the thread that answers queries, so that no query can delay reading the kernel's records.
+//! In: [`PackedReport`]s, in the order of reporting. Out: the newest that fit a filter, counts in groups, or one
+//! story. The history is bounded in number, age and bytes, and counts what it drops. It does no I/O and is not
+//! shared: the daemon keeps it in the thread that answers queries, so that no query can delay reading the kernel's
+//! records.
 
 #[cfg(test)]
 mod fixtures;
@@ -168,8 +169,9 @@ impl History {
         (found, more)
     }
 
-    /// Our FINs of `wanted` connections with the cause `closed_first` since `since_ns` (`CLOCK_MONOTONIC`, ns): the kernel
-    /// may still wait for the peer's FIN. Of several closes between the same ends the newest counts. At most 10,000.
+    /// Our FINs of `wanted` connections with the cause `closed_first` since `since_ns` (`CLOCK_MONOTONIC`, ns): the
+    /// kernel may still wait for the peer's FIN. Of several closes between the same ends the newest counts. At most
+    /// 10,000.
     #[must_use]
     pub fn fins(&self, since_ns: u64, mut wanted: impl FnMut(&Endpoints) -> bool) -> Fins {
         let mut fins = Fins::new();

@@ -1,8 +1,8 @@
 //! Reports, events and the observer's own state → Prometheus metrics.
 //!
-//! Label values come from closed sets. Only `owner` does not, and the number of its values is bounded. No process id, port
-//! or address is ever a label. Every series of a closed set is exported from the start, with zero and the owner `none`,
-//! so that a rate has a first value.
+//! Label values come from closed sets. Only `owner` does not, and the number of its values is bounded. No process id,
+//! port or address is ever a label. Every series of a closed set is exported from the start, with zero and the owner
+//! `none`, so that a rate has a first value.
 
 mod audit;
 mod connections;
@@ -41,8 +41,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers every family. At most `owner_limit` owners have a name of their own; `lost_reasons` are the reasons for
-    /// lost records.
+    /// Registers every family. At most `owner_limit` owners have a name of their own; `lost_reasons` are the reasons
+    /// for lost records.
     pub fn new(by: OwnerBy, owner_limit: usize, lost_reasons: &[&str]) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let folded = IntGauge::new(

@@ -2,8 +2,8 @@
 //!
 //! The pipeline asks just before it reports a verdict, for sockets that a process still holds. Besides the kernel's
 //! records, this is the only source of facts about the live host. One scan of /proc serves every connection that had
-//! ended when the scan began. Any process holding such a socket already held it then, or it closed the socket and left a
-//! record. So there are only a few scans per second, however many connections end.
+//! ended when the scan began. Any process holding such a socket already held it then, or it closed the socket and
+//! left a record. So there are only a few scans per second, however many connections end.
 
 mod by;
 mod cgroup;
@@ -37,8 +37,8 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// The process that listens on the local address of a connection that ended in its accept queue. `ended_ns` is the time
-    /// of the end (`CLOCK_MONOTONIC`, ns); an older scan is repeated.
+    /// The process that listens on the local address of a connection that ended in its accept queue. `ended_ns` is
+    /// the time of the end (`CLOCK_MONOTONIC`, ns); an older scan is repeated.
     pub fn listener(&mut self, endpoints: &Endpoints, ended_ns: u64) -> Option<Task> {
         if self.listeners_ns <= ended_ns {
             self.listeners_ns = monotonic_ns();

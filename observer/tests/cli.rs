@@ -234,7 +234,7 @@ fn the_daemon_does_not_start_with_mistakes_wherever_they_are() {
     }
     let (code, _, stderr) = run(observer(&["run"]).env("OBSERVER_OWNER_LIMIT", "10001"));
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("owner.limit: 10001 is not in 0 to 10000"), "{stderr}");
+    assert!(stderr.contains("owner.limit: 10001 is not between 0 and 10000"), "{stderr}");
 }
 
 #[test]

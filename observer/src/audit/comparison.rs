@@ -19,8 +19,8 @@ use crate::story::table::{GRACE_NS, SETTLE_NS};
 /// Differing namespaces that the summary lists.
 const MAX_DIFFERING: usize = 16;
 
-/// A report comes at most this long after its event. The story table waits for a process, and then once more for a reset
-/// (`story::table`).
+/// A report comes at most this long after its event. The story table waits for a process, and then once more for a
+/// reset (`story::table`).
 const REPORTED_NS: u64 = 2 * GRACE_NS + 2 * SETTLE_NS;
 
 /// The comparison of all namespaces.

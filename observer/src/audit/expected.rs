@@ -24,8 +24,8 @@ use crate::{
     report::Report,
 };
 
-/// The network namespace of a report's event, its time (`CLOCK_MONOTONIC`, ns), and the counters that it must have moved.
-/// None if it moves no counter.
+/// The network namespace of a report's event, its time (`CLOCK_MONOTONIC`, ns), and the counters that it must have
+/// moved. None if it moves no counter.
 #[must_use]
 pub fn expected(report: &Report) -> Option<(u32, u64, Counters)> {
     let moved = match report {
@@ -76,8 +76,8 @@ fn by_cause(verdict: &Verdict) -> &'static [Counter] {
         // The same if tcp_disconnect() sends no reset: LAST_ACK or CLOSING with everything sent, or SYN_SENT.
         (Outcome::Aborted, Cause::LingerZero) => &[AbortOnData],
         (Outcome::Aborted, Cause::ConnectAbandoned) if linger_zero => &[AbortOnData],
-        // tcp_rcv_state_process(): our FIN was acknowledged after the socket had become an orphan. The kernel counts this as
-        // late data.
+        // tcp_rcv_state_process(): our FIN was acknowledged after the socket had become an orphan. The kernel counts
+        // this as late data.
         (Outcome::ResetSent, Cause::Linger2Negative) if verdict.left.answered => &[AbortOnData, OutRsts],
         // __tcp_close(), in FIN_WAIT2.
         (Outcome::ResetSent, Cause::Linger2Negative) => &[AbortOnLinger, OutRsts],
@@ -112,8 +112,8 @@ fn is_abort_on_data(verdict: &Verdict) -> bool {
     reason.is_none_or(|reason| reason == "TCP_ABORT_ON_DATA")
 }
 
-/// Whether `tcp_done()` ended a connection that was never established: `tcp_reset()`, `tcp_write_err()`, `tcp_v4_err()` and
-/// `tcp_abort()` call it.
+/// Whether `tcp_done()` ended a connection that was never established: `tcp_reset()`, `tcp_write_err()`,
+/// `tcp_v4_err()` and `tcp_abort()` call it.
 fn ends_by_tcp_done(verdict: &Verdict) -> bool {
     // The process got the ICMP error from a call, and then closed the socket.
     if verdict.cause == Cause::IcmpError && verdict.left.closed {

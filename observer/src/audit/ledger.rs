@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::counters::Counters;
 
-/// The kernel counts some microseconds before or after a report's time. An event this close to a sample may therefore be
-/// on either side of it.
+/// The kernel counts some microseconds before or after a report's time. An event this close to a sample may therefore
+/// be on either side of it.
 const EDGE_NS: u64 = 5_000_000;
 
 /// Reports are kept per millisecond until every later sample must include them.

@@ -1,8 +1,8 @@
 //! The text of a file → a configuration, or every mistake in it.
 //!
 //! serde stops at the first mistake. Therefore [`read`] removes each rejected value, which then has its default, and
-//! deserializes again until serde accepts the rest. The default configuration tells which settings exist, and [`Spans`]
-//! tells where each stands in the text.
+//! deserializes again until serde accepts the rest. The default configuration has every setting that exists, and
+//! [`Spans`] has the place of each in the text.
 
 use serde_path_to_error::{Path, Segment};
 use serde_yaml::Value;
@@ -122,8 +122,8 @@ fn names(path: &Path, value: &Value) -> Vec<String> {
     names
 }
 
-/// Removes a setting; false if there is none. A list is removed as a whole, because removing one element would shift the
-/// places of the others.
+/// Removes a setting; false if there is none. A list is removed as a whole, because removing one element would shift
+/// the places of the others.
 fn remove(value: &mut Value, path: &[String]) -> bool {
     let Some((name, rest)) = path.split_first() else { return false };
     match value.get_mut(name) {

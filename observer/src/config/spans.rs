@@ -1,8 +1,8 @@
 //! The text of a YAML file → the place of every key and value, as a tree. serde reads the values themselves.
 //!
-//! A second YAML parser is needed for this. serde_yaml gives a place only for the error at which it stops, and names the
-//! key or the first of two duplicates instead of the faulty value. It cannot place the mistakes after the first, nor a
-//! value that only a rule rejects, because neither its `Value` nor serde's visitors have places.
+//! A second YAML parser is needed for this. serde_yaml gives a place only for the error at which it stops, and names
+//! the key or the first of two duplicates instead of the faulty value. It cannot place the mistakes after the first,
+//! nor a value that only a rule rejects, because neither its `Value` nor serde's visitors have places.
 
 use saphyr_parser::{Event, Marker, Parser, ScanError, Span};
 

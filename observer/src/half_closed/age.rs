@@ -7,9 +7,9 @@
 //! - FIN_WAIT2: an ACK of our FIN came, so the FIN was sent before it.
 //! - FIN_WAIT1: no recorded time is later than the FIN.
 //!
-//! Therefore the time since that ACK is a lower bound. On an idle connection it is the age, less one round trip at most.
-//! Acknowledged data and answered keepalive probes make it smaller. There is no upper bound, because the kernel's times
-//! wrap after 50 days.
+//! Therefore the time since that ACK is a lower bound. On an idle connection it is the age, less one round trip at
+//! most. Acknowledged data and answered keepalive probes make it smaller. There is no upper bound, because the
+//! kernel's times wrap after 50 days.
 
 use super::diag::DiagSocket;
 use crate::event::State;

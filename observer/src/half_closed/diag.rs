@@ -43,7 +43,8 @@ pub(super) struct TcpInfo {
 
 /// Lists the half-closed sockets of both address families. `netns` is the number of the calling thread's namespace.
 pub(super) fn dump(netns: u32) -> io::Result<Vec<DiagSocket>> {
-    // The kernel filters minisockets by their substate: FIN_WAIT2 includes those in FIN_WAIT2, but not those in TIME_WAIT.
+    // The kernel filters minisockets by their substate: FIN_WAIT2 includes those in FIN_WAIT2, but not those in
+    // TIME_WAIT.
     let states = StateFlags::FIN_WAIT1 | StateFlags::FIN_WAIT2 | StateFlags::CLOSE_WAIT;
     let mut sockets = Vec::new();
     list(&states, &ExtensionFlags::INFO, |response| sockets.extend(DiagSocket::read(response, netns)))?;
@@ -71,8 +72,8 @@ impl DiagSocket {
         })
     }
 
-    /// The data in the queues, without FINs. In CLOSE_WAIT the peer's FIN is the last byte of the receive queue until the
-    /// process reads it as end of file. In FIN_WAIT1 our FIN is the last byte of the send queue.
+    /// The data in the queues, without FINs. In CLOSE_WAIT the peer's FIN is the last byte of the receive queue until
+    /// the process reads it as end of file. In FIN_WAIT1 our FIN is the last byte of the send queue.
     pub(super) fn queued(&self) -> Queues {
         let unsent = self.info.map_or(0, |info| info.not_sent).min(self.send_queue);
         let unacked = self.send_queue - unsent;
@@ -99,8 +100,8 @@ impl DiagSocket {
         }
     }
 
-    /// Whether no process has accepted the connection yet. An accepted connection has a file, and leaves CLOSE_WAIT when
-    /// the file is closed.
+    /// Whether no process has accepted the connection yet. An accepted connection has a file, and leaves CLOSE_WAIT
+    /// when the file is closed.
     pub(super) fn is_unaccepted(&self) -> bool {
         self.state == State::CloseWait && self.inode == 0
     }
@@ -125,6 +126,17 @@ impl TcpInfo {
             last_data_sent_ms: at(offset_of!(libc::tcp_info, tcpi_last_data_sent))?,
             not_sent: at(NOTSENT_BYTES)?,
         })
+    }
+}
+
+#[cfg(test)]
+impl DiagSocket {
+    /// A socket with an inode and these queues.
+    pub(super) fn with_queues(state: State, receive_queue: u32, send_queue: u32, not_sent: u32) -> Self {
+        let info = TcpInfo { last_ack_ms: 5000, last_data_sent_ms: 7000, not_sent };
+        let (local, remote) = (([10, 0, 0, 1], 443).into(), ([10, 0, 0, 2], 50_000).into());
+        let endpoints = Endpoints { local, remote, netns: 7 };
+        Self { endpoints, state, inode: 42, receive_queue, send_queue, info: Some(info) }
     }
 }
 

@@ -41,8 +41,8 @@ impl Fin {
         Some((story.endpoints?, Self { side, ns, closed: story.close_call.is_some(), process }))
     }
 
-    /// Our FIN of a connection that has its verdict while the kernel still waits for the peer's FIN with a minisocket. None
-    /// for any other connection.
+    /// Our FIN of a connection that has its verdict while the kernel still waits for the peer's FIN with a
+    /// minisocket. None for any other connection.
     #[must_use]
     pub fn of_verdict(verdict: &Verdict) -> Option<(Endpoints, Self)> {
         if verdict.cause != Cause::ClosedFirst {

@@ -2,10 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{
-    AcceptQueue, Age, HalfClosed, Owner,
-    diag::{DiagSocket, TcpInfo},
-};
+use super::{AcceptQueue, Age, HalfClosed, Owner};
 use crate::{
     event::{Comm, Endpoints, State, Task},
     owner::Holder,
@@ -62,10 +59,4 @@ pub(crate) fn orphan() -> HalfClosed {
         fin_sent: Some(true),
         ..leaked()
     }
-}
-
-/// A socket with these queues, and an inode.
-pub(super) fn diag_socket(state: State, receive_queue: u32, send_queue: u32, not_sent: u32) -> DiagSocket {
-    let info = Some(TcpInfo { last_ack_ms: 5000, last_data_sent_ms: 7000, not_sent });
-    DiagSocket { endpoints: leaked().endpoints, state, inode: 42, receive_queue, send_queue, info }
 }

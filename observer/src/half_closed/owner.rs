@@ -10,7 +10,8 @@ pub enum Owner {
     Unknown,
     /// These processes hold the socket: one descriptor per process, ordered by process id.
     Holders(Vec<Holder>),
-    /// These processes hold the listener in whose accept queue the connection waits. The descriptors are the listener's.
+    /// These processes hold the listener in whose accept queue the connection waits. The descriptors are the
+    /// listener's.
     Listeners(Vec<Holder>),
     /// This process closed the socket, and no process holds it any more.
     Closer(Task),

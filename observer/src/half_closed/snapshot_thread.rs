@@ -12,8 +12,8 @@ use super::SnapshotError;
 /// would show at longer intervals too.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// The pause is at least this many times as long as the snapshot took. The snapshots therefore use 2 % of a CPU at most,
-/// however many sockets and descriptors the host has.
+/// The pause is at least this many times as long as the snapshot took. The snapshots therefore use 2 % of a CPU at
+/// most, however many sockets and descriptors the host has.
 const PAUSE_FACTOR: u32 = 50;
 
 /// Runs the snapshots. `T` is the result of one.

@@ -2,7 +2,7 @@
 
 use super::{
     AgeInputs, describe,
-    fixtures::{diag_socket, holder, leaked},
+    fixtures::{holder, leaked},
     *,
 };
 use crate::story::step::Queues;
@@ -25,7 +25,7 @@ fn described(socket: &DiagSocket, seen: &[Fin], remembered: &[Fin], holds: &[u32
 fn an_orphan_belongs_to_the_process_that_closed_it() {
     let closer = holder(5, "web", 0).task;
     let fin = Fin { side: Side::Local, ns: 4_000_000_000, closed: true, process: Some(closer) };
-    let orphan = DiagSocket { inode: 0, info: None, ..diag_socket(State::FinWait2, 0, 0, 0) };
+    let orphan = DiagSocket { inode: 0, info: None, ..DiagSocket::with_queues(State::FinWait2, 0, 0, 0) };
     let known = described(&orphan, &[], &[fin], &[]);
     assert_eq!((known.owner, known.age), (Owner::Closer(closer), Age::Exact(6_000_000_000)));
     // Of two FINs the newer one belongs to the current connection.
@@ -43,7 +43,7 @@ fn an_orphan_belongs_to_the_process_that_closed_it() {
 fn a_holder_is_the_owner_rather_than_the_closer() {
     let closer = holder(5, "web", 0).task;
     let fin = Fin { side: Side::Local, ns: 4_000_000_000, closed: false, process: Some(closer) };
-    let held = diag_socket(State::FinWait1, 0, 1, 0);
+    let held = DiagSocket::with_queues(State::FinWait1, 0, 1, 0);
     assert_eq!(described(&held, &[fin], &[], &[7]).owner, Owner::Holders(vec![holder(7, "nginx", 9)]));
     // After shutdown() some process still holds the descriptor, so the sender of the FIN is not the owner.
     assert_eq!(described(&held, &[fin], &[], &[]).owner, Owner::Unknown);
@@ -55,12 +55,15 @@ fn a_holder_is_the_owner_rather_than_the_closer() {
 #[test]
 fn an_age_is_exact_with_a_seen_fin_and_else_a_lower_bound() {
     let age = |socket: &DiagSocket, since| Age::of(socket, since, 10_000_000_000, TICK_NS);
-    let close_wait = diag_socket(State::CloseWait, 1, 0, 0);
+    let close_wait = DiagSocket::with_queues(State::CloseWait, 1, 0, 0);
     assert_eq!(age(&close_wait, Some(4_000_000_000)), Age::Exact(6_000_000_000));
     assert_eq!(age(&close_wait, None), Age::AtLeast(4_996_000_000));
-    assert_eq!(age(&diag_socket(State::FinWait2, 0, 0, 0), None), Age::AtLeast(4_996_000_000));
-    assert_eq!(age(&diag_socket(State::FinWait1, 0, 1, 0), None), Age::Unknown);
-    assert_eq!(age(&DiagSocket { info: None, ..diag_socket(State::FinWait2, 0, 0, 0) }, None), Age::Unknown);
+    assert_eq!(age(&DiagSocket::with_queues(State::FinWait2, 0, 0, 0), None), Age::AtLeast(4_996_000_000));
+    assert_eq!(age(&DiagSocket::with_queues(State::FinWait1, 0, 1, 0), None), Age::Unknown);
+    assert_eq!(
+        age(&DiagSocket { info: None, ..DiagSocket::with_queues(State::FinWait2, 0, 0, 0) }, None),
+        Age::Unknown
+    );
 }
 
 #[test]

@@ -72,7 +72,8 @@ impl StorySelector {
 /// Most failing writes per story. Further ones would repeat them.
 const STORY_ERRORS: usize = 8;
 
-/// The two ends of one connection begin within this time, ns. A handshake is faster, and ports are usually reused later.
+/// The two ends of one connection begin within this time, ns. A handshake is faster, and ports are usually reused
+/// later.
 const PEER_WINDOW_NS: u64 = 60_000_000_000;
 
 impl History {

@@ -1,4 +1,4 @@
-//! Limits of the history, and queries for reports and FINs.
+//! Packing, limits, and queries for reports and FINs.
 
 use std::time::Duration;
 
@@ -117,4 +117,26 @@ fn the_newest_fin_of_a_closed_first_connection_is_found() {
     assert_eq!(found(0, Some(3)), []);
     // Reports may come in another order than that of time. The search ends at the first that is too old.
     assert_eq!(found(25_000_000_000, None), [new, (4, 295, Some("other".to_owned()))]);
+}
+
+#[test]
+fn a_report_is_the_same_after_unpacking() {
+    for report in [close(1, "nginx"), failure(2, Some("1-0001")), failure(3, None)] {
+        assert_eq!(packed(&report).report(), Some(report));
+    }
+}
+
+#[test]
+fn the_head_has_the_first_fields_of_the_verdict() {
+    let Report::Close(verdict) = close(1, "nginx") else { panic!("a close") };
+    let packed = packed(&Report::Close(verdict.clone()));
+    let head = packed.head().expect("a head");
+    assert_eq!(
+        (head.id, head.ns, head.endpoints, head.process),
+        (verdict.id.as_str(), verdict.ns, verdict.endpoints, verdict.process)
+    );
+    assert_eq!(
+        (head.outcome, head.cause, head.bytes, head.write_errors, head.opened_by),
+        (verdict.outcome, verdict.cause, verdict.bytes, verdict.write_errors, verdict.opened_by)
+    );
 }

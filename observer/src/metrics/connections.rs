@@ -77,7 +77,7 @@ impl ConnectionFamilies {
             linger_timeouts: CounterFamily::new(
                 registry,
                 "observer_tcp_linger_timeouts_total",
-                "SO_LINGER waits that expired (so_linger), and orphans whose FIN_WAIT2 timed out with a reset (fin_wait2).",
+                "Expired SO_LINGER waits (so_linger), and orphans whose FIN_WAIT2 timed out with a reset (fin_wait2).",
                 ["kind", "owner"],
             )?,
             linger_wait: seconds(
@@ -146,8 +146,8 @@ impl ConnectionFamilies {
         self.add_owner(NONE);
     }
 
-    /// Creates the series of a new owner for losses, with zeros. A rate shows the first loss only if the series had a value
-    /// before it.
+    /// Creates the series of a new owner for losses, with zeros. A rate shows the first loss only if the series had a
+    /// value before it.
     pub(super) fn add_owner(&self, owner: &str) {
         for kind in [SO_LINGER, FIN_WAIT2] {
             self.linger_timeouts.at([kind, owner]);
@@ -216,8 +216,8 @@ impl ConnectionFamilies {
     }
 }
 
-/// The causes that are exported as zero for an errno: those that are to be expected. Any other pair gets its series when it
-/// first occurs, because all pairs would be about 350 series.
+/// The causes that are exported as zero for an errno: those that are to be expected. Any other pair gets its series
+/// when it first occurs, because all pairs would be about 350 series.
 fn write_causes(errno: &str) -> &'static [WriteCause] {
     use WriteCause::{
         Destroyed, IcmpError, InvalidArgument, LocalShutdown, NotConnected, Other, PeerReset, Refused,

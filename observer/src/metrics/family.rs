@@ -15,8 +15,8 @@ impl<const N: usize> CounterFamily<N> {
         register(registry, IntCounterVec::new(Opts::new(name, help), &labels)).map(Self)
     }
 
-    /// The counter with these values, in the order of the labels. A new one starts at zero; an existing one costs a hash and
-    /// no allocation.
+    /// The counter with these values, in the order of the labels. A new one starts at zero; an existing one costs a
+    /// hash and no allocation.
     pub(super) fn at(&self, values: [&str; N]) -> IntCounter {
         let Self(family) = self;
         // Panics only for a wrong number of values, which the type prevents.

@@ -15,8 +15,8 @@ pub(super) struct HalfClosedFamilies {
     connections: IntGaugeVec,
     oldest: GaugeVec,
     unseen: IntGaugeVec,
-    /// Connections by owner, for each of `SIDES`. An owner without connections stays with zero, because a missing series
-    /// means that there is no snapshot. Their number is bounded by the limit on owners.
+    /// Connections by owner, for each of `SIDES`. An owner without connections stays with zero, because a missing
+    /// series means that there is no snapshot. Their number is bounded by the limit on owners.
     counts: [BTreeMap<Box<str>, u64>; 2],
 }
 
@@ -25,8 +25,8 @@ impl HalfClosedFamilies {
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let connections = Opts::new(
             "observer_tcp_half_closed_connections",
-            "Half-closed connections now, by the side that has sent its FIN. The owner holds the socket, holds the listener \
-             of a connection that is not accepted yet, or has closed the socket.",
+            "Half-closed connections now, by the side that has sent its FIN. The owner holds the socket, listens for a \
+             connection that is not accepted yet, or has closed the socket.",
         );
         let oldest = Opts::new(
             "observer_tcp_half_closed_oldest_seconds",

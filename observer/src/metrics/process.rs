@@ -1,7 +1,7 @@
 //! The `process_*` metrics that every exporter has, read from /proc at each scrape.
 //!
-//! The prometheus crate's own collector counts CPU time in whole seconds. An observer that uses a thousandth of a CPU would
-//! show nothing for a quarter of an hour.
+//! The prometheus crate's own collector counts CPU time in whole seconds. An observer that uses a thousandth of a CPU
+//! would show nothing for a quarter of an hour.
 
 use procfs::process::{LimitValue, Process as Proc};
 use prometheus::{

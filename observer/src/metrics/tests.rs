@@ -142,9 +142,9 @@ fn counters_follow_totals_from_outside() {
     assert_eq!(counted(&metrics, "observer_tracked_connections"), [" 12"]);
 }
 
-/// The prometheus crate (0.14) hashes label values one after the other without a separator. Two sets of values with the same
-/// joined text would therefore be one counter. This cannot happen as long as no word of a closed set is a prefix of
-/// another one of its set, and the owner comes last.
+/// The prometheus crate (0.14) hashes label values one after the other without a separator. Two sets of values with
+/// the same joined text would therefore be one counter. This cannot happen as long as no word of a closed set is a
+/// prefix of another one of its set, and the owner comes last.
 #[test]
 fn no_label_value_is_a_prefix_of_another() {
     fn prefix_free(words: &[&str]) {

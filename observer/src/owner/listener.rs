@@ -1,8 +1,8 @@
 //! The process that listens on an address: it owns the connections that no process has accepted yet.
 //!
-//! Such a connection has no file, so no descriptor leads to it. It waits in the accept queue of a listening socket, which
-//! has a file. The kernel does not report the listener of a connection. As in the kernel, the listener with the most
-//! specific address is chosen.
+//! Such a connection has no file, so no descriptor leads to it. It waits in the accept queue of a listening socket,
+//! which has a file. The kernel does not report the listener of a connection. As in the kernel, the listener with the
+//! most specific address is chosen.
 //!
 //! One [`Listeners`] serves any number of connections of one moment. Later connections need a new scan.
 
@@ -55,8 +55,8 @@ pub(crate) fn dump(netns: u32) -> io::Result<Vec<ListenSocket>> {
 impl Listeners {
     /// Lists the sockets of every network namespace that has a process and may be entered, and scans /proc once.
     ///
-    /// This takes milliseconds, or more on a host with many descriptors. Scan once for many connections, and in the thread
-    /// that drains the kernel's records only if necessary.
+    /// This takes milliseconds, or more on a host with many descriptors. Scan once for many connections, and in the
+    /// thread that drains the kernel's records only if necessary.
     pub fn scan() -> io::Result<Self> {
         let namespaces = namespace::all().map_err(io::Error::other)?;
         let tables = namespace::visit(&namespaces.visible, dump)?;
@@ -68,8 +68,8 @@ impl Listeners {
     /// The processes that hold the listener of this local address, by process id. Empty if there is no listener, or its
     /// processes must not be read. `netns` is the inode number of the network namespace.
     ///
-    /// In a group of listeners (SO_REUSEPORT) the listener is not known. The result then has the holders of all listeners
-    /// with connections in their accept queue, or of the whole group if all queues are empty.
+    /// In a group of listeners (SO_REUSEPORT) the listener is not known. The result then has the holders of all
+    /// listeners with connections in their accept queue, or of the whole group if all queues are empty.
     #[must_use]
     pub fn find(&self, netns: u32, local: SocketAddr) -> Vec<Holder> {
         let sockets = self.sockets(netns, local);
@@ -143,8 +143,8 @@ impl ListenSocket {
         }
     }
 
-    /// How well the listener fits a connection to this address, as in the kernel's `compute_score()`. None if it does not
-    /// accept the connection.
+    /// How well the listener fits a connection to this address, as in the kernel's `compute_score()`. None if it does
+    /// not accept the connection.
     fn fit(&self, ip: IpAddr) -> Option<u8> {
         const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         const IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);

@@ -36,8 +36,9 @@ impl Default for Scanner {
 }
 
 impl Scanner {
-    /// Calls `found` for every descriptor of every `wanted` socket (by inode), in the order of process ids and descriptors.
-    /// Returns the number of processes whose descriptors must not be read. Processes that end meanwhile are left out.
+    /// Calls `found` for every descriptor of every `wanted` socket (by inode), in the order of process ids and
+    /// descriptors. Returns the number of processes whose descriptors must not be read. Processes that end meanwhile
+    /// are left out.
     pub(crate) fn scan(&self, wanted: impl Fn(u64) -> bool, mut found: impl FnMut(u64, Holder)) -> usize {
         let Ok(processes) = all_processes() else { return 0 };
         let mut forbidden = 0;

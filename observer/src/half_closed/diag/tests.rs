@@ -1,13 +1,16 @@
 //! Messages of sock_diag → sockets, and the meaning of their queues.
 
+use std::net::SocketAddr;
+
 use netlink_packet_core::Emitable as _;
 use netlink_packet_sock_diag::inet::{InetResponseHeader, SocketId};
 
 use super::*;
-use crate::{
-    half_closed::fixtures::{diag_socket, end, leaked},
-    source::sock_diag,
-};
+use crate::source::sock_diag;
+
+fn end(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
 
 /// The kernel's message for a socket in this state.
 fn message(source: &str, destination: &str, state: u8, info: Option<&[u8]>) -> Vec<u8> {
@@ -60,7 +63,8 @@ fn an_answer_of_several_messages_is_read_to_its_end() {
     let mut read = |response: &InetResponse| sockets.extend(DiagSocket::read(response, 7));
     assert!(!sock_diag::read(&bytes, &mut read).unwrap());
     let [first, mapped, minisocket, short] = sockets.as_slice() else { panic!("{sockets:?}") };
-    assert_eq!((first.endpoints, first.state), (leaked().endpoints, State::CloseWait));
+    let endpoints = Endpoints { local: end("10.0.0.1:443"), remote: end("10.0.0.2:50000"), netns: 7 };
+    assert_eq!((first.endpoints, first.state), (endpoints, State::CloseWait));
     assert_eq!((first.inode, first.receive_queue, first.send_queue), (99, 8, 3));
     assert_eq!(first.info, Some(TcpInfo { last_ack_ms: 1234, last_data_sent_ms: 1235, not_sent: 2 }));
     assert_eq!((mapped.endpoints.local, mapped.state), (end("10.0.0.1:80"), State::FinWait1));
@@ -72,13 +76,13 @@ fn an_answer_of_several_messages_is_read_to_its_end() {
 fn a_fin_in_a_queue_does_not_count_as_data() {
     let cases = [
         // The peer's FIN behind seven bytes, alone, and read. The send queue holds data only.
-        (diag_socket(State::CloseWait, 8, 5, 2), (7, 3, 2), Some(false)),
-        (diag_socket(State::CloseWait, 1, 0, 0), (0, 0, 0), Some(false)),
-        (diag_socket(State::CloseWait, 0, 0, 0), (0, 0, 0), Some(true)),
+        (DiagSocket::with_queues(State::CloseWait, 8, 5, 2), (7, 3, 2), Some(false)),
+        (DiagSocket::with_queues(State::CloseWait, 1, 0, 0), (0, 0, 0), Some(false)),
+        (DiagSocket::with_queues(State::CloseWait, 0, 0, 0), (0, 0, 0), Some(true)),
         // Our FIN, sent but not acknowledged, and then waiting behind a closed window.
-        (diag_socket(State::FinWait1, 4, 6, 0), (4, 5, 0), None),
-        (diag_socket(State::FinWait1, 0, 6, 3), (0, 3, 2), None),
-        (diag_socket(State::FinWait2, 4, 0, 0), (4, 0, 0), None),
+        (DiagSocket::with_queues(State::FinWait1, 4, 6, 0), (4, 5, 0), None),
+        (DiagSocket::with_queues(State::FinWait1, 0, 6, 3), (0, 3, 2), None),
+        (DiagSocket::with_queues(State::FinWait2, 4, 0, 0), (4, 0, 0), None),
     ];
     for (socket, (unread, unacked, unsent), end_read) in cases {
         assert_eq!(socket.queued(), Queues { unread, unacked, unsent }, "{socket:?}");
@@ -88,17 +92,20 @@ fn a_fin_in_a_queue_does_not_count_as_data() {
 
 #[test]
 fn our_fin_is_sent_when_no_byte_waits_before_it() {
-    let fin_sent = |state, not_sent| diag_socket(state, 0, 6, not_sent).fin_sent();
+    let fin_sent = |state, not_sent| DiagSocket::with_queues(state, 0, 6, not_sent).fin_sent();
     assert_eq!(fin_sent(State::FinWait1, 0), Some(true));
     assert_eq!(fin_sent(State::FinWait1, 1), Some(false));
     assert_eq!(fin_sent(State::FinWait2, 0), Some(true));
     assert_eq!(fin_sent(State::CloseWait, 0), None);
-    assert_eq!(DiagSocket { info: None, ..diag_socket(State::FinWait1, 0, 1, 0) }.fin_sent(), None);
+    assert_eq!(
+        DiagSocket { info: None, ..DiagSocket::with_queues(State::FinWait1, 0, 1, 0) }.fin_sent(),
+        None
+    );
 }
 
 #[test]
 fn only_an_unaccepted_connection_waits_in_an_accept_queue() {
-    let close_wait = DiagSocket { inode: 0, ..diag_socket(State::CloseWait, 1, 0, 0) };
+    let close_wait = DiagSocket { inode: 0, ..DiagSocket::with_queues(State::CloseWait, 1, 0, 0) };
     assert_eq!(close_wait.accept_queue(), Some(AcceptQueue { waited_ns: Some(7_000_000_000) }));
     let without_info = DiagSocket { info: None, ..close_wait };
     assert_eq!(without_info.accept_queue(), Some(AcceptQueue { waited_ns: None }));
