@@ -13,8 +13,9 @@ use observer::{
     event::decode,
     filter::Filter,
     history::{
-        Selection,
+        Selection, StorySelector,
         pack::{PackedReport, ReportKind},
+        top::By,
     },
     story::table::{self, StoryTable},
 };
@@ -76,6 +77,10 @@ fn telling(c: &mut Criterion) {
     group.bench_function("a name that none of 100,000 has", |b| {
         b.iter(|| history.newest(ReportKind::Close, &by_name, 20));
     });
+    let everything = Selection::default();
+    group.bench_function("top 20 causes of 100,000", |b| b.iter(|| history.top(By::Cause, &everything, 20)));
+    let absent = StorySelector::Id("absent".to_owned());
+    group.bench_function("an id that none of 100,000 has", |b| b.iter(|| history.story(&absent)));
     group.finish();
 }
 

@@ -20,7 +20,7 @@ use std::{
 use self::writer::Writer;
 use crate::{
     classify::Outcome,
-    config::{self, Recorded},
+    config::{self, RecordedKinds},
     owner::Cgroups,
     render::{json, sentence},
     report::Report,
@@ -150,7 +150,7 @@ impl EventLog {
 }
 
 /// Kind and cause of a report that is to be kept.
-fn recorded(wanted: &Recorded, report: &Report) -> Option<(&'static str, &'static str)> {
+fn recorded(wanted: &RecordedKinds, report: &Report) -> Option<(&'static str, &'static str)> {
     let (is_wanted, kind, cause) = match report {
         Report::Close(verdict) => {
             let is_wanted = match verdict.outcome {

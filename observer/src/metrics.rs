@@ -1,14 +1,14 @@
 //! Reports, events and the observer's own state → Prometheus metrics.
 //!
-//! Label values come from closed sets; `owner` alone does not, and is bounded. No pid, port or address is ever a
-//! label. All that is known beforehand is exported from the start, as zero and with no owner, so that a rate has
-//! something to begin from.
+//! Label values come from closed sets. Only `owner` does not, and the number of its values is bounded. No process id,
+//! port or address is ever a label. Every series of a closed set is exported from the start, with zero and the owner
+//! `none`, so that a rate has a first value.
 
 mod audit;
 mod connections;
 mod family;
 mod half_closed;
-mod own;
+mod observer;
 mod owner;
 mod process;
 
@@ -17,8 +17,8 @@ use std::collections::HashSet;
 use prometheus::{IntGauge, Registry};
 
 use self::{
-    audit::AuditFamilies, connections::Connections, family::register, half_closed::HalfClosedFamilies,
-    own::Own, owner::OwnerLabels, process::ProcessCollector,
+    audit::AuditFamilies, connections::ConnectionFamilies, family::register, half_closed::HalfClosedFamilies,
+    observer::ObserverFamilies, owner::OwnerLabels, process::ProcessCollector,
 };
 pub use crate::owner::OwnerBy;
 use crate::{
@@ -28,41 +28,42 @@ use crate::{
     report::Report,
 };
 
-/// Everything that is exported.
+/// Every exported metric.
 pub struct Metrics {
     registry: Registry,
     owners: OwnerLabels,
-    connections: Connections,
+    connections: ConnectionFamilies,
     half_closed: HalfClosedFamilies,
     audit: AuditFamilies,
-    own: Own,
-    /// OwnerLabels that have their zeros.
-    begun: HashSet<Box<str>>,
+    observer: ObserverFamilies,
+    /// Values of the `owner` label whose series exist.
+    known_owners: HashSet<Box<str>>,
 }
 
 impl Metrics {
-    /// With at most `owner_limit` owners by name, and zeros for `lost_reasons`.
+    /// Registers every family. At most `owner_limit` owners have a name of their own; `lost_reasons` are the reasons
+    /// for lost records.
     pub fn new(by: OwnerBy, owner_limit: usize, lost_reasons: &[&str]) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let folded = IntGauge::new(
             "observer_owners_folded",
-            "OwnerLabels that are counted as other since there are too many; beyond 10000 they are not told apart.",
+            "Owners beyond owner.limit, counted as \"other\". The number stops at 10000.",
         );
         let owners = OwnerLabels::new(by, owner_limit, register(&registry, folded)?);
-        let connections = Connections::new(&registry)?;
+        let connections = ConnectionFamilies::new(&registry)?;
         let half_closed = HalfClosedFamilies::new(&registry)?;
         let audit = AuditFamilies::new(&registry)?;
-        let own = Own::new(&registry, lost_reasons)?;
+        let observer = ObserverFamilies::new(&registry, lost_reasons)?;
         registry.register(Box::new(ProcessCollector::new()?))?;
-        Ok(Self { registry, owners, connections, half_closed, audit, own, begun: HashSet::new() })
+        Ok(Self { registry, owners, connections, half_closed, audit, observer, known_owners: HashSet::new() })
     }
 
-    /// Names owners anew from now on; what was counted stays under its old name.
+    /// Assigns the names of owners anew. Earlier counts keep their old names.
     pub fn set_owners(&mut self, by: OwnerBy, limit: usize) {
         self.owners.reset(by, limit);
     }
 
-    /// What a scrape reads; it may do so at any time.
+    /// The registry, which a scrape may read at any time.
     #[must_use]
     pub fn registry(&self) -> Registry {
         self.registry.clone()
@@ -70,15 +71,15 @@ impl Metrics {
 
     /// Counts an event.
     pub fn event(&self, event: &Event) {
-        self.own.record(&event.body);
+        self.observer.record(&event.body);
     }
 
     /// Counts a report.
     pub fn report(&mut self, report: &Report) {
         let owner = self.owners.label(report.process());
-        if !self.begun.contains(owner) {
-            self.begun.insert(owner.into());
-            self.connections.owner(owner);
+        if !self.known_owners.contains(owner) {
+            self.known_owners.insert(owner.into());
+            self.connections.add_owner(owner);
         }
         match report {
             Report::Close(verdict) => self.connections.close(verdict, owner),
@@ -88,7 +89,7 @@ impl Metrics {
         }
     }
 
-    /// Shows which connections are half-closed now; None hides them all, when that could not be told.
+    /// Shows the half-closed connections of the last snapshot. None hides them, because there is no snapshot.
     pub fn half_closed(&mut self, found: Option<(&Gauges, Unseen)>) {
         match found {
             Some((found, unseen)) => self.half_closed.show(found, unseen, &mut self.owners),
@@ -96,41 +97,44 @@ impl Metrics {
         }
     }
 
-    /// Shows how the reports compare with the kernel's own counters.
+    /// Shows the differences between the reports and the kernel's own counters.
     pub fn audit(&self, summary: &Summary) {
         self.audit.show(summary);
     }
 
-    /// Notes a hook and its mechanism; `none` for one that this kernel lacks, `not_needed` and `left_out` for others.
+    /// Shows a hook and its mechanism, or why it has none: `none` (this kernel lacks it), `not_needed`, `left_out`.
     pub fn hook(&self, hook: &str, mechanism: &str) {
-        self.own.hook(hook, mechanism);
+        self.observer.hook(hook, mechanism);
     }
 
-    /// Notes what was lost so far.
+    /// Shows how many records were lost so far for this reason.
     pub fn lost(&self, reason: &str, total: u64) {
-        self.own.lost(reason, total);
+        self.observer.lost(reason, total);
     }
 
-    /// Notes how many sends found the buffer full so far.
+    /// Shows how many sends found the send buffer full so far.
     pub fn send_buffer_full(&self, total: u64) {
-        self.own.send_buffer_full(total);
+        self.observer.send_buffer_full(total);
     }
 
-    /// Notes what a BPF program cost so far.
+    /// Shows the run time (ns) and the runs of a BPF program so far.
     pub fn program(&self, program: &str, run_ns: u64, runs: u64) {
-        self.own.program(program, run_ns, runs);
+        self.observer.program(program, run_ns, runs);
     }
 
-    /// Shows how many lines the event log wrote so far, and how many it lost by [`LOST_REASONS`].
+    /// Shows how many lines the event log wrote so far, and how many it lost for each of
+    /// [`LOST_REASONS`](crate::event_log::LOST_REASONS).
     pub fn event_log(&self, written: u64, lost: [u64; 2]) {
-        self.own.event_log(written, lost);
+        self.observer.event_log(written, lost);
     }
 
-    /// Notes how many connections are tracked now.
+    /// Shows how many connections are ending now.
     pub fn tracked(&self, connections: usize) {
-        self.own.tracked(connections);
+        self.observer.tracked(connections);
     }
 }
 
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod tests;

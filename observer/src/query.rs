@@ -24,7 +24,7 @@ use crate::{
     filter::Filter,
     half_closed::Fin,
     history::{
-        Which,
+        StorySelector,
         top::{By, Group},
     },
     render::json::SCHEMA,
@@ -54,7 +54,7 @@ pub enum Request {
     /// One story.
     Explain {
         /// Which.
-        which: Which,
+        which: StorySelector,
     },
     /// How the daemon is.
     Status,

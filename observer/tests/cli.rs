@@ -224,17 +224,17 @@ fn the_daemon_does_not_start_with_mistakes_wherever_they_are() {
     assert!(stderr.starts_with("observer: 2 mistakes in the configuration\n"), "{stderr}");
     assert!(stderr.contains("daemon.yaml:2:10: ") && stderr.contains("daemon.yaml:3:1: "), "{stderr}");
     for (flag, value, says) in [
-        ("--history-max-age", "1ms", "history.max_age: 1ms is not in 1s to 3650d"),
-        ("--history-max-age", "soon", "`soon` is no duration"),
-        ("--history-max-memory", "4GiB", "`4GiB` is too much"),
-        ("--socket-group", "", "query.group: no group has an empty name"),
+        ("--history-max-age", "1ms", "history.max_age: 1ms is not between 1s and 3650d"),
+        ("--history-max-age", "soon", "`soon` is not a valid duration"),
+        ("--history-max-memory", "4GiB", "`4GiB` is too large"),
+        ("--socket-group", "", "query.group: the name is empty"),
     ] {
         let (code, _, stderr) = run(&mut observer(&["run", flag, value]));
         assert!(code == Some(2) && stderr.contains(says), "{flag}: {code:?} {stderr}");
     }
     let (code, _, stderr) = run(observer(&["run"]).env("OBSERVER_OWNER_LIMIT", "10001"));
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("owner.limit: 10001 is not in 0 to 10000"), "{stderr}");
+    assert!(stderr.contains("owner.limit: 10001 is not between 0 and 10000"), "{stderr}");
 }
 
 #[test]

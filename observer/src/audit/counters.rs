@@ -1,4 +1,4 @@
-//! The kernel's counters that reports are compared with, and how they are read from /proc.
+//! The kernel's counters that reports are compared with, parsed from /proc.
 
 use std::ops::{Add, AddAssign, Sub};
 
@@ -7,18 +7,18 @@ use crate::words::words;
 words! {
     /// A counter of one network namespace, named as in /proc/net/snmp and /proc/net/netstat.
     Counter {
-        /// Resets sent, by connections and for no connection.
+        /// Resets sent, with and without a connection.
         OutRsts = "OutRsts",
-        /// Connections that went from ESTABLISHED or CLOSE_WAIT straight to CLOSE.
+        /// Connections that went directly from ESTABLISHED or CLOSE_WAIT to CLOSE.
         EstabResets = "EstabResets",
-        /// Connections that `tcp_done()` ended in SYN_SENT or SYN_RECV. Connection requests, which are no sockets and get
-        /// no verdict, are subtracted: the kernel counts those in EmbryonicRsts as well.
+        /// Connections that `tcp_done()` ended in SYN_SENT or SYN_RECV. Connection requests are not sockets and get no
+        /// verdict. They are subtracted here, because the kernel also counts them in EmbryonicRsts.
         AttemptFails = "AttemptFails",
         /// `close()` with unread data.
         AbortOnClose = "TCPAbortOnClose",
-        /// `close()` with SO_LINGER zero, or data for a socket that is closed on our side.
+        /// `close()` with SO_LINGER zero, or data for a socket that this host has closed.
         AbortOnData = "TCPAbortOnData",
-        /// TCP_LINGER2 below zero; not SO_LINGER.
+        /// TCP_LINGER2 below zero. SO_LINGER does not count here.
         AbortOnLinger = "TCPAbortOnLinger",
         /// Too many orphans, or too little memory.
         AbortOnMemory = "TCPAbortOnMemory",
@@ -30,12 +30,12 @@ words! {
 /// How many counters there are.
 const NUMBER: usize = Counter::ALL.len();
 
-/// A value for each [`Counter`], or by how much each moved.
+/// A value per [`Counter`]: its count, or by how much it moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters([i64; NUMBER]);
 
 impl Counters {
-    /// From the text of /proc/net/snmp and /proc/net/netstat. None when one of them lacks a counter.
+    /// Parses the text of /proc/net/snmp and /proc/net/netstat. None if a counter is missing.
     #[must_use]
     pub fn parse(snmp: &str, netstat: &str) -> Option<Self> {
         let mut counters = Self::default();
@@ -56,7 +56,7 @@ impl Counters {
         Some(counters)
     }
 
-    /// These counters moved by one, the others did not.
+    /// Counters that moved by one each; all others are zero.
     #[must_use]
     pub fn moved(by_one: &[Counter]) -> Self {
         let mut counters = Self::default();
@@ -66,32 +66,32 @@ impl Counters {
         counters
     }
 
-    /// One of them.
+    /// The value of a counter.
     #[must_use]
     pub fn at(&self, counter: Counter) -> i64 {
         let Self(values) = self;
         values.get(counter as usize).copied().unwrap_or_default()
     }
 
-    /// As if this one had not moved.
+    /// The same with zero for this counter.
     #[must_use]
     pub fn without(mut self, counter: Counter) -> Self {
         *self.at_mut(counter) = 0;
         self
     }
 
-    /// Whether nothing moved.
+    /// Whether all values are zero.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Each with its value.
+    /// Every counter with its value.
     pub fn iter(&self) -> impl Iterator<Item = (Counter, i64)> {
         Counter::ALL.iter().map(|counter| (*counter, self.at(*counter)))
     }
 
-    /// Combines two, counter by counter.
+    /// Combines two sets, counter by counter.
     #[must_use]
     pub fn zip(self, other: Self, combine: impl Fn(i64, i64) -> i64) -> Self {
         let (Self(left), Self(right)) = (self, other);
@@ -101,7 +101,7 @@ impl Counters {
 
     fn at_mut(&mut self, counter: Counter) -> &mut i64 {
         let Self(values) = self;
-        // In range: the array has a place for each variant.
+        // In range: the array has an element per variant.
         &mut values[counter as usize]
     }
 }
@@ -128,7 +128,7 @@ impl Sub for Counters {
     }
 }
 
-/// Both files have pairs of lines that begin alike: names, then values.
+/// Finds a value in either file. A table is two lines with the same prefix: names, then values.
 fn value(table: &str, prefix: &str, name: &str) -> Option<i64> {
     let mut lines =
         table.lines().filter_map(|line| line.strip_prefix(prefix)).map(str::split_ascii_whitespace);
@@ -146,7 +146,7 @@ mod tests {
         TCPAbortOnTimeout TCPAbortOnLinger\nTcpExt: 2 11 12 13 14 15\nIpExt: TCPAbortOnData\nIpExt: 99\n";
 
     #[test]
-    fn each_counter_is_found_by_its_name_and_file() {
+    fn each_counter_is_found_in_its_file() {
         let counters = Counters::parse(SNMP, NETSTAT).unwrap();
         let found: Vec<_> = counters.iter().map(|(counter, value)| (counter.word(), value)).collect();
         assert_eq!(
@@ -154,7 +154,7 @@ mod tests {
             [
                 ("OutRsts", 3),
                 ("EstabResets", 5),
-                // Seven, of which two were requests.
+                // Seven, two of which were connection requests.
                 ("AttemptFails", 5),
                 ("TCPAbortOnClose", 12),
                 ("TCPAbortOnData", 11),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_this_kernel_lacks_is_not_taken_for_zero() {
+    fn a_missing_counter_is_an_error_and_not_zero() {
         assert_eq!(Counters::parse(SNMP, &NETSTAT.replace("TCPAbortOnMemory", "Other")), None);
         assert_eq!(Counters::parse("", NETSTAT), None);
     }

@@ -1,38 +1,38 @@
-//! One network namespace: what the kernel counted and what was reported, since a first sample. Pure.
+//! One network namespace: the kernel's counters against the reports, since the first sample. Pure.
 
 use std::collections::BTreeMap;
 
 use super::counters::Counters;
 
-/// A report's time and the moment when the kernel counts are some microseconds apart. What happened so close to a sample
-/// may be on either side of it.
+/// The kernel counts some microseconds before or after a report's time. An event this close to a sample may therefore
+/// be on either side of it.
 const EDGE_NS: u64 = 5_000_000;
 
-/// Reports are kept by the millisecond until no sample can be older than they are.
+/// Reports are kept per millisecond until every later sample must include them.
 const BUCKET_NS: u64 = 1_000_000;
 
-/// Buckets that are kept: a minute in which something happens every millisecond. Samples come far more often.
+/// Most buckets: about a minute of reports in every millisecond. Samples come far more often.
 const BUCKETS: usize = 65_536;
 
 /// The kernel's counters of one namespace, read between two moments (`CLOCK_MONOTONIC`, ns).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {
-    /// Before the first file was read.
+    /// Time before the first file was read.
     pub start_ns: u64,
-    /// After the last.
+    /// Time after the last file was read.
     pub end_ns: u64,
-    /// What was read.
+    /// The values.
     pub counters: Counters,
 }
 
-/// What was reported up to a reading: at least and at most, since reports near it may belong to either side.
+/// The reports up to a reading, at least and at most: a report near the reading may belong to either side.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Reported {
     least: Counters,
     most: Counters,
 }
 
-/// The reading that later ones are compared with, and what was reported by then.
+/// The reading that later ones are compared with, and the reports up to it.
 #[derive(Debug, Clone, Copy)]
 struct Base {
     kernel: Counters,
@@ -41,22 +41,23 @@ struct Base {
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// All that was reported before `recent`.
+    /// Sum of all reports before `recent`.
     settled: Counters,
-    /// By millisecond.
+    /// Reports by millisecond.
     recent: BTreeMap<u64, Counters>,
     base: Option<Base>,
-    /// The first sample.
+    /// Time of the first sample; `CLOCK_MONOTONIC`, ns.
     pub(super) since_ns: u64,
+    /// Kernel minus reported at the last comparison.
     last: Counters,
-    /// Kernel minus reported, as far as two comparisons in a row agree.
+    /// The part of kernel minus reported on which two comparisons in a row agree.
     pub(super) difference: Counters,
-    /// Reports up to this time may have been forgotten.
+    /// Reports up to this time may be missing; `CLOCK_MONOTONIC`, ns.
     forgotten_ns: u64,
 }
 
 impl Ledger {
-    /// Notes what a report says the kernel has counted.
+    /// Notes that a report of this time says that the kernel has counted `moved`.
     pub(super) fn note(&mut self, ns: u64, moved: Counters) {
         *self.recent.entry(ns / BUCKET_NS).or_default() += moved;
         if self.recent.len() > BUCKETS {
@@ -64,24 +65,24 @@ impl Ledger {
         }
     }
 
-    /// Begins anew with the next reading.
+    /// Drops everything; the next reading starts anew.
     fn forget(&mut self) {
         let latest = self.recent.keys().next_back().copied().unwrap_or_default();
         let forgotten_ns = (latest + 1).saturating_mul(BUCKET_NS);
         *self = Self { forgotten_ns, ..Self::default() };
     }
 
-    /// Whether there is something to compare with.
+    /// Whether there is a base to compare with.
     pub(super) const fn has_begun(&self) -> bool {
         self.base.is_some()
     }
 
-    /// Whether a report is younger than this.
+    /// Whether there is a report at or after this time.
     pub(super) fn has_reports_since(&self, ns: u64) -> bool {
         self.recent.range(ns / BUCKET_NS..).next().is_some()
     }
 
-    /// Takes a reading as what later ones are compared with. False when reports that belong to it may be missing.
+    /// Makes a reading the base. False if reports that belong to it may be missing.
     pub(super) fn begin(&mut self, reading: &Reading) -> bool {
         if reading.start_ns.saturating_sub(EDGE_NS) <= self.forgotten_ns {
             return false;
@@ -93,13 +94,13 @@ impl Ledger {
         true
     }
 
-    /// There is no longer anything to compare with.
+    /// Drops the base.
     pub(super) fn end(&mut self) {
         self.base = None;
         self.difference = Counters::default();
     }
 
-    /// Compares a reading, for which all reports must have come.
+    /// Compares a reading. All reports up to it must have been noted.
     pub(super) fn compare(&mut self, reading: &Reading) {
         let Some(base) = self.base else { return };
         let reported = self.reported(reading);
@@ -111,7 +112,7 @@ impl Ledger {
         let now = beyond + short;
         self.difference = self.last.zip(now, confirmed);
         self.last = now;
-        // A quieter moment to compare with than the first one was. Nothing is lost with that one: all was well.
+        // A base without reports near it is sharper. Changing it loses nothing, because there is no difference now.
         let doubt = |reported: Reported| reported.most - reported.least;
         if now.is_zero() && doubt(reported).is_zero() && !doubt(base.reported).is_zero() {
             self.base = Some(Base { kernel: reading.counters, reported });
@@ -127,7 +128,7 @@ impl Ledger {
         Reported { least, most }
     }
 
-    /// Sums up what is before this reading and so before all later ones.
+    /// Sums up the reports before this reading, which are before all later readings too.
     fn settle(&mut self, reading: &Reading) {
         let (before, _) = edges(reading);
         let rest = self.recent.split_off(&before);
@@ -136,13 +137,13 @@ impl Ledger {
     }
 }
 
-/// The first and the last bucket that may be on either side.
+/// The first and the last bucket that may be on either side of a reading.
 fn edges(reading: &Reading) -> (u64, u64) {
     let before = reading.start_ns.saturating_sub(EDGE_NS) / BUCKET_NS;
     (before, reading.end_ns.saturating_add(EDGE_NS) / BUCKET_NS)
 }
 
-/// What two differences in a row agree on: nothing when one is more and the other less.
+/// The part on which two differences in a row agree; zero if their signs differ.
 fn confirmed(before: i64, now: i64) -> i64 {
     if before.signum() == now.signum() { now.signum() * before.abs().min(now.abs()) } else { 0 }
 }
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_counted_before_does_not_matter() {
+    fn counts_before_the_first_reading_do_not_matter() {
         let mut ledger = Ledger::default();
         ledger.note(SECOND / 2, resets(5));
         assert!(ledger.begin(&reading(SECOND, 1000)));
@@ -184,12 +185,12 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_is_withheld_shows_when_it_is_confirmed() {
+    fn a_missing_report_shows_once_two_comparisons_agree() {
         let mut ledger = begun(0);
         ledger.note(3 * SECOND / 2, resets(1));
         assert_eq!(differs(&mut ledger, 2 * SECOND, 3), 0);
         assert_eq!(differs(&mut ledger, 3 * SECOND, 3), 2);
-        // A report of something that the kernel did not count is no less of a difference.
+        // A report of an event that the kernel did not count is a difference too.
         ledger.note(7 * SECOND / 2, resets(4));
         assert_eq!(differs(&mut ledger, 4 * SECOND, 3), 0);
         assert_eq!(differs(&mut ledger, 5 * SECOND, 3), -2);
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_at_the_edge_belongs_to_either_side() {
+    fn an_event_near_a_reading_may_belong_to_either_side() {
         for (counted_first, moved_ns) in [(0, 1), (1, 1), (0, 2 * BUCKET_NS), (1, 2 * BUCKET_NS)] {
             let mut ledger = Ledger::default();
             ledger.note(SECOND + moved_ns, resets(1));
@@ -214,14 +215,14 @@ mod tests {
             for at in 2..5 {
                 assert_eq!(differs(&mut ledger, at * SECOND, 1), 0);
             }
-            // The doubt ends with a reading that nothing is near.
+            // The doubt ends at a reading without an event near it.
             differs(&mut ledger, 5 * SECOND, 2);
             assert_eq!(differs(&mut ledger, 6 * SECOND, 2), 1);
         }
     }
 
     #[test]
-    fn memory_is_bounded_and_what_was_forgotten_is_not_held_against_the_kernel() {
+    fn memory_is_bounded_and_forgotten_reports_make_no_difference() {
         let mut ledger = begun(0);
         for bucket in 0..=BUCKETS as u64 {
             ledger.note(2 * SECOND + bucket * BUCKET_NS, resets(1));
@@ -232,7 +233,7 @@ mod tests {
         let later = 2 * SECOND + (BUCKETS as u64 + 100) * BUCKET_NS;
         assert!(ledger.begin(&reading(later, 70_000)));
         assert_eq!(differs(&mut ledger, later + SECOND, 70_000), 0);
-        // Settled reports take no place.
+        // Settled reports need no bucket.
         ledger.note(later + 2 * SECOND, resets(1));
         differs(&mut ledger, later + 3 * SECOND, 70_001);
         assert_eq!(ledger.recent.len(), 0);

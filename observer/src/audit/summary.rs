@@ -1,35 +1,35 @@
-//! How the comparison stands, as `observer status` shows it and says it.
+//! The result of the comparison, as `observer status` shows it.
 
 use serde::{Deserialize, Serialize};
 
-/// How it stands, for `observer status`.
+/// The result of the comparison.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Namespaces that are compared.
+    /// Number of compared namespaces.
     pub namespaces: usize,
-    /// Those beyond the limit, or whose counters cannot be read.
+    /// Namespaces beyond the limit, or whose counters cannot be read.
     pub left_out: usize,
-    /// Processes whose namespace is not ours to know.
+    /// Processes whose namespace the observer must not read.
     pub hidden: usize,
-    /// By counter, for those that can be compared.
+    /// The differences of the counters that can be compared.
     pub counters: Vec<Difference>,
-    /// Counters that cannot be compared with what this kernel lets us see, and why.
+    /// Counters that cannot be compared on this kernel, each with the reason.
     pub not_comparable: Vec<(String, String)>,
-    /// The first namespaces with a difference.
+    /// Namespaces with a difference; the first 16 by number.
     pub differing: Vec<Differing>,
-    /// Why nothing is compared.
+    /// The reason if nothing is compared.
     pub failed: Option<String>,
 }
 
-/// By how much a counter differs, in all namespaces together. What is too much in one does not make up for what is
-/// too little in another.
+/// The difference of a counter in all namespaces together. An excess in one namespace does not cancel a shortage in
+/// another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// The kernel's name.
+    /// The kernel's name of the counter.
     pub counter: String,
-    /// Counted by the kernel and not reported.
+    /// Events that the kernel counted and nothing reported.
     pub not_reported: u64,
-    /// Reported and not counted by the kernel.
+    /// Events that were reported and the kernel did not count.
     pub not_counted: u64,
 }
 
@@ -49,17 +49,17 @@ impl Summary {
         self.counters.iter().all(|counter| counter.total() == 0)
     }
 
-    /// In words.
+    /// One sentence.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn text(&self) -> String {
         if let Some(why) = &self.failed {
             return format!("the kernel's counters are not compared: {why}");
         }
         if self.namespaces == 0 {
             return "the kernel's counters are not compared yet".to_owned();
         }
-        let differences: Vec<_> = self.counters.iter().filter_map(Difference::told).collect();
-        let mut told =
+        let differences: Vec<_> = self.counters.iter().filter_map(Difference::text).collect();
+        let mut text =
             if differences.is_empty() { "kernel counters agree".to_owned() } else { differences.join("; ") };
         let number = |number: usize, one: &str, many: &str| {
             format!("{number} {}", if number == 1 { one } else { many })
@@ -74,19 +74,19 @@ impl Summary {
         let not_comparable = self.not_comparable.iter();
         let not_comparable =
             not_comparable.map(|(counter, why)| format!("; {counter} is not comparable here: {why}"));
-        told.extend([format!(" ({})", parts.join(", "))].into_iter().chain(not_comparable));
-        told
+        text.extend([format!(" ({})", parts.join(", "))].into_iter().chain(not_comparable));
+        text
     }
 }
 
 impl Difference {
-    /// Both ways.
+    /// The differences in both directions.
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.not_reported + self.not_counted
     }
 
-    fn told(&self) -> Option<String> {
+    fn text(&self) -> Option<String> {
         let Self { counter, not_reported, not_counted } = self;
         Some(match (not_reported, not_counted) {
             (0, 0) => return None,

@@ -15,7 +15,7 @@ use super::output::Format;
 use super::terminal::width;
 use crate::{
     cli::args::daemon::DaemonArgs,
-    history::{History, HistoryLimits, Which, pack::PackedReport},
+    history::{History, HistoryLimits, StorySelector, pack::PackedReport},
     owner::Cgroups,
     pipeline::Pipeline,
     query::Request,
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// An id, or ends as people copy them: `A B`, `A > B`, `A,B`.
-fn which(words: &[String]) -> anyhow::Result<Which> {
+fn which(words: &[String]) -> anyhow::Result<StorySelector> {
     let joined = words.join(" ");
     let words: Vec<_> =
         joined.split([' ', ',', '>']).filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect();
@@ -94,20 +94,20 @@ fn which(words: &[String]) -> anyhow::Result<Which> {
         parts.is_some_and(|(ns, sock)| [ns, sock].iter().all(|part| u64::from_str_radix(part, 16).is_ok()))
     };
     match words.as_slice() {
-        [id] if is_id(id) => Ok(Which::Id(id.clone())),
+        [id] if is_id(id) => Ok(StorySelector::Id(id.clone())),
         ends @ ([_] | [_, _]) => {
             let ends = ends.iter().map(|end| {
                 let wrong = "give the ID of a verdict, or one or two ends";
                 end.parse().with_context(|| format!("{end:?} names no connection: {wrong}"))
             });
-            Ok(Which::Ends(ends.collect::<anyhow::Result<_>>()?))
+            Ok(StorySelector::Ends(ends.collect::<anyhow::Result<_>>()?))
         }
         _ => bail!("a connection has two ends: give the ID of a verdict, or one or two ends"),
     }
 }
 
 /// The same from a recording, by way of a history of it.
-fn recorded(path: &Path, which: &Which) -> anyhow::Result<Option<String>> {
+fn recorded(path: &Path, which: &StorySelector) -> anyhow::Result<Option<String>> {
     let shown = path.display();
     let input = File::open(path).with_context(|| format!("opening the recording {shown}"))?;
     let recording =
@@ -140,12 +140,12 @@ mod tests {
     #[test]
     fn connections_are_named_as_people_copy_them() {
         let named = |words: &[&str]| which(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
-        assert_eq!(named(&["267dd6598cd-4e2f"]).unwrap(), Which::Id("267dd6598cd-4e2f".to_owned()));
+        assert_eq!(named(&["267dd6598cd-4e2f"]).unwrap(), StorySelector::Id("267dd6598cd-4e2f".to_owned()));
         let both = named(&["127.0.0.1:1", "[::1]:2"]).unwrap();
         assert_eq!(named(&["127.0.0.1:1", ">", "[::1]:2"]).unwrap(), both);
         assert_eq!(named(&["127.0.0.1:1 > [::1]:2"]).unwrap(), both);
         assert_eq!(named(&["127.0.0.1:1,[::1]:2"]).unwrap(), both);
-        assert!(matches!(named(&[":443"]).unwrap(), Which::Ends(ends) if ends.len() == 1));
+        assert!(matches!(named(&[":443"]).unwrap(), StorySelector::Ends(ends) if ends.len() == 1));
         for wrong in [&["nonsense"][..], &["a", "b", "c"], &[","], &["-"]] {
             assert!(named(wrong).is_err(), "{wrong:?}");
         }

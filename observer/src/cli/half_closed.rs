@@ -134,17 +134,19 @@ fn write(
 }
 
 fn tell(unseen: Unseen) {
-    let Unseen { namespaces, elsewhere, processes } = unseen;
+    let Unseen { namespaces, process_namespaces, process_descriptors } = unseen;
     if namespaces > 0 {
         log::warn!("network namespaces that may not be entered, and are left out: {namespaces}");
     }
-    if elsewhere > 0 {
+    if process_namespaces > 0 {
         log::warn!(
-            "processes whose network namespace may not be looked at: {elsewhere}; what is only theirs is left out"
+            "processes whose network namespace may not be looked at: {process_namespaces}; what is only theirs is left out"
         );
     }
-    if processes > 0 {
-        log::warn!("processes whose descriptors may not be looked at: {processes}; some owners are missing");
+    if process_descriptors > 0 {
+        log::warn!(
+            "processes whose descriptors may not be looked at: {process_descriptors}; some owners are missing"
+        );
     }
     // /proc/self belongs to the effective user.
     let root = procfs::process::Process::myself().and_then(|me| me.uid()).is_ok_and(|uid| uid == 0);

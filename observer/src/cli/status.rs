@@ -111,7 +111,7 @@ fn lost(status: &StatusLine) -> String {
 /// How the reports compare with the kernel's counters, and why they may not agree.
 fn told(audit: &Summary, status: &StatusLine) -> String {
     let expected = !audit.agrees() && status.last_loss_ms.is_some();
-    audit.told() + if expected { "; records were lost, so a difference is expected" } else { "" }
+    audit.text() + if expected { "; records were lost, so a difference is expected" } else { "" }
 }
 
 fn cost(status: &StatusLine) -> String {

@@ -105,7 +105,7 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     trace.tell_lost(&session);
     Trace::sum_up(&session);
     if let Some(audit) = &trace.audit {
-        log::info!("audit: {}", audit.summary().told());
+        log::info!("audit: {}", audit.summary().text());
     }
     Ok(ExitCode::SUCCESS)
 }

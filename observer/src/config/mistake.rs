@@ -1,4 +1,4 @@
-//! A mistake in a configuration, for the person who made it.
+//! Mistakes in a configuration, as messages for the person who wrote it.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use super::spans::Position;
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// Where; None for settings that do not come from a file.
+    /// Place in the file; None for a setting that does not come from a file.
     pub place: Option<Position>,
-    /// What, and how to mend it, in one line.
+    /// What is wrong and how to correct it, in one line.
     pub text: String,
 }
 
@@ -33,7 +33,7 @@ impl Mistakes {
         Self { file, list }
     }
 
-    /// One line each: file, line, column and what is wrong.
+    /// One line per mistake: file, line, column and text.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         self.list.iter().map(|Mistake { place, text }| match place {
             Some(Position { line, column }) => format!("{}:{line}:{column}: {text}", self.file),
@@ -52,7 +52,7 @@ impl fmt::Display for Mistakes {
     }
 }
 
-/// `; did you mean …?` where something is alike, or else nothing.
+/// `; did you mean …?` with the most similar known word, or an empty text if none is similar.
 pub(super) fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let likeness = |word: &'a str| (strsim::jaro_winkler(typed, word), word);
     let alike = known.into_iter().map(likeness).filter(|(likeness, _)| *likeness > 0.7);

@@ -1,8 +1,8 @@
-//! The text of a file → a configuration, or all that is wrong with it.
+//! The text of a file → a configuration, or every mistake in it.
 //!
-//! serde stops at the first mistake. So what it does not like is taken out, which leaves the default in its place, and
-//! it is asked again, until nothing is left to dislike. What settings there are is known from the default
-//! configuration, and where everything stands from [`Spans`].
+//! serde stops at the first mistake. Therefore [`read`] removes each rejected value, which then has its default, and
+//! deserializes again until serde accepts the rest. The default configuration has every setting that exists, and
+//! [`Spans`] has the place of each in the text.
 
 use serde_path_to_error::{Path, Segment};
 use serde_yaml::Value;
@@ -12,23 +12,21 @@ use super::{
     mistake::{Mistake, did_you_mean},
     rules,
     spans::{Position, Spans},
+    unit::scalar,
 };
 
 pub(super) fn read(text: &str) -> Result<Config, Vec<Mistake>> {
-    let marked = match Spans::read(text) {
-        Ok(Some(marked)) => marked,
+    let spans = match Spans::read(text) {
+        Ok(Some(spans)) => spans,
         Ok(None) => return Ok(Config::default()),
         Err(error) => return Err(vec![Mistake::new((*error.marker()).into(), error.info())]),
     };
-    let (duplicates, text) = marked.duplicates(text);
+    let (duplicates, text) = spans.duplicates(text);
     let mut mistakes: Vec<_> = duplicates
         .into_iter()
         .map(|duplicate| {
             let (name, first) = (duplicate.path.join("."), duplicate.first.line);
-            Mistake::new(
-                duplicate.place,
-                format!("{name} is set a second time; the first is in line {first}"),
-            )
+            Mistake::new(duplicate.place, format!("{name} is set twice; the first is in line {first}"))
         })
         .collect();
     let mut value: Value = match serde_yaml::from_str(&text) {
@@ -42,25 +40,24 @@ pub(super) fn read(text: &str) -> Result<Config, Vec<Mistake>> {
         }
     };
     if !value.is_mapping() && !value.is_null() {
-        mistakes
-            .push(Mistake::new(marked.place, "a configuration is sections with settings, such as `listen:`"));
+        mistakes.push(Mistake::new(spans.place, "a configuration consists of sections, such as `listen:`"));
         return Err(mistakes);
     }
-    unknown(&mut Vec::new(), &mut value, &Config::default().to_value(), &marked, &mut mistakes);
+    remove_unknown(&mut Vec::new(), &mut value, &Config::default().to_value(), &spans, &mut mistakes);
     let config = loop {
         let error = match serde_path_to_error::deserialize::<_, Config>(&value) {
             Ok(config) => break config,
             Err(error) => error,
         };
         let path = names(error.path(), &value);
-        let (at, _) = marked.at(&path);
+        let (at, _) = spans.at(&path);
         mistakes.push(Mistake::new(at.place, bad_value(&path.join("."), &error.inner().to_string())));
         if !remove(&mut value, &path) {
             return Err(in_order(mistakes));
         }
     };
     let broken = rules::broken(&config);
-    mistakes.extend(broken.iter().map(|broken| broken.mistake(Some(&marked))));
+    mistakes.extend(broken.iter().map(|broken| broken.mistake(Some(&spans))));
     if mistakes.is_empty() { Ok(config) } else { Err(in_order(mistakes)) }
 }
 
@@ -69,12 +66,12 @@ fn in_order(mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
     mistakes
 }
 
-/// Takes out what no configuration has, and sections in which nothing is set.
-fn unknown(
+/// Removes unknown settings, each of which is a mistake, and sections without a setting.
+fn remove_unknown(
     path: &mut Vec<String>,
     value: &mut Value,
     default: &Value,
-    marked: &Spans,
+    spans: &Spans,
     mistakes: &mut Vec<Mistake>,
 ) {
     let (Value::Mapping(value), Value::Mapping(default)) = (value, default) else { return };
@@ -82,14 +79,14 @@ fn unknown(
         let key = scalar(key);
         path.push(key.clone());
         let keep = if let Some(known) = default.get(&key) {
-            unknown(path, value, known, marked, mistakes);
+            remove_unknown(path, value, known, spans, mistakes);
             !(value.is_null() && known.is_mapping())
         } else {
-            let (parent, _) = marked.at(&path[..path.len() - 1]);
+            let (parent, _) = spans.at(&path[..path.len() - 1]);
             let place = parent.entry(&key).map_or(parent.place, |entry| entry.place);
             let known = default.keys().filter_map(Value::as_str);
             let meant = match did_you_mean(&key, known) {
-                meant if meant.is_empty() => elsewhere(&key),
+                meant if meant.is_empty() => in_a_section(&key),
                 meant => meant,
             };
             mistakes.push(Mistake::new(place, format!("there is no setting {}{meant}", path.join("."))));
@@ -100,8 +97,8 @@ fn unknown(
     });
 }
 
-/// A setting of this name in a section: what is right but for its indentation, or forgotten its section.
-fn elsewhere(key: &str) -> String {
+/// Suggests the setting of this name in a section, for a user who forgot the section or the indentation.
+fn in_a_section(key: &str) -> String {
     let sections = Config::default().to_value();
     let sections = sections.as_mapping().into_iter().flatten();
     let found =
@@ -109,15 +106,7 @@ fn elsewhere(key: &str) -> String {
     found.map_or_else(String::new, |section| format!("; did you mean `{section}.{key}`?"))
 }
 
-/// A value as it is typed, or nearly so.
-pub(super) fn scalar(key: &Value) -> String {
-    match key {
-        Value::String(text) => text.clone(),
-        _ => serde_yaml::to_string(key).unwrap_or_default().trim_end().to_owned(),
-    }
-}
-
-/// The names that lead to where serde stopped. Below a scalar there is nothing, whatever serde calls it.
+/// The names that lead to the value that serde rejected. The path ends at a scalar, even if serde's path goes on.
 fn names(path: &Path, value: &Value) -> Vec<String> {
     let (mut names, mut here) = (Vec::new(), value);
     for segment in path {
@@ -133,7 +122,8 @@ fn names(path: &Path, value: &Value) -> Vec<String> {
     names
 }
 
-/// Takes out a setting; in a list all of it, since the places of what is behind would change.
+/// Removes a setting; false if there is none. A list is removed as a whole, because removing one element would shift
+/// the places of the others.
 fn remove(value: &mut Value, path: &[String]) -> bool {
     let Some((name, rest)) = path.split_first() else { return false };
     match value.get_mut(name) {
@@ -142,16 +132,17 @@ fn remove(value: &mut Value, path: &[String]) -> bool {
     }
 }
 
-/// serde's words, in those of the people who write such files.
-fn bad_value(name: &str, said: &str) -> String {
+/// serde's message, in plain English.
+fn bad_value(name: &str, message: &str) -> String {
     if let Some((typed, known)) =
-        said.strip_prefix("unknown variant `").and_then(|rest| rest.split_once("`, expected "))
+        message.strip_prefix("unknown variant `").and_then(|rest| rest.split_once("`, expected "))
     {
         let known: Vec<_> = known.split('`').skip(1).step_by(2).collect();
         let meant = did_you_mean(typed, known.iter().copied());
         return format!("{name}: `{typed}` is not one of {}{meant}", known.join(", "));
     }
-    let mut said = said.trim_start_matches("invalid type: ").trim_start_matches("invalid value: ").to_owned();
+    let found = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    let mut message = found.map_or_else(|| message.to_owned(), |found| format!("found {found}"));
     for (serde, plain) in [
         ("unit value", "nothing"),
         ("expected usize", "expected a whole number, 0 or more"),
@@ -163,11 +154,11 @@ fn bad_value(name: &str, said: &str) -> String {
         ("expected a Value::Tagged enum", "expected a word"),
         ("invalid socket address syntax", "not an address with a port, such as 127.0.0.1:9817 or [::1]:9817"),
     ] {
-        said = said.replace(serde, plain);
+        message = message.replace(serde, plain);
     }
-    // The name of a type of ours.
-    if let Some((typed, _)) = said.split_once("expected struct ") {
-        said = format!("{typed}expected settings below it");
+    // The name of the struct means nothing to a user.
+    if let Some((typed, _)) = message.split_once("expected struct ") {
+        message = format!("{typed}expected settings below it");
     }
-    format!("{name}: {said}")
+    format!("{name}: {message}")
 }

@@ -1,5 +1,5 @@
-//! Values that serde takes and that make no sense, alone or together. A rule names the settings it is about: the
-//! mistake is shown at the first of them that the file has.
+//! Rules for values that serde accepts although they make no sense, alone or together. A rule names its settings. The
+//! mistake is shown at the first of them that the file sets.
 
 use std::{fmt::Display, ops::RangeInclusive, path::Path, time::Duration};
 
@@ -7,16 +7,16 @@ use observer_ebpf::abi::program::HOOKS;
 
 use super::{Config, Mistake, spans::Position, spans::Spans};
 
-/// Emptied more slowly than this (bytes a second), the ring buffer of a busy host overflows.
-const SLOWEST_RING: u128 = 1 << 20;
+/// The ring buffer of a busy host overflows if it can be emptied at less than this rate, bytes per second.
+const LOWEST_RING_RATE: u128 = 1 << 20;
 
 /// Ten years.
 const LONGEST_AGE: Duration = Duration::from_hours(24 * 3650);
 
-/// Bytes of `sockaddr_un.sun_path`, without the zero at its end (`include/uapi/linux/un.h`).
+/// Size of `sockaddr_un.sun_path` without its final zero, bytes (`include/uapi/linux/un.h`).
 const LONGEST_SOCKET: usize = 107;
 
-/// A rule that is broken.
+/// A broken rule.
 #[derive(Debug)]
 pub(super) struct Broken {
     settings: Vec<&'static str>,
@@ -24,7 +24,7 @@ pub(super) struct Broken {
 }
 
 impl Broken {
-    /// Where a file that has these settings breaks it.
+    /// The mistake, placed at the first of these settings that the file has.
     pub(super) fn mistake(&self, file: Option<&Spans>) -> Mistake {
         let place = file.map(|file| {
             let places = self.settings.iter().map(|setting| {
@@ -59,7 +59,11 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
 
     for name in &kernel.without {
         let known = HOOKS.iter().any(|hook| hook.name == name);
-        rule(&["kernel.without"], known, format!("there is no hook {name}; `observer check` lists them"));
+        rule(
+            &["kernel.without"],
+            known,
+            format!("there is no hook {name}; `observer check` lists the hooks"),
+        );
     }
     let (small, large) = (64 << 10, 1 << 30);
     rule(
@@ -78,13 +82,13 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
         interval_fits,
         outside(format!("{:?}", kernel.drain_interval), "1ms", "1s"),
     );
-    let needed = SLOWEST_RING * kernel.drain_interval.as_millis() / 1000;
+    let needed = LOWEST_RING_RATE * kernel.drain_interval.as_millis() / 1000;
     rule(
         &["kernel.ring_size", "kernel.drain_interval"],
         !interval_fits || u128::from(kernel.ring_size) >= needed,
         format!(
-            "{} bytes that are emptied every {:?} do not hold what a busy host writes; make the first larger or the \
-             second shorter",
+            "a buffer of {} bytes that is emptied every {:?} overflows on a busy host; increase ring_size or shorten \
+             drain_interval",
             kernel.ring_size, kernel.drain_interval
         ),
     );
@@ -98,7 +102,7 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
         rule(
             &[setting],
             path.is_none_or(Path::is_absolute),
-            "a path from the root is needed: a service has no directory of its own to begin from".to_owned(),
+            "must be an absolute path: a service has no working directory of its own".to_owned(),
         );
     };
     path("query.socket", Some(&query.socket));
@@ -108,12 +112,12 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
     rule(
         &["query.socket"],
         socket_bytes <= LONGEST_SOCKET,
-        format!("a socket's path has at most {LONGEST_SOCKET} bytes, and this one {socket_bytes}"),
+        format!("the path has {socket_bytes} bytes; a socket's path has at most {LONGEST_SOCKET}"),
     );
     rule(
         &["query.group"],
         query.group.as_deref() != Some(""),
-        "no group has an empty name; null is the group that the observer runs as".to_owned(),
+        "the name is empty; null means the group that the observer runs as".to_owned(),
     );
     rule(
         &["event_log.max_size"],
@@ -128,11 +132,11 @@ pub(super) fn broken(config: &Config) -> Vec<Broken> {
     rule(
         &["event_log.record", "event_log.path", "event_log.journal"],
         event_log.is_off() || event_log.record.is_any(),
-        "there is a place to record to, and nothing that is to be recorded".to_owned(),
+        "a file or the journal is set, but every kind of event is off".to_owned(),
     );
     broken
 }
 
 fn outside(value: impl Display, from: impl Display, to: impl Display) -> String {
-    format!("{value} is not in {from} to {to}")
+    format!("{value} is not between {from} and {to}")
 }

@@ -1,14 +1,17 @@
-//! The text of a YAML file → where every setting stands. Comes in: text. Goes out: a tree of positions, keys and
-//! values apart; no values: those are serde's business.
+//! The text of a YAML file → the place of every key and value, as a tree. serde reads the values themselves.
+//!
+//! A second YAML parser is needed for this. serde_yaml gives a place only for the error at which it stops, and names
+//! the key or the first of two duplicates instead of the faulty value. It cannot place the mistakes after the first,
+//! nor a value that only a rule rejects, because neither its `Value` nor serde's visitors have places.
 
 use saphyr_parser::{Event, Marker, Parser, ScanError, Span};
 
-/// A place in the file; both count from 1.
+/// A place in the file. Both numbers count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// Line.
     pub line: usize,
-    /// Character of the line.
+    /// Column, in characters.
     pub column: usize,
 }
 
@@ -23,44 +26,44 @@ impl From<Marker> for Position {
     }
 }
 
-/// A value, and what is in it.
+/// The place of a value, and the places inside it.
 #[derive(Debug)]
 pub(super) struct Spans {
     pub(super) place: Position,
-    /// Its last character is the one before; in characters of the text.
+    /// First character after the value, counted in characters of the text.
     end: usize,
-    pub(super) inside: Inside,
+    content: Content,
 }
 
 #[derive(Debug)]
-pub(super) enum Inside {
-    /// A scalar, or an alias.
-    Nothing,
-    Mapping(Vec<Item>),
+enum Content {
+    /// A scalar or an alias.
+    Leaf,
+    Mapping(Vec<KeyValue>),
     Sequence(Vec<Spans>),
 }
 
 /// A key and its value.
 #[derive(Debug)]
-pub(super) struct Item {
-    /// Empty for a key that is no scalar: no setting has such a name.
-    pub(super) key: String,
+pub(super) struct KeyValue {
+    /// Empty for a key that is not a scalar: no setting has such a name.
+    key: String,
     pub(super) place: Position,
     start: usize,
-    pub(super) value: Spans,
+    value: Spans,
 }
 
-/// A key that its mapping has already.
+/// A key that its mapping already has.
 #[derive(Debug)]
 pub(super) struct Duplicate {
-    /// Names of the mappings it is in, and its own.
+    /// Names of the surrounding mappings, and its own.
     pub(super) path: Vec<String>,
     pub(super) place: Position,
     pub(super) first: Position,
 }
 
 impl Spans {
-    /// None for a file without a setting.
+    /// Parses the text; None if it holds no value.
     pub(super) fn read(text: &str) -> Result<Option<Self>, ScanError> {
         let mut events = Parser::new_from_str(text);
         while let Some(event) = events.next() {
@@ -74,20 +77,20 @@ impl Spans {
         Ok(None)
     }
 
-    /// The entry with this name, in the mapping that this is.
-    pub(super) fn entry(&self, name: &str) -> Option<&Item> {
-        let Inside::Mapping(entries) = &self.inside else { return None };
+    /// The first entry with this name; None if this is not a mapping or has no such entry.
+    pub(super) fn entry(&self, name: &str) -> Option<&KeyValue> {
+        let Content::Mapping(entries) = &self.content else { return None };
         entries.iter().find(|entry| entry.key == name)
     }
 
-    /// The value at the end of the path, or at the end of as much of the path as there is; and whether that is all.
+    /// The value at the end of the path, and true. If the path leads nowhere, the last value on it, and false.
     pub(super) fn at(&self, path: &[String]) -> (&Self, bool) {
         let mut here = self;
         for name in path {
-            let next = match &here.inside {
-                Inside::Mapping(_) => here.entry(name).map(|entry| &entry.value),
-                Inside::Sequence(values) => name.parse().ok().and_then(|at: usize| values.get(at)),
-                Inside::Nothing => None,
+            let next = match &here.content {
+                Content::Mapping(_) => here.entry(name).map(|entry| &entry.value),
+                Content::Sequence(values) => name.parse().ok().and_then(|at: usize| values.get(at)),
+                Content::Leaf => None,
             };
             let Some(next) = next else { return (here, false) };
             here = next;
@@ -95,8 +98,7 @@ impl Spans {
         (here, true)
     }
 
-    /// Every key that is there a second time, and the text without these: with spaces in their place, so that all
-    /// other things stay where they are.
+    /// Every duplicate, and the text with spaces in place of the duplicates, so that everything else keeps its place.
     pub(super) fn duplicates(&self, text: &str) -> (Vec<Duplicate>, String) {
         let (mut found, mut spans) = (Vec::new(), Vec::new());
         self.find_duplicates(&mut Vec::new(), &mut found, &mut spans);
@@ -113,8 +115,8 @@ impl Spans {
         found: &mut Vec<Duplicate>,
         spans: &mut Vec<(usize, usize)>,
     ) {
-        match &self.inside {
-            Inside::Mapping(entries) => {
+        match &self.content {
+            Content::Mapping(entries) => {
                 for entry in entries {
                     path.push(entry.key.clone());
                     match self.entry(&entry.key) {
@@ -131,26 +133,26 @@ impl Spans {
                     path.pop();
                 }
             }
-            Inside::Sequence(values) => {
+            Content::Sequence(values) => {
                 for (at, value) in values.iter().enumerate() {
                     path.push(at.to_string());
                     value.find_duplicates(path, found, spans);
                     path.pop();
                 }
             }
-            Inside::Nothing => {}
+            Content::Leaf => {}
         }
     }
 }
 
-/// The value that begins with this event.
+/// Reads on to the end of the value that begins with this event.
 fn value<'a>(
     event: &Event<'a>,
     span: Span,
     events: &mut impl Iterator<Item = Result<(Event<'a>, Span), ScanError>>,
 ) -> Result<Spans, ScanError> {
     let (place, mut end) = (span.start.into(), span.end.index());
-    let inside = match event {
+    let content = match event {
         Event::MappingStart(..) => {
             let mut entries = Vec::new();
             while let Some(next) = events.next() {
@@ -165,9 +167,9 @@ fn value<'a>(
                 let Some(next) = events.next() else { break };
                 let (event, value_span) = next?;
                 let (place, start) = (span.start.into(), span.start.index());
-                entries.push(Item { key: name, place, start, value: value(&event, value_span, events)? });
+                entries.push(KeyValue { key: name, place, start, value: value(&event, value_span, events)? });
             }
-            Inside::Mapping(entries)
+            Content::Mapping(entries)
         }
         Event::SequenceStart(..) => {
             let mut values = Vec::new();
@@ -179,9 +181,9 @@ fn value<'a>(
                 }
                 values.push(value(&event, span, events)?);
             }
-            Inside::Sequence(values)
+            Content::Sequence(values)
         }
-        _ => Inside::Nothing,
+        _ => Content::Leaf,
     };
-    Ok(Spans { place, end, inside })
+    Ok(Spans { place, end, content })
 }

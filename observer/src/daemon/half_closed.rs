@@ -6,8 +6,8 @@ use crate::{
     half_closed::{
         Fin, Fins, Unseen,
         gauges::{Gauges, gauges},
-        lookout::Lookout,
         snapshot,
+        snapshot_thread::SnapshotThread,
     },
     metrics::Metrics,
     pipeline::Pipeline,
@@ -19,7 +19,7 @@ use crate::{
 /// Snapshots list the connections. The stories know the age and the closer of those that are still open, and the history
 /// knows those whose verdict has been given.
 pub(super) struct HalfClosedGauges {
-    lookout: Lookout<(Gauges, Unseen)>,
+    thread: SnapshotThread<(Gauges, Unseen)>,
     /// Why the last snapshot failed.
     pub(super) failure: Option<String>,
     /// Network namespaces and processes that the last snapshot could not read.
@@ -29,7 +29,12 @@ pub(super) struct HalfClosedGauges {
 
 impl HalfClosedGauges {
     pub(super) fn new() -> Self {
-        Self { lookout: Lookout::new(Instant::now()), failure: None, unseen: None, unseen_logged: false }
+        Self {
+            thread: SnapshotThread::new(Instant::now()),
+            failure: None,
+            unseen: None,
+            unseen_logged: false,
+        }
     }
 
     /// Starts a snapshot when one is due, and takes the result of one that is ready. Never waits.
@@ -43,7 +48,7 @@ impl HalfClosedGauges {
                 Ok((gauges(&snapshot.sockets), snapshot.unseen))
             }
         };
-        let Some(found) = self.lookout.poll(Instant::now(), start) else { return };
+        let Some(found) = self.thread.poll(Instant::now(), start) else { return };
         metrics.half_closed(found.as_ref().ok().map(|(gauges, unseen)| (gauges, *unseen)));
         // Log a change once, not each time.
         match found {

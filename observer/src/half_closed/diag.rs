@@ -11,46 +11,47 @@ use crate::{
     story::step::Queues,
 };
 
-/// Offset of `tcpi_notsent_bytes` in `struct tcp_info` (include/uapi/linux/tcp.h, 4.6 and later), which ends before
-/// it in libc.
+/// Offset of `tcpi_notsent_bytes` in `struct tcp_info` (include/uapi/linux/tcp.h, since 4.6). libc's struct ends before
+/// this member.
 const NOTSENT_BYTES: usize = 144;
 
-/// One line of the kernel's table.
+/// One socket of the kernel's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Listed {
+pub(super) struct DiagSocket {
     pub(super) endpoints: Endpoints,
     pub(super) state: State,
-    /// 0 without a file.
+    /// Inode of the socket's file; 0 without a file.
     pub(super) inode: u64,
-    /// `rcv_nxt - copied_seq`: the peer's FIN takes one.
+    /// `rcv_nxt - copied_seq`; the peer's FIN counts as one byte.
     pub(super) receive_queue: u32,
-    /// `write_seq - snd_una`: our FIN takes one.
+    /// `write_seq - snd_una`; our FIN counts as one byte.
     pub(super) send_queue: u32,
-    /// None for what is left of a closed socket (a timewait minisocket).
-    pub(super) info: Option<Info>,
+    /// None for a timewait minisocket, which remains of a closed socket.
+    pub(super) info: Option<TcpInfo>,
 }
 
 /// The members of `struct tcp_info` that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Info {
+pub(super) struct TcpInfo {
     /// Time since the last acceptable ACK.
     pub(super) last_ack_ms: u32,
-    /// Time since data was last sent; where none was, since the handshake was complete.
+    /// Time since data was last sent; without such data, since the handshake was complete.
     pub(super) last_data_sent_ms: u32,
-    /// The part of the send queue that was never sent, the FIN included.
+    /// Bytes of the send queue that were never sent, including the FIN.
     pub(super) not_sent: u32,
 }
 
-/// Asks for both address families. `netns` is the thread's own namespace, by number.
-pub(super) fn dump(netns: u32) -> io::Result<Vec<Listed>> {
-    // A minisocket goes by what it stands for: FIN_WAIT2 asks for those in FIN_WAIT2, and not for TIME_WAIT.
+/// Lists the half-closed sockets of both address families. `netns` is the number of the calling thread's namespace.
+pub(super) fn dump(netns: u32) -> io::Result<Vec<DiagSocket>> {
+    // The kernel filters minisockets by their substate: FIN_WAIT2 includes those in FIN_WAIT2, but not those in
+    // TIME_WAIT.
     let states = StateFlags::FIN_WAIT1 | StateFlags::FIN_WAIT2 | StateFlags::CLOSE_WAIT;
-    let mut listed = Vec::new();
-    list(&states, &ExtensionFlags::INFO, |response| listed.extend(Listed::read(response, netns)))?;
-    Ok(listed)
+    let mut sockets = Vec::new();
+    list(&states, &ExtensionFlags::INFO, |response| sockets.extend(DiagSocket::read(response, netns)))?;
+    Ok(sockets)
 }
 
-impl Listed {
+impl DiagSocket {
     pub(super) fn read(response: &InetResponse, netns: u32) -> Option<Self> {
         let header = &response.header;
         let id = &header.socket_id;
@@ -65,14 +66,14 @@ impl Listed {
             receive_queue: header.recv_queue,
             send_queue: header.send_queue,
             info: response.nlas.iter().find_map(|attribute| match attribute {
-                Nla::TcpInfo(bytes) => Info::read(bytes),
+                Nla::TcpInfo(bytes) => TcpInfo::read(bytes),
                 _ => None,
             }),
         })
     }
 
-    /// What of the queues is data. In CLOSE_WAIT the peer's FIN is the last in the receive queue until it is read as
-    /// end of file; in FIN_WAIT1 ours is the last in the send queue.
+    /// The data in the queues, without FINs. In CLOSE_WAIT the peer's FIN is the last byte of the receive queue until
+    /// the process reads it as end of file. In FIN_WAIT1 our FIN is the last byte of the send queue.
     pub(super) fn queued(&self) -> Queues {
         let unsent = self.info.map_or(0, |info| info.not_sent).min(self.send_queue);
         let unacked = self.send_queue - unsent;
@@ -85,11 +86,12 @@ impl Listed {
         Queues { unread: self.receive_queue.saturating_sub(fin), unacked, unsent }
     }
 
+    /// See [`super::HalfClosed::end_read`].
     pub(super) fn end_read(&self) -> Option<bool> {
         (self.state == State::CloseWait).then_some(self.receive_queue == 0)
     }
 
-    /// Our FIN has left this host. It is the last in the send queue, so that it waits where anything waits.
+    /// Whether our FIN has left this host. It is the last byte of the send queue, so it waits if any byte waits.
     pub(super) fn fin_sent(&self) -> Option<bool> {
         match self.state {
             State::FinWait1 => self.info.map(|info| info.not_sent == 0),
@@ -98,21 +100,22 @@ impl Listed {
         }
     }
 
-    /// Whether no process has accepted the connection yet. One that was accepted has a file, and leaves CLOSE_WAIT
-    /// when that is closed.
+    /// Whether no process has accepted the connection yet. An accepted connection has a file, and leaves CLOSE_WAIT
+    /// when the file is closed.
     pub(super) fn is_unaccepted(&self) -> bool {
         self.state == State::CloseWait && self.inode == 0
     }
 
-    /// A socket that nobody has accepted has sent no data: `tcp_create_openreq_child()` has set the time of the last.
+    /// See [`super::HalfClosed::accept_queue`]. An unaccepted socket has sent no data, so its time of the last data is
+    /// that of the handshake: `tcp_create_openreq_child()` sets it.
     pub(super) fn accept_queue(&self) -> Option<AcceptQueue> {
         let waited = self.info.map(|info| u64::from(info.last_data_sent_ms) * 1_000_000);
         self.is_unaccepted().then_some(AcceptQueue { waited_ns: waited })
     }
 }
 
-impl Info {
-    /// None for a kernel that tells less.
+impl TcpInfo {
+    /// None if the kernel's struct is shorter.
     fn read(bytes: &[u8]) -> Option<Self> {
         let at = |offset: usize| {
             let member = bytes.get(offset..)?.first_chunk()?;
@@ -125,3 +128,17 @@ impl Info {
         })
     }
 }
+
+#[cfg(test)]
+impl DiagSocket {
+    /// A socket with an inode and these queues.
+    pub(super) fn with_queues(state: State, receive_queue: u32, send_queue: u32, not_sent: u32) -> Self {
+        let info = TcpInfo { last_ack_ms: 5000, last_data_sent_ms: 7000, not_sent };
+        let (local, remote) = (([10, 0, 0, 1], 443).into(), ([10, 0, 0, 2], 50_000).into());
+        let endpoints = Endpoints { local, remote, netns: 7 };
+        Self { endpoints, state, inode: 42, receive_queue, send_queue, info: Some(info) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

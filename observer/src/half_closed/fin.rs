@@ -1,4 +1,4 @@
-//! FINs that the daemon saw: when, and of which process.
+//! FINs that the daemon saw, with time and process.
 
 use std::collections::HashMap;
 
@@ -14,34 +14,35 @@ use crate::{
 /// The FIN of one side, while the other side has sent none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fin {
-    /// Who sent it.
+    /// The side that sent it.
     pub side: Side,
-    /// When; `CLOCK_MONOTONIC`, ns.
+    /// Its time; `CLOCK_MONOTONIC`, ns.
     pub ns: u64,
-    /// This host has closed the socket, and not only shut down its writing side.
+    /// This host has closed the socket, not only shut down its writing side.
     pub closed: bool,
-    /// The process that closed the socket, or else sent the FIN. None for the peer's FIN, and where none was seen.
+    /// The process that closed the socket, or else the one that sent the FIN. None for the peer's FIN, or if no process
+    /// was seen.
     pub process: Option<Task>,
 }
 
-/// By connection.
+/// FINs by connection.
 pub type Fins = HashMap<Endpoints, Fin>;
 
 impl Fin {
-    /// Of a connection whose end has begun; None where it is not half-closed.
+    /// The FIN of a connection whose end has begun; None if it is not half-closed.
     #[must_use]
     pub fn of_story(story: &Story) -> Option<(Endpoints, Self)> {
         let (side, ns) = story.half_closed()?;
         let closer = story.close_call.and_then(|call| call.task);
         let sender = story.fin_sent.and_then(|fin| fin.task);
-        // A kernel thread closes for a process.
+        // A kernel thread acts for another process, so it is not the owner.
         let acted = [closer, sender].into_iter().flatten().find(|task| !task.kthread);
         let process = acted.or(story.holder).filter(|_| side == Side::Local);
         Some((story.endpoints?, Self { side, ns, closed: story.close_call.is_some(), process }))
     }
 
-    /// Of a connection whose verdict has been given, while the kernel waits for the peer's FIN with a minisocket; None
-    /// for any other.
+    /// Our FIN of a connection that has its verdict while the kernel still waits for the peer's FIN with a
+    /// minisocket. None for any other connection.
     #[must_use]
     pub fn of_verdict(verdict: &Verdict) -> Option<(Endpoints, Self)> {
         if verdict.cause != Cause::ClosedFirst {
@@ -51,7 +52,7 @@ impl Fin {
         Some((verdict.endpoints, Self { side: Side::Local, ns, closed: true, process: verdict.process }))
     }
 
-    /// The newest FIN of this side of the connection, of what several know.
+    /// The newest FIN of this side of the connection, from several maps.
     #[must_use]
     pub fn newest(known: &[&Fins], endpoints: &Endpoints, side: Side) -> Option<Self> {
         let found = known.iter().filter_map(|fins| fins.get(endpoints).copied());

@@ -20,7 +20,7 @@ pub(crate) fn holder(pid: u32, comm: &str, fd: u32) -> Holder {
     Holder { task, fd }
 }
 
-/// In CLOSE_WAIT with seven bytes unread, held by one process.
+/// A connection in CLOSE_WAIT with seven bytes unread. One process holds it.
 pub(crate) fn leaked() -> HalfClosed {
     HalfClosed {
         endpoints: Endpoints { local: end("10.0.0.1:443"), remote: end("10.0.0.2:50000"), netns: 7 },
@@ -36,7 +36,7 @@ pub(crate) fn leaked() -> HalfClosed {
     }
 }
 
-/// In an accept queue for three seconds.
+/// A connection that has waited in an accept queue for three seconds.
 pub(crate) fn unaccepted() -> HalfClosed {
     HalfClosed {
         inode: 0,
@@ -46,7 +46,7 @@ pub(crate) fn unaccepted() -> HalfClosed {
     }
 }
 
-/// In FIN_WAIT2, without a process.
+/// A connection in FIN_WAIT2 without a process.
 pub(crate) fn orphan() -> HalfClosed {
     HalfClosed {
         side: Side::Local,

@@ -1,25 +1,25 @@
-//! Half-closed connections as gauges: how many each process has, and for how long the oldest has been.
+//! Half-closed connections as gauges: the number per process, and the age of the oldest.
 
 use std::collections::BTreeMap;
 
 use super::HalfClosed;
 use crate::{event::Task, words::Side};
 
-/// What one side left open.
+/// Connections that are half-closed by one side.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SideGauges {
-    /// How many each process owns, by process id; None are those without a known owner.
+    /// The owners by process id. None collects the connections without a known owner.
     pub held: BTreeMap<Option<u32>, Held>,
-    /// Age of the oldest, ns, or a lower bound of it; None without any of which something is known.
+    /// Age of the oldest or its lower bound, ns; None if no age is known.
     pub oldest_ns: Option<u64>,
 }
 
-/// What one process owns.
+/// The half-closed connections of one process.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Held {
-    /// The process; None for nobody.
+    /// The process; None if it is not known.
     pub task: Option<Task>,
-    /// Half-closed connections.
+    /// Their number.
     pub connections: u64,
 }
 
@@ -32,7 +32,7 @@ pub struct Gauges {
     pub remote: SideGauges,
 }
 
-/// Counts. A connection that several processes own is the first one's.
+/// Counts connections by owner. A connection of several owners counts for the first.
 #[must_use]
 pub fn gauges(sockets: &[HalfClosed]) -> Gauges {
     let mut gauges = Gauges::default();
@@ -47,4 +47,30 @@ pub fn gauges(sockets: &[HalfClosed]) -> Gauges {
         side.oldest_ns = side.oldest_ns.max(socket.age.ns());
     }
     gauges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::half_closed::{
+        Age, Owner,
+        fixtures::{holder, leaked, orphan, unaccepted},
+    };
+
+    #[test]
+    fn gauges_count_by_side_and_process() {
+        let older = HalfClosed { age: Age::Exact(100_000_000_000), ..leaked() };
+        let both = vec![holder(13, "redis", 4), holder(12, "nginx", 4)];
+        let other = HalfClosed { owner: Owner::Holders(both), ..leaked() };
+        let closed = HalfClosed { owner: Owner::Closer(holder(14, "proxy", 0).task), ..orphan() };
+        let found = gauges(&[leaked(), older, other, orphan(), unaccepted(), closed]);
+        let held = |side: &SideGauges| -> Vec<_> {
+            let held = side.held.values();
+            held.map(|held| (held.task.map(|task| task.comm.to_string()), held.connections)).collect()
+        };
+        assert_eq!(held(&found.remote), [(Some("nginx".to_owned()), 3), (Some("redis".to_owned()), 1)]);
+        assert_eq!(found.remote.oldest_ns, Some(100_000_000_000));
+        assert_eq!(held(&found.local), [(None, 1), (Some("proxy".to_owned()), 1)]);
+        assert_eq!(found.local.oldest_ns, None);
+    }
 }

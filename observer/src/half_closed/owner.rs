@@ -1,23 +1,24 @@
-//! The process that a half-closed connection belongs to, and what makes it the owner.
+//! The owner of a half-closed connection.
 
 use crate::{event::Task, owner::Holder};
 
-/// Who can do something about a half-closed connection, or brought it about.
+/// The processes that can close a half-closed connection, or the one that half-closed it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Owner {
     /// No process was found.
     #[default]
     Unknown,
-    /// They hold the socket: one descriptor of each process, by process id.
+    /// These processes hold the socket: one descriptor per process, ordered by process id.
     Holders(Vec<Holder>),
-    /// They hold the listener in whose accept queue the connection waits; the descriptors are of the listener.
+    /// These processes hold the listener in whose accept queue the connection waits. The descriptors are the
+    /// listener's.
     Listeners(Vec<Holder>),
-    /// It has closed the socket, which no process holds any more.
+    /// This process closed the socket, and no process holds it any more.
     Closer(Task),
 }
 
 impl Owner {
-    /// The process that is named: of several the first.
+    /// The process to show: the first if there are several.
     #[must_use]
     pub fn task(&self) -> Option<&Task> {
         match self {
@@ -27,7 +28,7 @@ impl Owner {
         }
     }
 
-    /// How many processes there are beside the one that is named.
+    /// Number of further processes.
     #[must_use]
     pub fn others(&self) -> usize {
         match self {
@@ -36,7 +37,7 @@ impl Owner {
         }
     }
 
-    /// Those that hold the connection's own socket.
+    /// The processes that hold the connection's own socket.
     #[must_use]
     pub fn holders(&self) -> &[Holder] {
         match self {
@@ -45,7 +46,7 @@ impl Owner {
         }
     }
 
-    /// As in the schema.
+    /// The word in JSON.
     #[must_use]
     pub const fn word(&self) -> Option<&'static str> {
         match self {
@@ -56,7 +57,7 @@ impl Owner {
         }
     }
 
-    /// Makes the first process that fits the one that is named. False when none fits.
+    /// Moves the first process that fits to the front. False if none fits.
     pub fn prefer(&mut self, mut fits: impl FnMut(&Task) -> bool) -> bool {
         match self {
             Self::Unknown => false,

@@ -1,6 +1,6 @@
-//! A report in as few bytes as will do: [postcard](https://docs.rs/postcard), a compact binary form for serde.
+//! Reports in few bytes, packed with [postcard](https://docs.rs/postcard), a compact binary format for serde.
 //!
-//! A verdict's first fields are those that questions are about, so that they are read without the rest.
+//! The first fields of a verdict are those that queries compare, so that a query reads only these.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
     words::Side,
 };
 
-/// What a record is.
+/// The kinds of reports that are remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportKind {
     /// A connection has ended.
@@ -31,43 +31,43 @@ pub enum ReportKind {
 /// A packed report; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct PackedReport {
-    /// When it happened; `CLOCK_MONOTONIC`, ns.
+    /// Time of the event; `CLOCK_MONOTONIC`, ns.
     pub ns: u64,
-    /// The process's cgroup, 0 for none.
+    /// Id of the process's cgroup; 0 for none.
     pub(super) cgroup: u64,
-    /// What it is.
+    /// Its kind.
     pub kind: ReportKind,
     data: Arc<[u8]>,
 }
 
-/// The first fields of a packed [`Verdict`], in its order.
+/// The first fields of a packed [`Verdict`], in the same order.
 #[derive(Debug, Deserialize)]
 pub struct Head<'a> {
-    /// Name of the connection.
+    /// Id of the connection.
     pub id: &'a str,
-    /// When it ended.
+    /// Time of the end; `CLOCK_MONOTONIC`, ns.
     pub ns: u64,
     /// Both ends.
     pub endpoints: Endpoints,
-    /// Whose.
+    /// The process.
     #[serde(with = "packed")]
     pub process: Option<Task>,
-    /// How.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why.
+    /// The cause.
     pub cause: Cause,
-    /// Queues.
+    /// Bytes in the queues.
     pub bytes: Bytes,
-    /// Failed sends.
+    /// Failing writes by errno.
     pub write_errors: BTreeMap<u32, u32>,
-    /// Who connected.
+    /// The side that connected.
     pub opened_by: Option<Side>,
 }
 
-/// Beside the data: the two counts of its `Arc`, and the allocator's word.
+/// Memory besides the data, bytes: the two counts of its `Arc`, and a word of the allocator.
 const ALLOCATION: usize = 24;
 
-/// By way of the stack, where nearly all fit: a growing vector costs as much as the packing.
+/// Packs on the stack, where nearly every value fits: a growing vector would cost as much as the packing.
 fn pack<T: Serialize>(value: &T) -> Option<Arc<[u8]>> {
     let mut scratch = [0; 512];
     match postcard::to_slice(value, &mut scratch) {
@@ -77,10 +77,10 @@ fn pack<T: Serialize>(value: &T) -> Option<Arc<[u8]>> {
 }
 
 impl PackedReport {
-    /// Packs a report; None for a kind that is not remembered.
+    /// Packs a report. None for a kind that is not remembered.
     #[must_use]
     pub fn of(report: &Report) -> Option<Self> {
-        // Every field is plain data, so that packing cannot fail but for want of memory, which does not return.
+        // Packing plain data fails only without memory, and then the process aborts.
         let (kind, ns, data) = match report {
             Report::Close(verdict) => (ReportKind::Close, verdict.ns, pack(verdict.as_ref())?),
             Report::WriteError(failure) => (ReportKind::WriteError, failure.ns, pack(failure)?),
@@ -90,7 +90,7 @@ impl PackedReport {
         Some(Self { ns, cgroup, kind, data })
     }
 
-    /// Memory that it takes, bytes.
+    /// Memory in use, bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + ALLOCATION + self.data.len()
@@ -126,7 +126,7 @@ impl PackedReport {
         }
     }
 
-    /// Whether somebody who asks so wants it.
+    /// Whether the selection includes it.
     #[must_use]
     pub fn is_wanted(&self, wanted: &Selection, cgroups: &mut Cgroups) -> bool {
         if self.ns < wanted.since_ns {
@@ -147,7 +147,7 @@ impl PackedReport {
 }
 
 impl Head<'_> {
-    /// What a filter looks at.
+    /// The parts that a filter compares.
     #[must_use]
     pub fn subject(&self) -> Subject<'_> {
         Subject {

@@ -1,4 +1,4 @@
-//! Closes and failing writes, counted by one of their properties.
+//! Closes and failing writes, counted in groups by one property.
 
 use std::{
     cmp::Reverse,
@@ -17,7 +17,7 @@ use crate::{
     words::Side,
 };
 
-/// What is counted by.
+/// The property that makes the groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
@@ -41,7 +41,7 @@ pub enum By {
 }
 
 impl By {
-    /// Its name, as on the command line.
+    /// The word, as on the command line.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -57,29 +57,29 @@ impl By {
     }
 }
 
-/// What was counted of one group.
+/// The counts of one group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
-    /// What they have in common; `-` where that is not known.
+    /// The value that they have in common; `-` if it is not known.
     pub key: String,
     /// Connections that ended.
     pub closes: u64,
-    /// By a reset of ours.
+    /// Connections that a reset of this host ended.
     pub resets_sent: u64,
-    /// By a reset of the peer's, refusals included.
+    /// Connections that a reset of the peer ended, including refused ones.
     pub resets_received: u64,
-    /// Because the peer stopped answering.
+    /// Connections that ended because the peer stopped answering.
     pub timed_out: u64,
     /// Sends that failed.
     pub write_errors: u64,
-    /// Bytes that were in queues at the end.
+    /// Bytes in queues at the end.
     pub lost_bytes: u64,
-    /// When the last of them happened; `CLOCK_MONOTONIC`, ns.
+    /// Time of the last report; `CLOCK_MONOTONIC`, ns.
     #[serde(skip)]
     pub last_ns: u64,
 }
 
-/// Many are made and few are shown, so their text is made last.
+/// The value that a group has in common. Its text is made last, because most groups are not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Key {
     Close(Outcome, Cause),
@@ -108,7 +108,7 @@ impl Key {
     fn text(self, by: By, cgroups: &mut Cgroups) -> String {
         let named = |name: Option<String>| name.unwrap_or_else(|| "-".to_owned());
         match self {
-            // Where the two words are one, saying it twice helps nobody.
+            // `unknown/unknown` and `refused/refused` would only repeat the word.
             Self::Close(outcome, cause) if outcome.word() == cause.word() => cause.word().to_owned(),
             Self::Close(outcome, cause) => format!("{}/{}", outcome.word(), cause.word()),
             Self::Write(cause) => format!("write_error/{}", cause.word()),
@@ -125,8 +125,8 @@ impl Key {
     }
 }
 
-/// The port that somebody listened on. Of a beginning that nobody saw, the lower: the other is usually drawn from
-/// above the services' ports.
+/// The port of the listener. If the beginning was not seen, the lower port: ephemeral ports are usually above those of
+/// services.
 fn service(local: SocketAddr, remote: SocketAddr, opened_by: Option<Side>) -> u16 {
     match opened_by {
         Some(Side::Local) => remote.port(),
@@ -136,15 +136,15 @@ fn service(local: SocketAddr, remote: SocketAddr, opened_by: Option<Side>) -> u1
 }
 
 impl History {
-    /// The largest `limit` groups.
+    /// The `limit` largest groups.
     pub fn top(&mut self, by: By, wanted: &Selection, limit: usize) -> Top {
         let Self { closes, errors, cgroups, .. } = self;
         let mut groups = Groups::default();
-        for record in &closes.records {
-            if record.ns < wanted.since_ns {
+        for report in &closes.reports {
+            if report.ns < wanted.since_ns {
                 continue;
             }
-            let Some(head) = record.head() else { continue };
+            let Some(head) = report.head() else { continue };
             if !wanted.filter.fits_subject(&head.subject(), cgroups) {
                 continue;
             }
@@ -164,13 +164,13 @@ impl History {
             }
             let lost = [head.bytes.unread, head.bytes.unacked, head.bytes.unsent];
             row.lost_bytes += lost.into_iter().flatten().map(u64::from).sum::<u64>();
-            row.last_ns = row.last_ns.max(record.ns);
+            row.last_ns = row.last_ns.max(report.ns);
         }
-        for record in &errors.records {
-            if !record.is_wanted(wanted, cgroups) {
+        for report in &errors.reports {
+            if !report.is_wanted(wanted, cgroups) {
                 continue;
             }
-            let Some(failure) = record.failure() else { continue };
+            let Some(failure) = report.failure() else { continue };
             let key = match by {
                 By::Cause => Key::Write(failure.verdict.cause),
                 By::Outcome => Key::FailedWrites,
@@ -178,13 +178,13 @@ impl History {
             };
             let row = groups.row(key);
             row.write_errors += 1;
-            row.last_ns = row.last_ns.max(record.ns);
+            row.last_ns = row.last_ns.max(report.ns);
         }
         Top::of(groups, by, cgroups, limit)
     }
 }
 
-/// Rows by key; the map holds their places alone, since it moves all it holds whenever it grows.
+/// Rows by key. The map holds only their places, because a growing map moves everything it holds.
 #[derive(Default)]
 struct Groups {
     places: HashMap<Key, usize>,
@@ -202,16 +202,16 @@ impl Groups {
     }
 }
 
-/// Groups, and what is in all of them.
+/// The largest groups, and the sums of all groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Top {
     /// Connections that ended.
     pub closes: u64,
     /// Sends that failed.
     pub write_errors: u64,
-    /// How many groups there are.
+    /// Number of groups.
     pub groups: usize,
-    /// The largest, in order.
+    /// The largest groups, in order.
     pub rows: Vec<Group>,
 }
 
@@ -222,7 +222,7 @@ impl Top {
         let count = groups.len();
         let closes = groups.iter().map(|(_, row)| row.closes).sum();
         let write_errors = groups.iter().map(|(_, row)| row.write_errors).sum();
-        // With a peer each there may be as many as there are closes: only those that are shown are put in order.
+        // By remote address there may be as many groups as closes, so only those that are shown are sorted.
         let order = |(key, row): &(Key, Group)| (Reverse(row.closes + row.write_errors), *key);
         if limit < count {
             groups.select_nth_unstable_by_key(limit, order);
@@ -234,7 +234,7 @@ impl Top {
     }
 }
 
-/// One group a name, since two cgroups may be of one unit.
+/// One group per name, because a unit may have several cgroups.
 fn named(groups: Groups, by: By, cgroups: &mut Cgroups) -> Vec<(Key, Group)> {
     let mut named: HashMap<String, (Key, Group)> = HashMap::new();
     for (key, group) in groups.rows {
@@ -248,4 +248,35 @@ fn named(groups: Groups, by: By, cgroups: &mut Cgroups) -> Vec<(Key, Group)> {
         row.last_ns = row.last_ns.max(group.last_ns);
     }
     named.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{
+        HistoryLimits,
+        fixtures::{close, closes, failure, history},
+    };
+
+    #[test]
+    fn closes_and_failing_writes_are_counted_by_each_property() {
+        let mut reports = closes(3);
+        reports.extend([close(4, "curl"), failure(5, None)]);
+        let mut history = history(HistoryLimits::default(), &reports);
+        let mut keys = |by| {
+            let rows = history.top(by, &Selection::default(), 9).rows;
+            let row = |row: &Group| format!("{} {} {}", row.key, row.closes, row.write_errors);
+            rows.iter().map(row).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(By::Owner), ["nginx 3 0", "curl 1 0", "writer 0 1"]);
+        assert_eq!(keys(By::Cause), ["graceful/orderly 4 0", "write_error/peer_reset 0 1"]);
+        assert_eq!(keys(By::Outcome), ["graceful 4 0", "write_error 0 1"]);
+        assert_eq!(keys(By::Local), ["10.0.0.1 4 0", "127.0.0.1 0 1"]);
+        // This host connected, so the remote port is the listener's.
+        assert_eq!(keys(By::Port), ["2000 4 1"]);
+        assert_eq!(keys(By::Unit), ["- 4 1"]);
+        let top = history.top(By::Owner, &Selection::default(), 1);
+        assert_eq!((top.closes, top.write_errors, top.groups, top.rows.len()), (4, 1, 3, 1));
+        assert_eq!(top.rows[0].key, "nginx");
+    }
 }

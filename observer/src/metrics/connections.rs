@@ -1,4 +1,4 @@
-//! What is counted of connections. Every label but `owner` comes from a closed set.
+//! Metrics of connections. The values of every label except `owner` come from a closed set.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
     words::{LocalAction, Side, errno},
 };
 
-pub(super) struct Connections {
+pub(super) struct ConnectionFamilies {
     closes: CounterFamily<4>,
     fins_sent: CounterFamily<2>,
     resets_sent: CounterFamily<2>,
@@ -31,20 +31,20 @@ pub(super) struct Connections {
     lost_bytes: CounterFamily<2>,
 }
 
-/// Local: this host has sent its FIN, the peer has not.
+/// The side that has sent its FIN while the other has not.
 pub(super) const SIDES: [&str; 2] = ["local", "remote"];
 const QUEUES: [&str; 3] = ["unread", "unacked", "unsent"];
 const SO_LINGER: &str = "so_linger";
 const FIN_WAIT2: &str = "fin_wait2";
 
-impl Connections {
-    /// Registers the families, with zeros for all that can occur and no owner.
+impl ConnectionFamilies {
+    /// Registers the families, with zeros for all combinations that can occur, and the owner `none`.
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let linger_results: Vec<_> = LingerResult::ALL.iter().map(|result| result.word()).collect();
         let half_closed = seconds(
             registry,
             "observer_tcp_half_closed_seconds",
-            "How long ended connections were closed by one side (the label) and not yet by the other.",
+            "Time for which ended connections were half-closed, by the side that had sent its FIN.",
             "side",
             &SIDES,
         )?;
@@ -52,45 +52,45 @@ impl Connections {
             closes: CounterFamily::new(
                 registry,
                 "observer_tcp_closes_total",
-                "Connections that have ended, by how and why, and by who sent the first FIN or RST.",
+                "Connections that have ended, by outcome and cause, and by the side that sent the first FIN or RST.",
                 ["outcome", "cause", "first_close", "owner"],
             )?,
             fins_sent: CounterFamily::new(
                 registry,
                 "observer_tcp_fins_sent_total",
-                "Connections to whose end this host sent a FIN, by the call that queued it.",
+                "Ended connections on which this host sent a FIN, by the call that queued the FIN.",
                 ["action", "owner"],
             )?,
             resets_sent: CounterFamily::new(
                 registry,
                 "observer_tcp_resets_sent_total",
-                "Resets this host sent: those that ended a connection, and those for no live connection.",
+                "Resets that this host sent: those that ended a connection, and those for no live connection.",
                 ["cause", "owner"],
             )?,
             resets_received: CounterFamily::new(
                 registry,
                 "observer_tcp_resets_received_total",
-                "Connections that a reset of the peer's ended, or refused.",
+                "Connections that a reset from the peer ended or refused.",
                 ["cause", "owner"],
             )?,
             half_closed: SIDES.map(|side| half_closed.with_label_values(&[side])),
             linger_timeouts: CounterFamily::new(
                 registry,
                 "observer_tcp_linger_timeouts_total",
-                "SO_LINGER waits that ran out, and FIN_WAIT2 orphans whose time ran out with a reset.",
+                "Expired SO_LINGER waits (so_linger), and orphans whose FIN_WAIT2 timed out with a reset (fin_wait2).",
                 ["kind", "owner"],
             )?,
             linger_wait: seconds(
                 registry,
                 "observer_tcp_linger_wait_seconds",
-                "How long close() waited for SO_LINGER, by how the wait ended.",
+                "Time for which close() waited because of SO_LINGER, by the result of the wait.",
                 "result",
                 &linger_results,
             )?,
             write_errors: CounterFamily::new(
                 registry,
                 "observer_tcp_write_errors_total",
-                "Sends that failed, by errno and by what made them fail.",
+                "Sends that failed, by errno and cause.",
                 ["errno", "cause", "owner"],
             )?,
             writes_after_peer_fin: CounterFamily::new(
@@ -102,7 +102,7 @@ impl Connections {
             lost_bytes: CounterFamily::new(
                 registry,
                 "observer_tcp_lost_bytes_total",
-                "Bytes still queued when their connection ended: received and unread, sent and unacknowledged, unsent.",
+                "Bytes in queues when their connection ended: unread (received), unacked (sent), unsent.",
                 ["queue", "owner"],
             )?,
         };
@@ -118,11 +118,11 @@ impl Connections {
                 }
                 match outcome {
                     Outcome::ResetSent => drop(self.resets_sent.at([cause.word(), NONE])),
-                    // Keepalive gives up with a reset.
+                    // A failing keepalive ends with a reset.
                     Outcome::TimedOut if *cause == Cause::KeepaliveTimeout => {
                         drop(self.resets_sent.at([cause.word(), NONE]));
                     }
-                    // An ICMP error refuses without a reset.
+                    // An ICMP error comes without a reset.
                     Outcome::Refused if *cause == Cause::IcmpError => {}
                     Outcome::ResetReceived | Outcome::Refused => {
                         drop(self.resets_received.at([cause.word(), NONE]));
@@ -134,7 +134,7 @@ impl Connections {
         for cause in StrayCause::ALL {
             self.resets_sent.at([cause.word(), NONE]);
         }
-        // Disconnecting sends no FIN.
+        // A disconnect sends no FIN.
         for action in LocalAction::ALL.iter().filter(|action| action.sends_fin()) {
             self.fins_sent.at([action.word(), NONE]);
         }
@@ -143,12 +143,12 @@ impl Connections {
                 self.write_errors.at([errno, cause.word(), NONE]);
             }
         }
-        self.owner(NONE);
+        self.add_owner(NONE);
     }
 
-    /// Zeros of an owner, made when it is first seen, for what it may lose later: the first loss is then a step from
-    /// zero, which a rate shows, and not the beginning of a series, which it does not.
-    pub(super) fn owner(&self, owner: &str) {
+    /// Creates the series of a new owner for losses, with zeros. A rate shows the first loss only if the series had a
+    /// value before it.
+    pub(super) fn add_owner(&self, owner: &str) {
         for kind in [SO_LINGER, FIN_WAIT2] {
             self.linger_timeouts.at([kind, owner]);
         }
@@ -189,7 +189,7 @@ impl Connections {
         }
     }
 
-    /// A `close()` gave up lingering: counted when it happens, the connection's verdict may be minutes away.
+    /// Counts a `close()` that gave up lingering. It is counted at once, because the verdict may come minutes later.
     pub(super) fn linger_expired(&self, owner: &str) {
         self.linger_timeouts.at([SO_LINGER, owner]).inc();
     }
@@ -210,14 +210,14 @@ impl Connections {
         self.write_errors.at([errno, failure.verdict.cause.word(), owner]).inc();
     }
 
-    /// A reset for no live connection has no owner.
+    /// Counts a reset for no live connection, which has no owner.
     pub(super) fn stray_reset(&self, reset: &StrayReset) {
         self.resets_sent.at([reset.cause.word(), NONE]).inc();
     }
 }
 
-/// The causes of which an errno has zeros: those that a connection in trouble shows. Any other pair gets its series when
-/// it first occurs; zeros of all pairs would be some 350 series.
+/// The causes that are exported as zero for an errno: those that are to be expected. Any other pair gets its series
+/// when it first occurs, because all pairs would be about 350 series.
 fn write_causes(errno: &str) -> &'static [WriteCause] {
     use WriteCause::{
         Destroyed, IcmpError, InvalidArgument, LocalShutdown, NotConnected, Other, PeerReset, Refused,
@@ -240,7 +240,7 @@ fn write_causes(errno: &str) -> &'static [WriteCause] {
         "ECONNABORTED" => &[Destroyed],
         "ETIMEDOUT" => &[Timeout],
         "ECONNREFUSED" => &[Refused, IcmpError],
-        // What an ICMP message said of a peer that does not answer is what a timeout gives.
+        // A timeout returns the errno of the last ICMP error, if there was one.
         "EHOSTUNREACH" | "ENETUNREACH" => &[Timeout, IcmpError],
         "EHOSTDOWN" | "ENONET" | "ENOPROTOOPT" | "EPROTO" | "EACCES" => &[IcmpError],
         "EFAULT" | "EINVAL" | "EMSGSIZE" | "EDESTADDRREQ" | "EOPNOTSUPP" | "EAFNOSUPPORT" | "EISCONN" => {
@@ -254,3 +254,6 @@ fn write_causes(errno: &str) -> &'static [WriteCause] {
 fn in_seconds(ns: u64) -> f64 {
     Duration::from_nanos(ns).as_secs_f64()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Connections that are half-closed now, as the last look at the host found them.
+//! The half-closed connections of the last snapshot.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,26 +15,26 @@ pub(super) struct HalfClosedFamilies {
     connections: IntGaugeVec,
     oldest: GaugeVec,
     unseen: IntGaugeVec,
-    /// Connections by owner, for each of `SIDES`. An owner that has none left stays, with zero: a series that is
-    /// gone means that nobody could look. They are as few as there are owners with a name.
+    /// Connections by owner, for each of `SIDES`. An owner without connections stays with zero, because a missing
+    /// series means that there is no snapshot. Their number is bounded by the limit on owners.
     counts: [BTreeMap<Box<str>, u64>; 2],
 }
 
 impl HalfClosedFamilies {
-    /// Registers the families, with zeros for both sides and no owner.
+    /// Registers the families, with zeros for both sides and the owner `none`.
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let connections = Opts::new(
             "observer_tcp_half_closed_connections",
-            "Connections that one side (the label) has closed and the other has not, as of the last look. The owner holds \
-             the socket, listens for a connection that nobody has accepted, or has closed it.",
+            "Half-closed connections now, by the side that has sent its FIN. The owner holds the socket, listens for a \
+             connection that is not accepted yet, or has closed the socket.",
         );
         let oldest = Opts::new(
             "observer_tcp_half_closed_oldest_seconds",
-            "For how long the oldest of them has been so; at least, where nobody saw its FIN. 0 without any.",
+            "Age of the oldest half-closed connection (lower bound if its FIN was not seen). 0 if there is none.",
         );
         let unseen = Opts::new(
             "observer_half_closed_unseen",
-            "What the last look had to leave out: network namespaces, namespaces of processes, descriptors of processes.",
+            "Network namespaces and processes that the last snapshot of half-closed connections could not read.",
         );
         let families = Self {
             connections: register(registry, IntGaugeVec::new(connections, &["side", "owner"]))?,
@@ -51,17 +51,17 @@ impl HalfClosedFamilies {
     }
 
     fn show_unseen(&self, unseen: Unseen) {
-        let Unseen { namespaces, elsewhere, processes } = unseen;
+        let Unseen { namespaces, process_namespaces, process_descriptors } = unseen;
         for (what, number) in [
             ("namespaces", namespaces),
-            ("process_namespaces", elsewhere),
-            ("process_descriptors", processes),
+            ("process_namespaces", process_namespaces),
+            ("process_descriptors", process_descriptors),
         ] {
             self.unseen.with_label_values(&[what]).set(i64::try_from(number).unwrap_or(i64::MAX));
         }
     }
 
-    /// Shows what was found.
+    /// Shows a snapshot.
     pub(super) fn show(&mut self, found: &Gauges, unseen: Unseen, owners: &mut OwnerLabels) {
         self.show_unseen(unseen);
         for ((side, counts), found) in
@@ -70,7 +70,7 @@ impl HalfClosedFamilies {
             for count in counts.values_mut() {
                 *count = 0;
             }
-            // There also when it is zero, as from the start.
+            // This series exists from the start, and stays when it is zero.
             counts.entry(NONE.into()).or_default();
             for held in found.held.values() {
                 *counts.entry(owners.label(held.task.as_ref()).into()).or_default() += held.connections;
@@ -84,10 +84,13 @@ impl HalfClosedFamilies {
         }
     }
 
-    /// Shows nothing, until something is found again: old numbers would pass for new ones.
+    /// Hides everything until the next snapshot, because old values would look like current ones.
     pub(super) fn hide(&self) {
         self.connections.reset();
         self.oldest.reset();
         self.unseen.reset();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! The `owner` label: whose connection it was, in a bounded number of words.
+//! The `owner` label: the owner of a connection, with a bounded number of values.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,26 +12,26 @@ use crate::{
     owner::{Cgroup, Cgroups, OwnerBy},
 };
 
-/// The owner where there is none, or none is wanted.
+/// The value if no owner is known or wanted.
 pub(super) const NONE: &str = "none";
 
-/// What owners become once there are too many.
+/// The value for owners beyond the limit.
 pub(super) const OTHER: &str = "other";
 
-/// How many folded names are told apart; their number then stays here.
+/// Most folded names that are counted. The count stops here.
 const FOLDED_LIMIT: usize = 10_000;
 
-/// Label values by what they are made of. First come, first named; nobody loses a name.
+/// Label values by the names of owners. The first owners keep their names; later ones are folded into [`OTHER`].
 pub(super) struct OwnerLabels {
     by: OwnerBy,
     limit: usize,
     cgroups: Cgroups,
-    /// At most `limit`; two raw names may become one label.
+    /// At most `limit` names with their labels. Two names may have one label.
     labels: HashMap<Box<[u8]>, Box<str>>,
-    /// Hashes of the names that came too late: they only need telling apart.
+    /// Hashes of the folded names, for counting them.
     folded: HashSet<u64>,
     hasher: RandomState,
-    /// Follows `folded`.
+    /// Shows the number of folded names.
     gauge: IntGauge,
 }
 
@@ -51,7 +51,7 @@ impl OwnerLabels {
         *self = Self::new(by, limit, self.gauge.clone());
     }
 
-    /// The label of a process. Allocates only for a name that is new.
+    /// The label of a process. Only a new name allocates.
     pub(super) fn label(&mut self, task: Option<&Task>) -> &str {
         let Some(task) = task else { return NONE };
         let of_cgroup: fn(&Cgroup) -> Option<&str> = match self.by {
@@ -66,7 +66,7 @@ impl OwnerLabels {
     }
 
     fn named(&mut self, raw: &[u8], shown: impl FnOnce() -> String) -> &str {
-        // An empty label value is to Prometheus no label at all.
+        // Prometheus treats an empty label value as a missing label.
         if raw.is_empty() {
             return NONE;
         }
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn late_names_are_folded_and_counted_once() {
+    fn names_beyond_the_limit_are_folded_and_counted_once() {
         let mut owners = owners(OwnerBy::Comm, 2);
         let labels = ["nginx", "redis", "curl", "nginx", "curl", "wget"].map(|comm| {
             let label = owners.label(Some(&task(comm)));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_folded_names_is_bounded() {
+    fn the_number_of_remembered_folded_names_is_bounded() {
         let mut owners = owners(OwnerBy::Comm, 0);
         for n in 0..FOLDED_LIMIT + 10 {
             assert_eq!(owners.label(Some(&task(&n.to_string()))), OTHER);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_made_safe_and_never_empty() {
+    fn labels_have_no_control_characters_and_are_never_empty() {
         let mut owners = owners(OwnerBy::Comm, 10);
         assert_eq!(owners.label(Some(&task("a\nb"))), "a?b");
         assert_eq!(owners.label(Some(&task(""))), NONE);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_cgroup_there_is_no_unit() {
+    fn a_process_without_a_cgroup_has_no_unit_or_container() {
         assert_eq!(owners(OwnerBy::Unit, 10).label(Some(&task("nginx"))), NONE);
         assert_eq!(owners(OwnerBy::Container, 10).label(Some(&task("nginx"))), NONE);
         assert_eq!(owners(OwnerBy::None, 10).label(Some(&task("nginx"))), NONE);

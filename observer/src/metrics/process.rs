@@ -1,7 +1,7 @@
-//! The `process_*` metrics that every exporter has, read when they are asked for.
+//! The `process_*` metrics that every exporter has, read from /proc at each scrape.
 //!
-//! Not the prometheus crate's own collector: that one counts CPU time in whole seconds, in which an observer that
-//! costs a thousandth of a CPU shows nothing for a quarter of an hour.
+//! The prometheus crate's own collector counts CPU time in whole seconds. An observer that uses a thousandth of a CPU
+//! would show nothing for a quarter of an hour.
 
 use procfs::process::{LimitValue, Process as Proc};
 use prometheus::{
@@ -39,7 +39,10 @@ impl ProcessCollector {
         })
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, more than any of these has")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact up to 2^53, which is more than any of these values"
+    )]
     fn refresh(&self) -> procfs::ProcResult<()> {
         let me = Proc::myself()?;
         let stat = me.stat()?;
@@ -70,11 +73,30 @@ impl Collector for ProcessCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        // Old values would pass for new ones.
+        // Without the values there is no series, because old values would look like current ones.
         if let Err(error) = self.refresh() {
-            log::debug!("reading the observer's own /proc entry: {error}");
+            log::debug!("cannot read the observer's own /proc entry: {error}");
             return Vec::new();
         }
         self.parts().into_iter().flat_map(Collector::collect).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::metrics::fixtures::{metrics, text};
+
+    #[test]
+    fn the_values_of_this_process_are_plausible() {
+        let text = text(&metrics());
+        let value = |name: &str| -> f64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap().parse().unwrap()
+        };
+        assert!(value("process_resident_memory_bytes") > 1_000_000.0);
+        assert!(value("process_open_fds") >= 3.0);
+        assert!(value("process_threads") >= 1.0);
+        // After 2020-01-01: the time of boot plus the ticks from boot to the start.
+        assert!(value("process_start_time_seconds") > 1_577_836_800.0);
     }
 }

@@ -1,6 +1,6 @@
-//! Which of its names stands for the owner of a connection.
+//! The kinds of names by which owners are counted.
 
-/// What a connection's owner is called.
+/// Which name stands for the owner of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OwnerBy {
@@ -10,6 +10,6 @@ pub enum OwnerBy {
     Unit,
     /// Container id or name
     Container,
-    /// Nothing: all are counted together
+    /// No name: all owners are counted together
     None,
 }

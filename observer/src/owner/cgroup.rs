@@ -8,16 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often an unknown id may cause a walk through the hierarchy.
+/// Shortest time between two walks through the hierarchy; an unknown id starts one.
 const WALK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Cgroups that are remembered, those that are gone included; a walk may add as many as there are.
+/// Cgroups to remember, including removed ones. One walk may add any number.
 const REMEMBERED: usize = 16_384;
 
-/// A cgroup as people know it.
+/// The names of a cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
-    /// Path below the hierarchy's root, beginning with `/`.
+    /// Path from the hierarchy's root, such as `/system.slice/nginx.service`.
     pub path: String,
     /// systemd unit, such as `nginx.service`.
     pub unit: Option<String>,
@@ -25,7 +25,7 @@ pub struct Cgroup {
     pub container: Option<String>,
 }
 
-/// Every cgroup v2 seen, by id.
+/// Cgroups (v2) by id, including those that were removed since.
 pub struct Cgroups {
     root: Option<PathBuf>,
     walked: Option<Instant>,
@@ -33,26 +33,26 @@ pub struct Cgroups {
 }
 
 impl Cgroups {
-    /// Finds where the hierarchy is mounted; without one every look-up gives None.
+    /// The cgroups of this host. Every look-up gives None if no cgroup v2 hierarchy is mounted.
     #[must_use]
     pub fn new() -> Self {
         Self { root: root(), ..Self::none() }
     }
 
-    /// Nothing: for recordings of another host.
+    /// No cgroups: for recordings of another host.
     #[must_use]
     pub fn none() -> Self {
         Self { root: None, walked: None, by_id: HashMap::new() }
     }
 
-    /// The cgroup with this id, which is the inode of its directory (`cgroup_id()`, 5.5 and later).
+    /// The cgroup with this id, which is the inode of its directory (`cgroup_id()`, since 5.5).
     pub fn get(&mut self, id: u64) -> Option<Arc<Cgroup>> {
         if let Some(found) = self.by_id.get(&id) {
             return Some(Arc::clone(found));
         }
         let root = self.root.clone().filter(|_| id != 0)?;
         if self.walked.is_none_or(|at| at.elapsed() >= WALK_INTERVAL) {
-            // One that is gone is still named: the kernel does not use an id again (kernfs, 64 bits).
+            // Removed cgroups keep their names here: the kernel does not reuse an id (kernfs, 64 bits).
             if self.by_id.len() >= REMEMBERED {
                 self.by_id.clear();
             }
@@ -69,7 +69,7 @@ impl Default for Cgroups {
     }
 }
 
-/// Where the cgroup v2 hierarchy is mounted.
+/// The mount point of the cgroup v2 hierarchy.
 pub(super) fn root() -> Option<PathBuf> {
     let mounts = procfs::process::Process::myself().and_then(|me| me.mountinfo()).ok()?;
     mounts.into_iter().find(|mount| mount.fs_type == "cgroup2").map(|mount| mount.mount_point)
@@ -87,15 +87,15 @@ fn walk(root: &Path, dir: &Path, by_id: &mut HashMap<u64, Arc<Cgroup>>) {
     }
 }
 
-/// Names from a path, by the conventions of systemd and the container runtimes. Control characters become `?`: whoever
-/// has a part of the hierarchy chooses names in it, and a terminal shows them.
+/// Derives names from a path, by the conventions of systemd and the container runtimes. Control characters become `?`,
+/// because users choose names in the parts of the hierarchy that are theirs, and a terminal shows these names.
 fn describe(path: &str) -> Cgroup {
     let path = path.replace(char::is_control, "?");
     let is_id = |text: &str| text.len() >= 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let mut unit = None;
     let mut container = None;
     for part in path.split('/') {
-        // docker-<id>.scope, crio-<id>.scope, cri-containerd-<id>.scope, or the id alone under cgroupfs.
+        // docker-<id>.scope, crio-<id>.scope, cri-containerd-<id>.scope, or only the id under cgroupfs.
         let name = part.strip_suffix(".scope").unwrap_or(part);
         let id = name.rsplit(['-', ':']).next().unwrap_or(name);
         if is_id(id) {
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_and_containers_are_named_from_the_path() {
+    fn the_path_names_the_unit_and_the_container() {
         let id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
         let cases = [
             ("/", None, None),

@@ -1,10 +1,10 @@
-//! Which process listens on an address: the owner of a connection that nobody has accepted yet.
+//! The process that listens on an address: it owns the connections that no process has accepted yet.
 //!
-//! Such a connection has no file, so that no descriptor leads to it. It waits in the accept queue of a listening
-//! socket, and that one has a file. The kernel does not say which listener a connection belongs to; as in the kernel,
-//! the most specific address decides.
+//! Such a connection has no file, so no descriptor leads to it. It waits in the accept queue of a listening socket,
+//! which has a file. The kernel does not report the listener of a connection. As in the kernel, the listener with the
+//! most specific address is chosen.
 //!
-//! One [`Listeners`] serves any number of connections. It is a picture of one moment: look again for later ones.
+//! One [`Listeners`] serves any number of connections of one moment. Later connections need a new scan.
 
 use std::{
     collections::HashMap,
@@ -23,53 +23,53 @@ use crate::{
     },
 };
 
-/// A socket that listens.
+/// A listening socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Listening {
+pub(crate) struct ListenSocket {
     netns: u32,
     local: SocketAddr,
-    /// Bound to `::`, it takes IPv4 too.
+    /// Accepts IPv4 too when it is bound to `::`.
     takes_ipv4: bool,
     inode: u64,
-    /// Connections in its accept queue.
+    /// Number of connections in its accept queue.
     waiting: u32,
 }
 
-/// All sockets that listen, with the processes that hold them.
+/// All listening sockets, with the processes that hold them.
 #[derive(Debug, Default)]
 pub struct Listeners {
-    /// By network namespace and port.
-    by_port: HashMap<(u32, u16), Vec<Listening>>,
-    /// By inode, in the order of process ids.
+    /// Sockets by network namespace and port.
+    by_port: HashMap<(u32, u16), Vec<ListenSocket>>,
+    /// Holders by the socket's inode, in the order of process ids.
     holders: HashMap<u64, Vec<Holder>>,
 }
 
-/// The listening sockets in the network namespace of the calling thread, whose number is `netns`.
-pub(crate) fn dump(netns: u32) -> io::Result<Vec<Listening>> {
+/// Lists the listening sockets in the calling thread's network namespace, whose number is `netns`.
+pub(crate) fn dump(netns: u32) -> io::Result<Vec<ListenSocket>> {
     let mut listening = Vec::new();
-    let mut add = |response: &InetResponse| listening.push(Listening::read(response, netns));
+    let mut add = |response: &InetResponse| listening.push(ListenSocket::read(response, netns));
     list(&StateFlags::LISTEN, &ExtensionFlags::empty(), &mut add)?;
     Ok(listening)
 }
 
 impl Listeners {
-    /// Looks at every network namespace that has a process and may be entered, and once through /proc.
+    /// Lists the sockets of every network namespace that has a process and may be entered, and scans /proc once.
     ///
-    /// Takes milliseconds, and on a host with many descriptors more: once for many connections, and never in the
-    /// thread that drains the kernel's records without need.
-    pub fn look() -> io::Result<Self> {
+    /// This takes milliseconds, or more on a host with many descriptors. Scan once for many connections, and in the
+    /// thread that drains the kernel's records only if necessary.
+    pub fn scan() -> io::Result<Self> {
         let namespaces = namespace::all().map_err(io::Error::other)?;
         let tables = namespace::visit(&namespaces.visible, dump)?;
-        let mut listeners = Self::of(tables.into_iter().flatten().flatten());
+        let mut listeners = Self::new(tables.into_iter().flatten().flatten());
         listeners.find_holders(&Scanner::default());
         Ok(listeners)
     }
 
-    /// The processes that hold the listener of this local address, the oldest first; empty when there is none, or it
-    /// is not ours to see. `netns` is the inode number of the network namespace.
+    /// The processes that hold the listener of this local address, by process id. Empty if there is no listener, or its
+    /// processes must not be read. `netns` is the inode number of the network namespace.
     ///
-    /// Of a group of listeners (SO_REUSEPORT) any may be meant: all those with connections in their accept queue, or
-    /// the whole group where none has any.
+    /// In a group of listeners (SO_REUSEPORT) the listener is not known. The result then has the holders of all
+    /// listeners with connections in their accept queue, or of the whole group if all queues are empty.
     #[must_use]
     pub fn find(&self, netns: u32, local: SocketAddr) -> Vec<Holder> {
         let sockets = self.sockets(netns, local);
@@ -80,14 +80,14 @@ impl Listeners {
         holders
     }
 
-    /// The process to name for this local address: the first of [`Self::find`].
+    /// The process to show for this local address: the first of [`Self::find`].
     #[must_use]
     pub fn process(&self, netns: u32, local: SocketAddr) -> Option<Task> {
         self.find(netns, local).first().map(|holder| holder.task)
     }
 
-    /// Those sockets, whose holders are still to be found.
-    pub(crate) fn of(sockets: impl IntoIterator<Item = Listening>) -> Self {
+    /// These sockets, without holders yet.
+    pub(crate) fn new(sockets: impl IntoIterator<Item = ListenSocket>) -> Self {
         let mut listeners = Self::default();
         for socket in sockets {
             listeners.holders.insert(socket.inode, Vec::new());
@@ -104,20 +104,20 @@ impl Listeners {
         }
     }
 
-    /// Whether the holders of the socket with this inode are of use.
+    /// Whether the socket with this inode is one of these.
     pub(crate) fn wants(&self, inode: u64) -> bool {
         self.holders.contains_key(&inode)
     }
 
-    /// Takes a holder of a wanted socket.
+    /// Adds a holder of a wanted socket.
     pub(crate) fn add(&mut self, inode: u64, holder: Holder) {
         if let Some(holders) = self.holders.get_mut(&inode) {
             holders.push(holder);
         }
     }
 
-    /// The sockets of which one has the connection in its queue.
-    fn sockets(&self, netns: u32, local: SocketAddr) -> Vec<&Listening> {
+    /// The candidates for the listener of a connection to this address.
+    fn sockets(&self, netns: u32, local: SocketAddr) -> Vec<&ListenSocket> {
         let of_port = self.by_port.get(&(netns, local.port())).map(Vec::as_slice).unwrap_or_default();
         let best = of_port.iter().filter_map(|socket| socket.fit(local.ip())).max();
         let mut fitting: Vec<_> =
@@ -129,7 +129,7 @@ impl Listeners {
     }
 }
 
-impl Listening {
+impl ListenSocket {
     fn read(response: &InetResponse, netns: u32) -> Self {
         let header = &response.header;
         let only_ipv6 = response.nlas.iter().any(|attribute| matches!(attribute, Nla::SkV6Only(true)));
@@ -143,8 +143,8 @@ impl Listening {
         }
     }
 
-    /// How well the listener fits a connection to this address, as in `compute_score()` of the kernel; None when it
-    /// does not take it.
+    /// How well the listener fits a connection to this address, as in the kernel's `compute_score()`. None if it does
+    /// not accept the connection.
     fn fit(&self, ip: IpAddr) -> Option<u8> {
         const IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         const IPV6: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
@@ -164,8 +164,8 @@ mod tests {
     use super::*;
     use crate::event::Comm;
 
-    fn listening(local: &str, inode: u64) -> Listening {
-        Listening { netns: 7, local: local.parse().unwrap(), takes_ipv4: false, inode, waiting: 0 }
+    fn listening(local: &str, inode: u64) -> ListenSocket {
+        ListenSocket { netns: 7, local: local.parse().unwrap(), takes_ipv4: false, inode, waiting: 0 }
     }
 
     fn holder(pid: u32) -> Holder {
@@ -174,9 +174,9 @@ mod tests {
         Holder { task, fd: 3 }
     }
 
-    /// Process ids of those that `find` names, of sockets that the process with their inode's number holds.
-    fn found(sockets: &[Listening], local: &str) -> Vec<u32> {
-        let mut listeners = Listeners::of(sockets.iter().copied());
+    /// The process ids that `find` returns. The process id of each socket's holder is the socket's inode.
+    fn found(sockets: &[ListenSocket], local: &str) -> Vec<u32> {
+        let mut listeners = Listeners::new(sockets.iter().copied());
         for socket in sockets {
             listeners.add(socket.inode, holder(u32::try_from(socket.inode).unwrap()));
         }
@@ -184,8 +184,8 @@ mod tests {
     }
 
     #[test]
-    fn the_most_specific_address_decides() {
-        let dual = Listening { takes_ipv4: true, ..listening("[::]:80", 3) };
+    fn the_listener_with_the_most_specific_address_is_chosen() {
+        let dual = ListenSocket { takes_ipv4: true, ..listening("[::]:80", 3) };
         let all = [
             listening("10.0.0.1:80", 1),
             listening("0.0.0.0:80", 2),
@@ -200,24 +200,24 @@ mod tests {
         assert_eq!(found(&all, "10.0.0.1:82"), [0; 0]);
         assert_eq!(found(&[dual], "10.0.0.1:80"), [3]);
         assert_eq!(found(&[listening("[::]:80", 3)], "10.0.0.1:80"), [0; 0]);
-        let elsewhere = Listening { netns: 8, ..all[0] };
-        assert_eq!(found(&[elsewhere], "10.0.0.1:80"), [0; 0]);
+        let other_namespace = ListenSocket { netns: 8, ..all[0] };
+        assert_eq!(found(&[other_namespace], "10.0.0.1:80"), [0; 0]);
     }
 
     #[test]
-    fn of_a_group_those_with_connections_in_their_queue_are_meant() {
+    fn listeners_of_a_group_with_waiting_connections_are_chosen() {
         let group = [listening("0.0.0.0:80", 9), listening("0.0.0.0:80", 8)];
         assert_eq!(found(&group, "10.0.0.1:80"), [8, 9]);
         let [busy, idle] = group;
-        assert_eq!(found(&[Listening { waiting: 2, ..busy }, idle], "10.0.0.1:80"), [9]);
+        assert_eq!(found(&[ListenSocket { waiting: 2, ..busy }, idle], "10.0.0.1:80"), [9]);
     }
 
     #[test]
-    fn our_own_listener_is_found() {
+    fn the_process_of_a_live_listener_is_found() {
         let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let netns = std::fs::metadata("/proc/thread-self/ns/net")
             .map(|netns| u32::try_from(std::os::unix::fs::MetadataExt::ino(&netns)).unwrap());
-        let found = Listeners::look().unwrap().process(netns.unwrap(), socket.local_addr().unwrap());
+        let found = Listeners::scan().unwrap().process(netns.unwrap(), socket.local_addr().unwrap());
         assert_eq!(found.map(|task| task.pid), Some(std::process::id()));
     }
 }

@@ -1,6 +1,6 @@
-//! /proc → which process holds which socket, under which descriptor.
+//! /proc → the processes that hold sockets, with their descriptors.
 //!
-//! One pass over all processes; whoever asks says which sockets it wants, and what to do with each that is found.
+//! One pass over all processes. The caller says which sockets it wants, and handles each descriptor found.
 
 use std::{
     os::unix::fs::MetadataExt as _,
@@ -14,18 +14,18 @@ use procfs::{
 
 use crate::event::{Comm, Task};
 
-/// A descriptor of a socket. The same file can have several, in one process or in many.
+/// A descriptor of a socket. One socket can have several, in one process or in many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holder {
-    /// The process, as of now; the thread is its first one.
+    /// The process as it is now, by its main thread.
     pub task: Task,
-    /// Number of the descriptor.
+    /// The descriptor's number.
     pub fd: u32,
 }
 
-/// Looks through /proc.
+/// Scans /proc.
 pub(crate) struct Scanner {
-    /// Where the cgroup v2 hierarchy is mounted.
+    /// The mount point of the cgroup v2 hierarchy.
     cgroups: Option<PathBuf>,
 }
 
@@ -36,8 +36,9 @@ impl Default for Scanner {
 }
 
 impl Scanner {
-    /// Gives `found` every descriptor of every `wanted` socket (by inode), in the order of process ids and
-    /// descriptors, and returns how many processes are not ours to look at. What ends meanwhile is left out.
+    /// Calls `found` for every descriptor of every `wanted` socket (by inode), in the order of process ids and
+    /// descriptors. Returns the number of processes whose descriptors must not be read. Processes that end meanwhile
+    /// are left out.
     pub(crate) fn scan(&self, wanted: impl Fn(u64) -> bool, mut found: impl FnMut(u64, Holder)) -> usize {
         let Ok(processes) = all_processes() else { return 0 };
         let mut forbidden = 0;
@@ -77,13 +78,13 @@ impl Scanner {
         })
     }
 
-    /// The id of the cgroup v2 that the process is in.
+    /// The id of the process's cgroup (v2).
     fn cgroup(&self, process: &Process) -> Option<u64> {
         let root = self.cgroups.as_deref()?;
         let groups = process.cgroups().ok()?;
         let group = groups.into_iter().find(|group| group.hierarchy == 0)?;
         let below = Path::new(&group.pathname).strip_prefix("/").ok()?;
-        // Above the root of our own cgroup namespace there is nothing that we could name.
+        // A path above the root of our own cgroup namespace cannot be resolved.
         if below.starts_with("..") {
             return None;
         }
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_socket_is_found_under_both_of_its_descriptors() {
+    fn a_socket_is_found_under_both_of_its_descriptors() {
         let first = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let second = first.try_clone().unwrap();
         let link = std::fs::read_link(format!("/proc/self/fd/{}", first.as_raw_fd())).unwrap();

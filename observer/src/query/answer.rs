@@ -74,7 +74,7 @@ fn status(state: &ServerState) -> StatusLine {
     let last_loss_ms = state.losses.last_ms(now);
     let problems = state.status.problems(pulse_age_ms, last_loss_ms);
     let (cpu_ms, resident_bytes) = own_cost().unzip();
-    let history = state.history.fill();
+    let history = state.history.usage();
     StatusLine {
         schema: SCHEMA,
         kind: "status".to_owned(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{audit::Summary, history::Fill};
+use crate::{audit::Summary, history::HistoryUsage};
 
 /// What the thread that drains the kernel knows of itself; sent about once a second.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ pub struct StatusLine {
     /// Its memory, bytes.
     pub resident_bytes: Option<u64>,
     /// The history.
-    pub history: Fill,
+    pub history: HistoryUsage,
     /// Age of the oldest there, ms.
     pub history_oldest_ms: Option<u64>,
 }

@@ -22,8 +22,8 @@ fn what_is_asked_arrives() {
         Request::Closes(list.clone()),
         Request::Errors(List { since_ns: None, ..list }),
         Request::Top { by: By::Owner, filter, since_ns: None, limit: 20 },
-        Request::Explain { which: Which::Id("1-2".to_owned()) },
-        Request::Explain { which: Which::Ends(ends) },
+        Request::Explain { which: StorySelector::Id("1-2".to_owned()) },
+        Request::Explain { which: StorySelector::Ends(ends) },
         Request::Status,
         Request::Fins,
     ] {

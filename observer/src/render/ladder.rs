@@ -13,7 +13,7 @@ use super::{
 use crate::{
     classify::{Cause, verdict::Verdict},
     event::State,
-    history::{Found, StoryWithErrors},
+    history::{FoundStory, StoryWithErrors},
     owner::Cgroups,
     report::WriteFailure,
     source::clock::ClockOffset,
@@ -94,8 +94,8 @@ const fn came(flag: Flag) -> Packet {
 
 /// Tells a story.
 #[must_use]
-pub fn explain(found: &Found, clock: ClockOffset, cgroups: &mut Cgroups) -> Explanation {
-    let Found { story, peer } = found;
+pub fn explain(found: &FoundStory, clock: ClockOffset, cgroups: &mut Cgroups) -> Explanation {
+    let FoundStory { story, peer } = found;
     let mut rows = side(story, Side::Local);
     if let Some(peer) = peer {
         rows.extend(side(peer, Side::Remote));

@@ -1,4 +1,4 @@
-//! The table, over verdicts by word. `tests/kernel` holds the same table against real kernels.
+//! The table of counters, for a verdict of each outcome and cause. `tests/kernel` compares the table with real kernels.
 
 use super::*;
 use crate::{
@@ -83,7 +83,7 @@ fn each_cause_moves_its_counters() {
 }
 
 #[test]
-fn what_the_words_do_not_say_is_looked_up() {
+fn details_beyond_outcome_and_cause_change_the_counters() {
     let answered = Left { state: Some(State::FinWait2), answered: true, closed: false, fastopen: false };
     let linger2 = close(Outcome::ResetSent, Cause::Linger2Negative, State::FinWait2);
     assert_eq!(moved(Verdict { left: answered, ..linger2 }), "OutRsts TCPAbortOnData");
@@ -91,23 +91,23 @@ fn what_the_words_do_not_say_is_looked_up() {
     let mut linger = abandoned.linger.expect("it was closed");
     linger.mode = LingerMode::Zero;
     assert_eq!(moved(Verdict { linger: Some(linger), ..abandoned }), "TCPAbortOnData");
-    // The process was told of an ICMP error, and closed the socket in SYN_SENT.
-    let told = Left { state: Some(State::SynSent), answered: false, closed: true, fastopen: false };
+    // The process got the ICMP error from a call, and then closed the socket in SYN_SENT.
+    let closed = Left { state: Some(State::SynSent), answered: false, closed: true, fastopen: false };
     let refused = close(Outcome::Refused, Cause::IcmpError, State::SynSent);
-    assert_eq!(moved(Verdict { left: told, ..refused }), "");
+    assert_eq!(moved(Verdict { left: closed, ..refused }), "");
     let child = Left { state: Some(State::SynRecv), answered: false, closed: false, fastopen: true };
     let reset = close(Outcome::ResetReceived, Cause::PeerReset, State::SynRecv);
     let (.., twice) = expected(&Report::Close(Box::new(Verdict { left: child, ..reset }))).expect("a report");
     assert_eq!(twice, Counters::moved(&[Counter::AttemptFails, Counter::AttemptFails]));
-    // An end that was not seen has left no state.
+    // An unseen end leaves no state.
     let unseen =
         Verdict { left: Left::default(), ..close(Outcome::Unknown, Cause::Unknown, State::CloseWait) };
     assert_eq!(moved(unseen), "");
 }
 
-/// No pair of outcome and cause is without a line, and none resets twice.
+/// Every pair of outcome and cause has its line, and none counts two resets.
 #[test]
-fn every_pair_is_in_the_table() {
+fn every_outcome_and_cause_is_in_the_table() {
     for cause in Cause::ALL {
         for outcome in cause.outcomes() {
             for state in ALL_STATES {
@@ -121,7 +121,7 @@ fn every_pair_is_in_the_table() {
 }
 
 #[test]
-fn a_reset_for_no_connection_is_a_reset() {
+fn a_stray_reset_moves_out_rsts() {
     let endpoints = Endpoints { netns: 9, ..Endpoints::UNKNOWN };
     let reset =
         StrayReset { ns: 5, endpoints, cause: StrayCause::ClosedPort, state: None, kernel_reason: None };

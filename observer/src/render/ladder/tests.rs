@@ -11,7 +11,7 @@ fn told(script: &Script) -> StoryWithErrors {
     StoryWithErrors { verdict: classify(&script.story()), errors: Vec::new() }
 }
 
-fn ladder(found: &Found, width: Option<usize>) -> Vec<String> {
+fn ladder(found: &FoundStory, width: Option<usize>) -> Vec<String> {
     let explanation = explain(found, ClockOffset(0), &mut Cgroups::none());
     // As it comes over the socket.
     let text = serde_json::to_string(&explanation).unwrap();
@@ -25,7 +25,7 @@ fn closed_late() -> Script {
 
 #[test]
 fn one_end_has_its_calls_and_the_packets_it_saw() {
-    let found = Found { story: told(&closed_late()), peer: None };
+    let found = FoundStory { story: told(&closed_late()), peer: None };
     let lines = ladder(&found, None);
     assert!(lines[0].starts_with("graceful/orderly  "), "{lines:#?}");
     let expected = "
@@ -45,7 +45,7 @@ fn both_ends_are_told_in_order_of_time() {
         remote: peer.verdict.endpoints.local,
         netns: 7,
     };
-    let found = Found { story: told(&closed_late()), peer: Some(peer) };
+    let found = FoundStory { story: told(&closed_late()), peer: Some(peer) };
     let lines = ladder(&found, None);
     let sides: Vec<_> = lines.iter().filter_map(|line| line.split_once("◀").map(|(left, _)| left)).collect();
     assert!(lines.iter().any(|line| line.contains("the other end, on this host too")), "{lines:#?}");
@@ -58,7 +58,7 @@ fn what_a_packet_did_blames_no_process() {
     let mut script = Script::opened();
     script.push(None, Body::ResetReceived { state: State::Established });
     let script = script.with(|socket| socket.err = 104).call_to(State::Close, false);
-    let lines = ladder(&Found { story: told(&script), peer: None }, None).join("\n");
+    let lines = ladder(&FoundStory { story: told(&script), peer: None }, None).join("\n");
     assert!(lines.contains("in ESTABLISHED  ") && lines.contains("RST ◀───"), "{lines}");
     assert!(lines.contains("ESTABLISHED → CLOSE") && !lines.contains("caller[812] "), "{lines}");
 }
@@ -80,13 +80,13 @@ fn failing_writes_are_told_with_their_errno() {
             since_reset_ns: None,
         },
     });
-    let lines = ladder(&Found { story, peer: None }, None);
+    let lines = ladder(&FoundStory { story, peer: None }, None);
     assert!(lines.last().unwrap().ends_with("writer[812] send() fails: EPIPE and SIGPIPE"), "{lines:#?}");
 }
 
 #[test]
 fn no_line_is_wider_than_the_terminal() {
-    let found = Found { story: told(&closed_late()), peer: Some(told(&closed_late())) };
+    let found = FoundStory { story: told(&closed_late()), peer: Some(told(&closed_late())) };
     for width in [1, 20, 40, 80, 100, 200] {
         for line in ladder(&found, Some(width)).iter().filter(|line| line.contains('▶')) {
             assert!(line.chars().count() <= width, "{width}: {line:?}");

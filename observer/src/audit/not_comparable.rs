@@ -1,13 +1,13 @@
-//! Which counters cannot be compared, since nothing that is attached sees what they count.
+//! Counters that cannot be compared, because no attached hook sees what they count.
 
 use observer_ebpf::abi::program::Want;
 
 use super::counters::Counter;
 use crate::attach::plan::{HookStatus, Plan};
 
-/// Each with the reason. Empty where every reset is seen.
-pub(super) fn blind(plan: &Plan) -> Vec<(Counter, String)> {
-    // Before 6.10 the tracepoint leaves out resets that have no full socket.
+/// These counters, each with the reason. Empty if the hooks see every reset.
+pub(super) fn not_comparable(plan: &Plan) -> Vec<(Counter, String)> {
+    // Before 6.10 the tracepoint does not fire for resets without a full socket.
     let missing = plan.hooks.iter().filter(|planned| {
         planned.hook.want == Want::WithoutReasons
             && planned.mechanism.is_none()
@@ -17,7 +17,8 @@ pub(super) fn blind(plan: &Plan) -> Vec<(Counter, String)> {
     if names.is_empty() {
         return Vec::new();
     }
-    let why = format!("resets without a connection are not seen, {} is not attached", names.join(" or "));
+    let why =
+        format!("resets without a connection are not seen, because {} is not attached", names.join(" or "));
     vec![(Counter::OutRsts, why)]
 }
 
@@ -32,7 +33,7 @@ mod tests {
         plan::{Preferences, plan},
     };
 
-    fn blind_to(reset_reasons: bool, mechanism: Option<Mechanism>, without: &[&str]) -> Vec<String> {
+    fn left_out(reset_reasons: bool, mechanism: Option<Mechanism>, without: &[&str]) -> Vec<String> {
         let facts = Facts {
             release: String::new(),
             fentry: Answer::Yes,
@@ -43,20 +44,20 @@ mod tests {
             tried: Vec::new(),
         };
         let without = without.iter().map(ToString::to_string).collect();
-        let blind = blind(&plan(&facts, &Preferences { mechanism, without }).unwrap());
-        blind.into_iter().map(|(counter, why)| format!("{}: {why}", counter.word())).collect()
+        let left_out = not_comparable(&plan(&facts, &Preferences { mechanism, without }).unwrap());
+        left_out.into_iter().map(|(counter, why)| format!("{}: {why}", counter.word())).collect()
     }
 
     #[test]
-    fn resets_are_compared_where_every_one_is_seen() {
+    fn resets_are_compared_if_the_hooks_see_every_one() {
         let tracepoints = Some(Mechanism::RawTracepoint);
-        assert_eq!(blind_to(true, None, &[]), [""; 0]);
-        assert_eq!(blind_to(true, tracepoints, &[]), [""; 0]);
-        assert_eq!(blind_to(false, None, &[]), [""; 0]);
-        let why = "OutRsts: resets without a connection are not seen, ";
+        assert_eq!(left_out(true, None, &[]), [""; 0]);
+        assert_eq!(left_out(true, tracepoints, &[]), [""; 0]);
+        assert_eq!(left_out(false, None, &[]), [""; 0]);
+        let why = "OutRsts: resets without a connection are not seen, because ";
         let all = format!("{why}tcp_v4_send_reset or tcp_v6_send_reset is not attached");
-        assert_eq!(blind_to(false, tracepoints, &[]), [all]);
+        assert_eq!(left_out(false, tracepoints, &[]), [all]);
         let one = format!("{why}tcp_v6_send_reset is not attached");
-        assert_eq!(blind_to(false, None, &["tcp_v6_send_reset"]), [one]);
+        assert_eq!(left_out(false, None, &["tcp_v6_send_reset"]), [one]);
     }
 }

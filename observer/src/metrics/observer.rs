@@ -1,4 +1,4 @@
-//! What is counted of the observer itself: what it took, what it lost, what it costs in the kernel.
+//! Metrics of the observer itself: records, losses, and its cost in the kernel.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use prometheus::{CounterVec, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 use super::family::{CounterFamily, register};
 use crate::{event::Body, event_log::LOST_REASONS};
 
-pub(super) struct Own {
-    /// One for each kind: every record is counted, and a look-up by label would cost more than the counting.
+pub(super) struct ObserverFamilies {
+    /// One counter per kind. Every record is counted, and finding a counter by its label would cost more than counting.
     records: [(&'static str, IntCounter); Body::NAMES.len()],
     records_lost: CounterFamily<1>,
     hook_info: IntGaugeVec,
@@ -20,25 +20,25 @@ pub(super) struct Own {
     event_log_lost: CounterFamily<1>,
 }
 
-impl Own {
-    /// Registers the families, with zeros for every kind of record and every reason of loss.
+impl ObserverFamilies {
+    /// Registers the families, with zeros for every kind of record and every reason for a loss.
     pub(super) fn new(registry: &Registry, lost_reasons: &[&str]) -> Result<Self, prometheus::Error> {
-        let build = Opts::new("observer_build_info", "Always 1; the label says which version this is.");
+        let build = Opts::new("observer_build_info", "Always 1. The label is the version of the observer.");
         let build = register(registry, IntGaugeVec::new(build, &["version"]))?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let hook = Opts::new(
             "observer_hook_info",
-            "Always 1; the mechanism by which each hook is entered, or none, not_needed, left_out.",
+            "Always 1. The mechanism by which each hook is attached, or none, not_needed or left_out.",
         );
         let run_seconds = Opts::new(
             "observer_program_run_seconds_total",
-            "Time spent in each BPF program, as far as the kernel counts it (kernel.bpf_stats_enabled).",
+            "Time spent in each BPF program. 0 unless the kernel measures it (sysctl kernel.bpf_stats_enabled=1).",
         );
-        let tracked = ("observer_tracked_connections", "Connections whose end has begun and is not over.");
+        let tracked = ("observer_tracked_connections", "Connections that are ending now.");
         let records = CounterFamily::new(
             registry,
             "observer_records_total",
-            "Records taken from the kernel side, by what they tell.",
+            "Records read from the kernel, by kind.",
             ["record"],
         )?;
         let families = Self {
@@ -46,7 +46,7 @@ impl Own {
             records_lost: CounterFamily::new(
                 registry,
                 "observer_records_lost_total",
-                "What could not be taken or kept, by reason; some connections then have no verdict, or a poorer one.",
+                "Records lost, by reason. Some connections then have no verdict, or an inferred one.",
                 ["reason"],
             )?,
             hook_info: register(registry, IntGaugeVec::new(hook, &["hook", "mechanism"]))?,
@@ -54,14 +54,14 @@ impl Own {
             program_runs: CounterFamily::new(
                 registry,
                 "observer_program_runs_total",
-                "Runs of each BPF program, as far as the kernel counts them (kernel.bpf_stats_enabled).",
+                "Runs of each BPF program. 0 unless the kernel counts them (sysctl kernel.bpf_stats_enabled=1).",
                 ["program"],
             )?,
             tracked: register(registry, IntGauge::new(tracked.0, tracked.1))?,
             send_buffer_full: CounterFamily::new(
                 registry,
                 "observer_tcp_send_buffer_full_total",
-                "Sends that a full buffer refused (EAGAIN), where kernel.count_send_buffer_full has them counted.",
+                "Sends that a full send buffer refused (EAGAIN). 0 unless kernel.count_send_buffer_full is set.",
                 [],
             )?,
             event_log: CounterFamily::new(
@@ -73,7 +73,7 @@ impl Own {
             event_log_lost: CounterFamily::new(
                 registry,
                 "observer_event_log_lost_total",
-                "Lines that the event log could not take, by reason.",
+                "Lines that the event log lost, by reason.",
                 ["reason"],
             )?,
         };
@@ -109,7 +109,7 @@ impl Own {
 
     pub(super) fn program(&self, program: &str, run_ns: u64, runs: u64) {
         let seconds = self.program_run_seconds.with_label_values(&[program]);
-        // A counter does not go back, not even by a rounding.
+        // Rounding must not make a counter decrease.
         seconds.inc_by((Duration::from_nanos(run_ns).as_secs_f64() - seconds.get()).max(0.0));
         self.program_runs.follow([program], runs);
     }
