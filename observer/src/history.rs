@@ -54,6 +54,14 @@ pub struct PushedOut {
     pub bytes: u64,
 }
 
+impl PushedOut {
+    /// The sum over all limits.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.count + self.age + self.bytes
+    }
+}
+
 /// How full it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fill {
@@ -76,6 +84,7 @@ pub struct Fill {
 struct Shelf {
     records: VecDeque<PackedReport>,
     bytes: usize,
+    pushed_out: PushedOut,
 }
 
 impl Shelf {
@@ -177,7 +186,6 @@ pub struct History {
     limits: HistoryLimits,
     closes: Shelf,
     errors: Shelf,
-    pushed_out: PushedOut,
     /// Names of cgroups, learnt while they exist.
     pub cgroups: Cgroups,
 }
@@ -186,13 +194,7 @@ impl History {
     /// An empty one.
     #[must_use]
     pub fn new(limits: HistoryLimits, cgroups: Cgroups) -> Self {
-        Self {
-            limits,
-            closes: Shelf::default(),
-            errors: Shelf::default(),
-            pushed_out: PushedOut::default(),
-            cgroups,
-        }
+        Self { limits, closes: Shelf::default(), errors: Shelf::default(), cgroups }
     }
 
     /// Takes one record and lets go of the oldest where it is one too many.
@@ -217,12 +219,11 @@ impl History {
         {
             while kept.records.len() > limit {
                 kept.pop();
-                self.pushed_out.count += 1;
+                kept.pushed_out.count += 1;
             }
         }
         while self.closes.bytes + self.errors.bytes > self.limits.bytes {
             self.pop_oldest();
-            self.pushed_out.bytes += 1;
         }
     }
 
@@ -233,7 +234,7 @@ impl History {
         for shelf in [&mut self.closes, &mut self.errors] {
             while shelf.oldest_ns().is_some_and(|ns| ns < from_ns) {
                 shelf.pop();
-                self.pushed_out.age += 1;
+                shelf.pushed_out.age += 1;
             }
         }
     }
@@ -241,21 +242,39 @@ impl History {
     fn pop_oldest(&mut self) {
         let close_ns = self.closes.oldest_ns().unwrap_or(u64::MAX);
         let error_ns = self.errors.oldest_ns().unwrap_or(u64::MAX);
-        if close_ns <= error_ns { self.closes.pop() } else { self.errors.pop() }
+        let shelf = if close_ns <= error_ns { &mut self.closes } else { &mut self.errors };
+        shelf.pop();
+        shelf.pushed_out.bytes += 1;
     }
 
     /// How full it is.
     #[must_use]
     pub fn fill(&self) -> Fill {
         let oldest_ns = [self.closes.oldest_ns(), self.errors.oldest_ns()].into_iter().flatten().min();
+        let (closes, errors) = (self.closes.pushed_out, self.errors.pushed_out);
         Fill {
             closes: self.closes.records.len(),
             errors: self.errors.records.len(),
             bytes: self.closes.bytes + self.errors.bytes,
             oldest_ns,
-            pushed_out: self.pushed_out,
+            pushed_out: PushedOut {
+                count: closes.count + errors.count,
+                age: closes.age + errors.age,
+                bytes: closes.bytes + errors.bytes,
+            },
             limits: self.limits,
         }
+    }
+
+    /// When the oldest report of a kind happened (`CLOCK_MONOTONIC`, ns; None without any), and how many older ones
+    /// were pushed out.
+    #[must_use]
+    pub fn range(&self, kind: ReportKind) -> (Option<u64>, PushedOut) {
+        let shelf = match kind {
+            ReportKind::Close => &self.closes,
+            ReportKind::WriteError => &self.errors,
+        };
+        (shelf.oldest_ns(), shelf.pushed_out)
     }
 
     /// The newest `limit` of a kind that are wanted, oldest first, and whether there are more.
