@@ -219,7 +219,7 @@ impl Watcher for Daemon {
         if self.counters_read.elapsed() >= COUNTERS_INTERVAL {
             self.read_counters(session);
         }
-        if self.history.wants_fins() {
+        if self.history.fins_requested() {
             self.history.fins(half_closed::fins(&session.pipeline));
         }
         self.half_closed.poll(&session.pipeline, &mut self.history, &mut self.metrics);
@@ -247,7 +247,7 @@ impl Watcher for Daemon {
         let new = &self.reload.config;
         console_log::set_level(new.log.level.into());
         session.change(&new.kernel);
-        self.history.limit(new.history.limits());
+        self.history.set_limits(new.history.limits());
         // Owners would get new labels for no reason.
         if new.owner != old.owner {
             self.metrics.set_owners(new.owner.by, new.owner.limit);

@@ -137,7 +137,7 @@ fn history(status: &StatusLine) -> String {
     let oldest =
         status.history_oldest_ms.map_or_else(String::new, |ms| format!(", oldest {} ago", milliseconds(ms)));
     let out = fill.pushed_out;
-    let pushed_out = match out.count + out.age + out.bytes {
+    let pushed_out = match out.total() {
         0 => String::new(),
         _ => format!("; pushed out: {} for number, {} for age, {} for size", out.count, out.age, out.bytes),
     };

@@ -37,9 +37,9 @@ impl HalfClosedGauges {
         let start = || {
             let seen = fins(pipeline);
             history.fins(Arc::clone(&seen));
-            let remembered = history.remembered();
+            let reader = history.reader();
             move || {
-                let snapshot = snapshot(&seen, |orphans| remembered.fins(orphans))?;
+                let snapshot = snapshot(&seen, |orphans| reader.fins(orphans))?;
                 Ok((gauges(&snapshot.sockets), snapshot.unseen))
             }
         };
