@@ -315,7 +315,10 @@ fn manual_pages_name_every_command_and_every_flag() {
 #[test]
 fn tracing_without_rights_names_what_is_needed() {
     for command in ["trace", "check", "run"] {
-        fails(without_rights(&mut observer(&[command])), &["needs root, or CAP_BPF and CAP_PERFMON", "sudo"]);
+        fails(
+            without_rights(&mut observer(&[command])),
+            &["needs root, or CAP_BPF and CAP_PERFMON", "use sudo"],
+        );
     }
 }
 

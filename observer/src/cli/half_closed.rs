@@ -19,7 +19,10 @@ use crate::{
     half_closed::{Fins, HalfClosed, Snapshot, Unseen, filter::HalfClosedFilter, snapshot},
     owner::Cgroups,
     query::{FinsLine, Request},
-    render::half_closed::{json, table},
+    render::{
+        half_closed::{json, table},
+        sentence::counted,
+    },
     words::Side,
 };
 
@@ -51,8 +54,6 @@ pub(crate) struct HalfClosedArgs {
     /// Only connections that this side has closed, and the other has not
     #[arg(long, value_enum, value_name = "SIDE", help_heading = "Filters")]
     side: Option<SideArg>,
-    #[command(flatten)]
-    connection: ConnectionArgs,
     /// Show at most N: the oldest
     #[arg(long, value_name = "N", help_heading = "Filters")]
     limit: Option<NonZeroUsize>,
@@ -61,6 +62,9 @@ pub(crate) struct HalfClosedArgs {
     output: Format,
     #[command(flatten)]
     daemon: DaemonArgs,
+    // Last: a flattened struct with a heading also moves later arguments under it.
+    #[command(flatten)]
+    connection: ConnectionArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -117,13 +121,16 @@ fn write(
 fn log_unseen(unseen: Unseen) {
     let Unseen { namespaces, elsewhere, processes } = unseen;
     if namespaces > 0 {
-        log::warn!("list incomplete: cannot enter {namespaces} network namespace(s)");
+        let namespaces = counted(namespaces as u64, "network namespace", "network namespaces");
+        log::warn!("list incomplete: cannot enter {namespaces} (needs CAP_SYS_ADMIN)");
     }
     if elsewhere > 0 {
-        log::warn!("list may be incomplete: cannot read the network namespace of {elsewhere} process(es)");
+        let processes = counted(elsewhere as u64, "process", "processes");
+        log::warn!("list may be incomplete: cannot find the network namespace of {processes}");
     }
     if processes > 0 {
-        log::warn!("some owners are missing: cannot read the file descriptors of {processes} process(es)");
+        let processes = counted(processes as u64, "process", "processes");
+        log::warn!("some owners are missing: cannot read the file descriptors of {processes}");
     }
     // /proc/self belongs to the effective user.
     let root = procfs::process::Process::myself().and_then(|me| me.uid()).is_ok_and(|uid| uid == 0);

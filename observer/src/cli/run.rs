@@ -21,13 +21,13 @@ use crate::{console_log, daemon, owner::Cgroups, source::clock::ClockOffset};
 /// Exit status: 0 ended by a signal, 2 error
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    #[command(flatten)]
-    settings: SettingArgs,
     /// Also print each report to stdout, as `observer trace` does
     #[arg(long)]
     verdicts: bool,
     #[command(flatten)]
     auditing: AuditArgs,
+    #[command(flatten)]
+    settings: SettingArgs,
 }
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {

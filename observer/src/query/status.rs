@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{audit::Summary, history::Fill};
+use crate::{audit::Summary, history::Fill, render::sentence::counted};
 
 /// The state of the draining thread, which sends it about once per second.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,11 +170,6 @@ fn loss(reason: &str, count: u64) -> String {
         }
         _ => format!("{} lost ({reason})", counted(count, "record was", "records were")),
     }
-}
-
-/// `1 record`, `2 records`.
-fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// CPU time (ms) and resident memory (bytes) of this process. None if /proc cannot be read.

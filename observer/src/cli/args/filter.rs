@@ -25,9 +25,9 @@ pub(crate) struct FilterArgs {
     /// Only write errors with this errno, such as EPIPE, and closes after such an error
     #[arg(long, value_parser = PossibleValuesParser::new(errno::NAMES), hide_possible_values = true)]
     errno: Option<String>,
-    /// Show at most N: the newest lines, or the largest groups (top: 20)
+    /// Show at most N: newest closes or write errors, or largest groups (top: 20); trace and replay stop after N
     ///
-    /// `trace` exits after N. --follow starts with the newest N, and does not count new ones.
+    /// With --follow the newest N come first. New ones follow without limit.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
