@@ -242,9 +242,9 @@ impl History {
     fn pop_oldest(&mut self) {
         let close_ns = self.closes.oldest_ns().unwrap_or(u64::MAX);
         let error_ns = self.errors.oldest_ns().unwrap_or(u64::MAX);
-        let shelf = if close_ns <= error_ns { &mut self.closes } else { &mut self.errors };
-        shelf.pop();
-        shelf.pushed_out.bytes += 1;
+        let oldest = if close_ns <= error_ns { &mut self.closes } else { &mut self.errors };
+        oldest.pop();
+        oldest.pushed_out.bytes += 1;
     }
 
     /// How full it is.
@@ -270,11 +270,11 @@ impl History {
     /// were pushed out.
     #[must_use]
     pub fn range(&self, kind: ReportKind) -> (Option<u64>, PushedOut) {
-        let shelf = match kind {
+        let kept = match kind {
             ReportKind::Close => &self.closes,
             ReportKind::WriteError => &self.errors,
         };
-        (shelf.oldest_ns(), shelf.pushed_out)
+        (kept.oldest_ns(), kept.pushed_out)
     }
 
     /// The newest `limit` of a kind that are wanted, oldest first, and whether there are more.

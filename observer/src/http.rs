@@ -1,8 +1,8 @@
 //! The HTTP server for metrics and health, on a thread of its own.
 //!
 //! In: requests. Out: the answers of `pages`. The number of connections is bounded. Each connection serves one request,
-//! and has one deadline from accept to the last byte, so a slow client cannot hold it. The draining thread takes no part:
-//! no verdict waits for a client.
+//! and has one deadline from accept to the last byte, so a slow client cannot hold it. The draining thread takes no
+//! part: no verdict waits for a client.
 
 mod accept;
 mod health;

@@ -5,28 +5,31 @@
 //! Data flows one way, from the kernel to the user. Each stage takes the output of the one before:
 //!
 //! 1. [`attach`] finds out what the kernel offers ([`Facts`](attach::facts::Facts)), decides which mechanism each hook
-//!    uses ([`Plan`](attach::plan::Plan)), and loads and attaches the BPF programs ([`Attached`](attach::load::Attached)).
+//!    uses ([`Plan`](attach::plan::Plan)), and loads and attaches the BPF programs
+//!    ([`Attached`](attach::load::Attached)).
 //! 2. [`source`] reads their records from the ring buffer ([`source::ring`]), or from a file ([`source::recording`]).
 //! 3. [`event`] decodes each record into an [`Event`](event::Event).
 //! 4. [`story`] collects the events of one connection into a [`Story`](story::Story).
 //!    [`StoryTable`](story::table::StoryTable) holds all stories, and decides when each is complete.
 //! 5. [`classify`] turns a complete story into a [`Verdict`](classify::verdict::Verdict): outcome, cause, and which
 //!    evidence is missing.
-//! 6. [`Pipeline`](pipeline::Pipeline) joins stages 3 to 5, and emits a [`Report`](report::Report) per close, write error
-//!    or other finding.
-//! 7. [`render`] turns reports into sentences, JSON lines and tables. [`metrics`] counts them, [`event_log`] writes them
-//!    to disk, and [`history`] remembers them for later queries.
+//! 6. [`Pipeline`](pipeline::Pipeline) joins stages 3 to 5, and emits a [`Report`](report::Report) per close, write
+//!    error or other finding.
+//! 7. [`render`] turns reports into sentences, JSON lines and tables. [`metrics`] counts them, [`event_log`] writes
+//!    them to disk, and [`history`] remembers them for later queries.
 //! 8. `daemon` runs all this in the background. [`http`] serves the metrics, and [`query`] answers requests over a Unix
 //!    socket. [`cli`] has one file per command.
 //!
-//! Three modules look at the host beside the flow: [`owner`] finds the process that holds a socket, [`half_closed`] lists
-//! the connections that only one side has closed, and [`audit`] compares reports with the kernel's own counters.
+//! Three modules look at the host beside the flow: [`owner`] finds the process that holds a socket, [`half_closed`]
+//! lists the connections that only one side has closed, and [`audit`] compares reports with the kernel's own
+//! counters.
 //!
 //! # Where to begin
 //!
 //! Read `observer replay` first (`cli/replay.rs`): it is the whole flow in one page, without a kernel. Then read
-//! [`pipeline`], [`story`], and the ordered table of causes in `classify/rules.rs`. The live loop is `daemon/session.rs`.
-//! `docs/architecture.md` has the code map, the invariants, and the steps to add a hook, a cause, a metric or a command.
+//! [`pipeline`], [`story`], and the ordered table of causes in `classify/rules.rs`. The live loop is
+//! `daemon/session.rs`. `docs/architecture.md` has the code map, the invariants, and the steps to add a hook, a
+//! cause, a metric or a command.
 //!
 //! # Layers
 //!
@@ -35,12 +38,13 @@
 //! | layer | modules | what it may not do |
 //! |---|---|---|
 //! | words | [`words`] | depend on any other module |
-//! | meaning | [`event`], [`story`], [`classify`], [`report`], [`filter`], [`pipeline`] | read a clock, a file or the environment |
-//! | kernel and host | [`attach`], [`source`], [`owner`], [`half_closed`], [`audit`] | know a command, a metric or a setting's name |
-//! | memory | [`history`] | do I/O |
-//! | output | [`render`] | do I/O; it returns strings |
+//! | meaning | [`event`], [`story`], [`classify`], [`report`], [`pipeline`] | read a clock, a file or the environment |
+//! | kernel and host | [`attach`], [`source`], [`owner`] | give verdicts; they only observe |
+//! | selection and comparison | [`filter`], [`half_closed`], [`audit`] | change a report |
+//! | memory | [`history`] | wait; the draining loop must never wait for it |
+//! | output | [`render`] | write; it returns strings |
 //! | settings | [`config`] | start anything; it only reads and checks |
-//! | services | [`metrics`], [`event_log`], [`query`], [`http`] | delay the draining loop: queues are bounded, and never waited for |
+//! | services | [`metrics`], [`event_log`], [`query`], [`http`] | delay the draining loop; their queues are bounded |
 //! | daemon | `daemon` | wait for a disk, a client or a scrape in the draining loop |
 //! | command line | [`cli`], [`console_log`] | decide anything about a connection |
 

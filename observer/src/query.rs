@@ -2,8 +2,8 @@
 //!
 //! The client writes one line, `{"schema":1,"request":"closes",…}`. It reads lines until one whose `kind` is `end` (the
 //! answer is complete) or `error` (with a `message`). The lines between are the answer: closes and write errors in the
-//! form of [`render::json`](crate::render::json), or one object. A list with `follow` has no end; if the client reads too
-//! slowly, a line of the kind `missed` has the `count` of reports that were left out.
+//! form of [`render::json`](crate::render::json), or one object. A list with `follow` has no end; if the client reads
+//! too slowly, a line of the kind `missed` has the `count` of reports that were left out.
 //!
 //! On the daemon's side, `sender` hands over reports, `state` holds them, `server` accepts requests, `answer` answers
 //! them and `follow` continues a list. [`client`] is the other side.

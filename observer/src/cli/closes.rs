@@ -27,8 +27,8 @@ use crate::{
 
 /// List recent closes from the daemon's history
 ///
-/// The newest is last. The list has the newest 100 closes; with --since, --limit or --output json it has all that match.
-/// `observer explain ID` shows the story of one close.
+/// The newest is last. The list has the newest 100 closes; with --since, --limit or --output json it has all that
+/// match. `observer explain ID` shows the story of one close.
 ///
 /// Exit status: 0 listed, 1 no match, 2 error
 #[derive(Debug, Args)]

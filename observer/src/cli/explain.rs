@@ -27,12 +27,13 @@ use crate::{
 
 /// Show the story of one connection as a ladder
 ///
-/// The ladder has one row per event: the time in milliseconds, the call, and the bytes in the queues. The local end is on
-/// the left, the peer's end on the right, and the packets that opened and closed the connection are between them. The name
-/// of a packet stands at the end that sent or received it. If both ends are on this host, both have rows.
+/// The ladder has one row per event: the time in milliseconds, the call, and the bytes in the queues. The local end
+/// is on the left, the peer's end on the right, and the packets that opened and closed the connection are between
+/// them. The name of a packet stands at the end that sent or received it. If both ends are on this host, both have
+/// rows.
 ///
-/// Name the connection by the ID of its close (see `observer closes`), or by one or both of its addresses, in any order.
-/// If several connections match, the last one that ended is shown.
+/// Name the connection by the ID of its close (see `observer closes`), or by one or both of its addresses, in any
+/// order. If several connections match, the last one that ended is shown.
 ///
 /// Exit status: 0 shown, 1 no match, 2 error
 #[derive(Debug, Args)]
@@ -62,22 +63,16 @@ pub(crate) struct ExplainArgs {
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     crate::console_log::init();
     let which = which(&args.which)?;
-    let (line, no_match) = match &args.recording {
-        Some(path) => (recorded(path, &which)?, "No such close in this recording.".to_owned()),
-        None => {
-            let mut lines = args.daemon.ask(&Request::Explain { which })?;
-            let line = lines.next().transpose()?;
-            let range = lines.end.and_then(|end| end.history);
-            let start = range.map_or_else(String::new, |range| {
-                format!(" (starts {})", history_range::start(&range, &Timestamp::now().to_string()))
-            });
-            let hint = "`observer half-closed` lists connections that have not ended.";
-            (line, format!("No such close in history{start}. {hint}"))
-        }
+    let line = match &args.recording {
+        Some(path) => recorded(path, &which)?.ok_or_else(|| "No such close in this recording.".to_owned()),
+        None => asked(&args.daemon, which)?,
     };
-    let Some(line) = line else {
-        log::info!("{no_match}");
-        return Ok(ExitCode::from(1));
+    let line = match line {
+        Ok(line) => line,
+        Err(no_match) => {
+            log::info!("{no_match}");
+            return Ok(ExitCode::from(1));
+        }
     };
     let text = match args.output {
         Format::Json => vec![line],
@@ -117,6 +112,20 @@ fn which(words: &[String]) -> anyhow::Result<Which> {
         }
         _ => bail!("expected the ID of a close, or one or two addresses"),
     }
+}
+
+/// The story from the daemon, or the message that there is none.
+fn asked(daemon: &DaemonArgs, which: Which) -> anyhow::Result<Result<String, String>> {
+    let mut lines = daemon.ask(&Request::Explain { which })?;
+    if let Some(line) = lines.next().transpose()? {
+        return Ok(Ok(line));
+    }
+    let range = lines.end.and_then(|end| end.history);
+    let start = range.map_or_else(String::new, |range| {
+        format!(" (starts {})", history_range::start(&range, &Timestamp::now().to_string()))
+    });
+    let hint = "`observer half-closed` lists connections that have not ended.";
+    Ok(Err(format!("No such close in history{start}. {hint}")))
 }
 
 /// The story from a recording, of which a history is made first.

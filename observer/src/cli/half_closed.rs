@@ -34,8 +34,8 @@ use crate::{
 /// the peer does not know yet (JSON: "fin_sent": false).
 ///
 /// The column FD shows how the process owns the connection. A number is its file descriptor. "queue": the process
-/// listens, and has not accepted the connection yet. "closed": the process closed the socket, and no process holds it any
-/// more; only a daemon knows which process closed.
+/// listens, and has not accepted the connection yet. "closed": the process closed the socket, and no process holds it
+/// any more; only a daemon knows which process closed.
 ///
 /// This command reads the kernel's socket tables in all network namespaces that have a process. It also lists
 /// connections that are older than the observer. It needs neither a daemon nor BPF. Without root, it reads only this

@@ -13,8 +13,8 @@ use crate::{console_log, daemon, owner::Cgroups, source::clock::ClockOffset};
 /// Run the daemon in the foreground, with Prometheus metrics
 ///
 /// Runs until SIGTERM or Ctrl-C. SIGHUP reads the configuration again. By default metrics are at
-/// http://127.0.0.1:9817/metrics. The commands closes, errors, top, explain and status query this daemon. Messages go to
-/// stderr; the environment variable OBSERVER_LOG (off, error, warn, info, debug) overrides the setting log.level.
+/// http://127.0.0.1:9817/metrics. The commands closes, errors, top, explain and status query this daemon. Messages go
+/// to stderr; the environment variable OBSERVER_LOG (off, error, warn, info, debug) overrides the setting log.level.
 ///
 /// Settings come from the file of --config, then from environment variables, then from flags; later ones override.
 ///

@@ -23,9 +23,9 @@ use crate::{
 
 /// Show what closes most: by cause, owner, address or port
 ///
-/// Counts the reports in the daemon's history. The columns are: all closes, closes with a RST sent (RST OUT) or received
-/// (RST IN), closes that timed out (TIMEOUT), write errors (ERRORS), lost bytes (LOST B), and the time of the last report.
-/// On a terminal the table is refreshed until Ctrl-C; elsewhere it is printed once.
+/// Counts the reports in the daemon's history. The columns are: all closes, closes with a RST sent (RST OUT) or
+/// received (RST IN), closes that timed out (TIMEOUT), write errors (ERRORS), lost bytes (LOST B), and the time of
+/// the last report. On a terminal the table is refreshed until Ctrl-C; elsewhere it is printed once.
 ///
 /// Exit status: 0 listed, 1 no match, 2 error
 #[derive(Debug, Args)]
@@ -68,8 +68,8 @@ pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     let mut first = "\x1b[2J";
     loop {
         let (text, _) = args.table(args.limit(true))?;
-        // Each line is cleared before it is written. Clearing the whole screen each time would flicker, and clearing after
-        // the last column would erase its character.
+        // Each line is cleared before it is written. Clearing the whole screen each time would flicker, and clearing
+        // after the last column would erase its character.
         let lines: Vec<_> = text.lines().map(|line| format!("\x1b[K{line}\n")).collect();
         let text = lines.concat();
         let first = std::mem::take(&mut first);

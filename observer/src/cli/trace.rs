@@ -29,8 +29,8 @@ use crate::{
 /// Show closes as they happen; needs no daemon
 ///
 /// Prints one line for each connection that ends, for each write that fails, and for each RST that is sent for no live
-/// connection, until Ctrl-C or --limit. Times are UTC. A line comes about 70 ms after the connection has ended, or 300 ms
-/// if its file descriptor stays open.
+/// connection, until Ctrl-C or --limit. Times are UTC. A line comes about 70 ms after the connection has ended, or
+/// 300 ms if its file descriptor stays open.
 ///
 /// Exit status: 0 ended by Ctrl-C, SIGTERM or --limit, 2 error
 #[derive(Debug, Args)]

@@ -16,8 +16,8 @@ use crate::{
 
 /// Takes snapshots on a thread of their own, and shows the last one in the metrics.
 ///
-/// Snapshots list the connections. The stories know the age and the closer of those that are still open, and the history
-/// knows those whose verdict has been given.
+/// Snapshots list the connections. The stories know the age and the closer of those that are still open, and the
+/// history knows those whose verdict has been given.
 pub(super) struct HalfClosedGauges {
     lookout: Lookout<(Gauges, Unseen)>,
     /// Why the last snapshot failed.

@@ -31,8 +31,8 @@ const OWNER_LEAD_NS: u64 = 10_000_000;
 pub(crate) trait Watcher {
     /// Takes one event of the kernel, before the pipeline does.
     fn event(&mut self, event: &Event) -> anyhow::Result<()>;
-    /// Takes one event that user space adds: the process that holds a socket, or a mark of lost records. A recording needs
-    /// it too.
+    /// Takes one event that user space adds: the process that holds a socket, or a mark of lost records. A recording
+    /// needs it too.
     fn added(&mut self, _event: &Event) -> anyhow::Result<()> {
         Ok(())
     }
@@ -150,7 +150,8 @@ impl Session {
                 return Ok(());
             }
         }
-        // Drain what was there when the signal came, but no more than the ring can hold: a flood must not delay the end.
+        // Drain what was there when the signal came, but no more than the ring can hold: a flood must not delay the
+        // end.
         let signal_ns = monotonic_ns();
         let mut batches =
             usize::try_from(self.ring_bytes).unwrap_or(usize::MAX) / size_of::<Header>() / BATCH + 1;
@@ -170,8 +171,8 @@ impl Session {
 
     /// Drains one batch. True if more records are waiting.
     ///
-    /// Only records that are older than the reading of the loss counters are processed. So no verdict is given before the
-    /// mark of the records that it lost.
+    /// Only records that are older than the reading of the loss counters are processed. So no verdict is given before
+    /// the mark of the records that it lost.
     fn drain(&mut self, watcher: &mut impl Watcher) -> anyhow::Result<bool> {
         let now = monotonic_ns();
         self.mark_losses(now, watcher)?;
@@ -208,8 +209,8 @@ impl Session {
         failed?;
         let behind = taken == BATCH;
         if !behind {
-            // Only without waiting records: one of them may complete a story that is due. Owners come first, since a story
-            // may be due at once.
+            // Only without waiting records: one of them may complete a story that is due. Owners come first, since a
+            // story may be due at once.
             self.find_owners(now, watcher)?;
             self.pipeline.expire(now, &mut |report| watcher.report(report));
         }

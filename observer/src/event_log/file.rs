@@ -1,7 +1,7 @@
 //! A file of lines that is rotated when it is too large or too old: `F` becomes `F.1`, up to `F.<keep>`.
 //!
-//! The caller counts lines that cannot be written. The file never holds half a line. It never grows beyond its limit, even
-//! if it cannot be rotated.
+//! The caller counts lines that cannot be written. The file never holds half a line. It never grows beyond its limit,
+//! even if it cannot be rotated.
 
 use std::{
     ffi::OsString,

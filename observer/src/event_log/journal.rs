@@ -1,5 +1,5 @@
-//! Lines → entries in systemd's journal. The message is the sentence; fields have the JSON line, its kind and its cause, so
-//! that `journalctl OBSERVER_CAUSE=unread_data` finds it.
+//! Lines → entries in systemd's journal. The message is the sentence; fields have the JSON line, its kind and its
+//! cause, so that `journalctl OBSERVER_CAUSE=unread_data` finds it.
 
 use std::io;
 

@@ -1,7 +1,7 @@
 //! Metric families → OpenMetrics 1.0.0, which the prometheus crate does not write.
 //!
-//! It is stricter than the text format. Only a counter's samples end in `_total`, not its family. A family names its unit.
-//! Bucket bounds have one canonical form. An end mark distinguishes a complete answer from a cut one.
+//! It is stricter than the text format. Only a counter's samples end in `_total`, not its family. A family names its
+//! unit. Bucket bounds have one canonical form. An end mark distinguishes a complete answer from a cut one.
 
 use std::fmt::{self, Write as _};
 

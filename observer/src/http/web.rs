@@ -165,8 +165,8 @@ impl Web {
         if self.protection.tls.is_some() { "https" } else { "http" }
     }
 
-    /// The protection for a new connection. Files that have changed are read again. While they cannot be used (a file is
-    /// half written, or a new key has no certificate yet), the old protection stays.
+    /// The protection for a new connection. Files that have changed are read again. While they cannot be used (a file
+    /// is half written, or a new key has no certificate yet), the old protection stays.
     pub(super) fn current(&mut self) -> Protection {
         if let Some(path) = &self.path
             && self.stamps.iter().any(|(file, was)| stamp(file) != *was)

@@ -2,7 +2,7 @@
 
 use super::{
     EndLine, FinRow, FinsLine, HistoryRange, List, Request, TopLine, TopRow, fins,
-    state::State,
+    state::QueryState,
     status::{StatusLine, own_cost},
 };
 use crate::{
@@ -27,7 +27,7 @@ pub(super) enum Reply {
     Many { kind: ReportKind, records: Vec<PackedReport>, end: String, follow: Option<Box<Selection>> },
 }
 
-pub(super) fn answer(state: &mut State, request: Request) -> Reply {
+pub(super) fn answer(state: &mut QueryState, request: Request) -> Reply {
     match request {
         Request::Closes(list) => many(state, ReportKind::Close, list),
         Request::Errors(list) => many(state, ReportKind::WriteError, list),
@@ -48,7 +48,7 @@ fn one(value: &impl serde::Serialize) -> Reply {
     Reply::One(text(value) + "\n" + &end(1, false, None))
 }
 
-fn many(state: &mut State, kind: ReportKind, list: List) -> Reply {
+fn many(state: &mut QueryState, kind: ReportKind, list: List) -> Reply {
     let List { filter, since_ns, limit, follow } = list;
     let wanted = selection(state.clock, filter, since_ns);
     let (records, more) = state.history.newest(kind, &wanted, limit);
@@ -62,7 +62,7 @@ fn selection(clock: ClockOffset, filter: Filter, since_ns: Option<i64>) -> Selec
 }
 
 /// How far back the history of one kind reaches: to the start of the daemon, or to the oldest report that it still has.
-fn range(state: &State, kind: ReportKind) -> HistoryRange {
+fn range(state: &QueryState, kind: ReportKind) -> HistoryRange {
     let (oldest_ns, pushed_out) = state.history.range(kind);
     let start_ns = if pushed_out.total() == 0 {
         state.status.started_ns
@@ -72,7 +72,7 @@ fn range(state: &State, kind: ReportKind) -> HistoryRange {
     HistoryRange { start: state.clock.rfc3339(start_ns), pushed_out }
 }
 
-fn top(state: &mut State, by: By, wanted: &Selection, limit: usize) -> TopLine {
+fn top(state: &mut QueryState, by: By, wanted: &Selection, limit: usize) -> TopLine {
     let clock = state.clock;
     let Top { closes, write_errors, groups, rows } = state.history.top(by, wanted, limit);
     let rows = rows.into_iter().map(|row| TopRow { last: clock.rfc3339(row.last_ns), row });
@@ -80,7 +80,7 @@ fn top(state: &mut State, by: By, wanted: &Selection, limit: usize) -> TopLine {
     TopLine { schema: SCHEMA, kind, by, closes, write_errors, groups, rows: rows.collect() }
 }
 
-fn status(state: &State) -> StatusLine {
+fn status(state: &QueryState) -> StatusLine {
     let now = monotonic_ns();
     let ms_since = |ns: u64| now.saturating_sub(ns) / 1_000_000;
     let pulse_age_ms = ms_since(state.status.ns);
@@ -106,7 +106,7 @@ fn status(state: &State) -> StatusLine {
     }
 }
 
-fn fins_line(state: &State) -> FinsLine {
+fn fins_line(state: &QueryState) -> FinsLine {
     let mut fins = state.history.fins(fins::oldest_ns(monotonic_ns()), |_| true);
     // These replace the history's: a connection without a verdict is newer than one with a verdict.
     fins.extend(state.fins.iter().map(|(endpoints, fin)| (*endpoints, *fin)));
@@ -115,8 +115,8 @@ fn fins_line(state: &State) -> FinsLine {
 }
 
 /// Reports as JSON lines, newlines included. Reports that cannot be unpacked are left out.
-pub(super) fn report_lines(state: &mut State, reports: &[PackedReport]) -> String {
-    let State { history, clock, .. } = state;
+pub(super) fn report_lines(state: &mut QueryState, reports: &[PackedReport]) -> String {
+    let QueryState { history, clock, .. } = state;
     let lines = reports.iter().filter_map(|packed| {
         let report = packed.report()?;
         Some(json::line(&report, *clock, &mut history.cgroups) + "\n")

@@ -1,7 +1,7 @@
 //! FINs of half-closed connections, passed from the threads that know them to clients that ask.
 //!
-//! The draining thread knows those of connections without a verdict. The history knows those of connections whose verdict
-//! has been given.
+//! The draining thread knows those of connections without a verdict. The history knows those of connections whose
+//! verdict has been given.
 
 use std::{
     collections::HashSet,

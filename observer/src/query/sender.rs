@@ -1,7 +1,7 @@
 //! The draining thread's end of the history: gathers reports, and hands them over without ever waiting.
 //!
-//! The queue to the thread that answers requests is bounded. When it is full, reports wait in a backlog, which is bounded
-//! too; what that cannot hold is counted ([`DaemonStatus::not_taken`]).
+//! The queue to the thread that answers requests is bounded. When it is full, reports wait in a backlog, which is
+//! bounded too; what that cannot hold is counted ([`DaemonStatus::not_taken`]).
 
 use std::{
     sync::Arc,
@@ -106,7 +106,8 @@ impl HistorySender {
         self.reader.clone()
     }
 
-    /// Whether a client asks for FINs now. True at most every 250 ms, since gathering them takes a pass through all stories.
+    /// Whether a client asks for FINs now. True at most every 250 ms, since gathering them takes a pass through all
+    /// stories.
     pub fn fins_requested(&mut self) -> bool {
         self.fins_sent.is_none_or(|at| at.elapsed() >= FINS_INTERVAL) && self.fins_request.take()
     }
@@ -119,7 +120,8 @@ impl HistorySender {
         }
     }
 
-    /// Hands over the state of the draining thread. If the queue is full, it is dropped: the next one comes within a second.
+    /// Hands over the state of the draining thread. If the queue is full, it is dropped: the next one comes within a
+    /// second.
     pub fn status(&mut self, mut status: Box<DaemonStatus>) {
         status.not_taken = self.not_taken;
         if let Ok(place) = self.queue.try_reserve() {

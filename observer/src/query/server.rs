@@ -1,7 +1,7 @@
 //! The thread that keeps the history and answers requests, so that neither delays the kernel's records.
 //!
-//! In: connections, and messages of the draining thread ([`HistorySender`]). Out: answers. The number of connections, the
-//! size of a request and the time of each step are bounded.
+//! In: connections, and messages of the draining thread ([`HistorySender`]). Out: answers. The number of connections,
+//! the size of a request and the time of each step are bounded.
 
 use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
 
@@ -56,7 +56,7 @@ pub fn serve_in_thread(
 ) -> anyhow::Result<(HistorySender, JoinHandle<()>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (queue, messages) = mpsc::channel(QUEUE);
-    let server = Server {
+    let server = QueryServer {
         state: SharedState::new(limits),
         followers: Followers::new(),
         fins_request: Arc::default(),
@@ -74,7 +74,7 @@ pub fn serve_in_thread(
 
 /// All that each connection needs.
 #[derive(Clone)]
-struct Server {
+struct QueryServer {
     state: SharedState,
     followers: Followers,
     fins_request: Arc<FinsRequest>,
@@ -82,7 +82,7 @@ struct Server {
     gid: u32,
 }
 
-impl Server {
+impl QueryServer {
     async fn run(self, socket: &QuerySocket, mut messages: mpsc::Receiver<Message>) -> anyhow::Result<()> {
         let listener = socket.listener.try_clone().and_then(UnixListener::from_std)?;
         let mut connections = JoinSet::new();

@@ -103,8 +103,8 @@ pub fn group_id(name: &str) -> Result<u32, SocketError> {
 }
 
 impl QuerySocket {
-    /// Creates the socket, and replaces one that a dead daemon left behind. The members of `group` may ask; None means the
-    /// daemon's own group. Needs the context of a tokio runtime, but does not stay bound to it.
+    /// Creates the socket, and replaces one that a dead daemon left behind. The members of `group` may ask; None
+    /// means the daemon's own group. Needs the context of a tokio runtime, but does not stay bound to it.
     ///
     /// # Errors
     /// Another daemon listens at `path`, another kind of file is there, the group is unknown, or the kernel refuses.

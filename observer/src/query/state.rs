@@ -27,7 +27,7 @@ pub(super) enum Message {
 }
 
 /// All that a request can ask about.
-pub(super) struct State {
+pub(super) struct QueryState {
     pub(super) history: History,
     /// The last one received.
     pub(super) status: DaemonStatus,
@@ -37,14 +37,14 @@ pub(super) struct State {
     pub(super) clock: ClockOffset,
 }
 
-/// [`State`] behind its lock. No lock is held across an await.
+/// [`QueryState`] behind its lock. No lock is held across an await.
 #[derive(Clone)]
-pub(super) struct SharedState(Arc<Mutex<State>>);
+pub(super) struct SharedState(Arc<Mutex<QueryState>>);
 
 impl SharedState {
     pub(super) fn new(limits: HistoryLimits) -> Self {
         let now = monotonic_ns();
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(QueryState {
             history: History::new(limits, Cgroups::new()),
             // In force until the first message with a status.
             status: DaemonStatus { ns: now, started_ns: now, ..DaemonStatus::default() },
@@ -54,12 +54,12 @@ impl SharedState {
         })))
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, QueryState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl QueryState {
     pub(super) fn set_status(&mut self, status: DaemonStatus) {
         self.history.expire(status.ns);
         self.clock = self.clock.refreshed();

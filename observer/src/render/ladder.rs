@@ -1,7 +1,7 @@
 //! The story of one connection → a ladder: the local end on the left, the peer's on the right, packets between them.
 //!
-//! Only events that were seen have a row. If one end is on another host, its column is empty. A packet is a row of the end
-//! that sent or received it.
+//! Only events that were seen have a row. If one end is on another host, its column is empty. A packet is a row of
+//! the end that sent or received it.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
 //! Authentication: names and passwords, compared with bcrypt hashes.
 //!
-//! A comparison takes a tenth of a second or more, on purpose. It runs on a thread of its own, one at a time, and correct
-//! passwords are remembered. So clients with wrong passwords cost one CPU at most, and do not delay clients that were
-//! admitted before.
+//! A comparison takes a tenth of a second or more, on purpose. It runs on a thread of its own, one at a time, and
+//! correct passwords are remembered. So clients with wrong passwords cost one CPU at most, and do not delay clients
+//! that were admitted before.
 
 use std::{
     collections::{BTreeMap, HashSet},

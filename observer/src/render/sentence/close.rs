@@ -138,7 +138,8 @@ fn done(v: &Verdict) -> String {
     v.local_action.map_or_else(|| "closed".to_owned(), |action| verb(action, v.process.as_ref()))
 }
 
-/// The action that aborted, after an earlier one if there was any: `shut down its writing side; 500 ms later it closed`.
+/// The action that aborted, after an earlier one if there was any: `shut down its writing side; 500 ms later it
+/// closed`.
 fn aborted(v: &Verdict, who: &str) -> String {
     let Some(last) = v.last_action else { return format!("{who} {}", done(v)) };
     if v.local_action == Some(last) {
