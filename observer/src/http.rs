@@ -78,7 +78,7 @@ pub enum BindError {
     Other {
         /// The address of the settings.
         address: SocketAddr,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
 }

@@ -31,7 +31,7 @@ pub enum WebError {
     Read {
         /// File.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
     /// The file is not in the format.

@@ -46,7 +46,7 @@ pub enum ClientError {
     Io {
         /// The socket.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
     /// The daemon refuses, and says why.
@@ -93,7 +93,7 @@ pub struct Lines {
     pub end: Option<EndLine>,
 }
 
-/// The fields that tell what a line is.
+/// The fields that identify a line.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     schema: u32,

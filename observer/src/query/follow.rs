@@ -8,7 +8,7 @@ use crate::history::{
     pack::{PackedReport, ReportKind},
 };
 
-/// Reports that a follower may be behind. A slower one misses the oldest, and is told how many.
+/// Reports that a follower may be behind. A slower one misses the oldest, and gets their number.
 const LAG: usize = 4096;
 
 /// Passes each new report to all followers.

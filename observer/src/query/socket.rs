@@ -51,7 +51,7 @@ pub enum SocketError {
     Group {
         /// Its name.
         group: String,
-        /// What the host said.
+        /// The error of the look-up.
         source: io::Error,
     },
     /// Anything else.
@@ -59,7 +59,7 @@ pub enum SocketError {
     Other {
         /// The socket.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
 }
