@@ -33,11 +33,12 @@
 //!
 //! # Layers
 //!
-//! A module imports only modules of its own layer or of lower ones. From the bottom to the top:
+//! A module imports only modules of its own layer or of lower ones. `floors.toml` has the exact order, and
+//! `cargo xtask lint` checks it. From the bottom to the top:
 //!
 //! | layer | modules | what it may not do |
 //! |---|---|---|
-//! | words | [`words`] | depend on any other module |
+//! | words | [`words`], [`console_log`] | depend on any other module |
 //! | meaning | [`event`], [`story`], [`classify`], [`report`], [`pipeline`] | read a clock, a file or the environment |
 //! | kernel and host | [`attach`], [`source`], [`owner`] | give verdicts; they only observe |
 //! | selection and comparison | [`filter`], [`half_closed`], [`audit`] | change a report |
@@ -46,7 +47,7 @@
 //! | settings | [`config`] | start anything; it only reads and checks |
 //! | services | [`metrics`], [`event_log`], [`query`], [`http`] | delay the draining loop; their queues are bounded |
 //! | daemon | `daemon` | wait for a disk, a client or a scrape in the draining loop |
-//! | command line | [`cli`], [`console_log`] | decide anything about a connection |
+//! | command line | [`cli`] | decide anything about a connection |
 
 pub mod attach;
 pub mod audit;
