@@ -37,7 +37,7 @@ pub(crate) fn member() -> Result<String> {
     let asked = ask_as(MEMBER)?;
     ensure!(is_told(&asked), "{}: {}", asked.status, systemd::stderr(&asked));
     let told = String::from_utf8_lossy(&asked.stdout);
-    let line = told.lines().find(|line| line.starts_with("daemon ")).unwrap_or_default();
+    let line = told.lines().find(|line| line.contains("daemon: ")).unwrap_or_default();
     Ok(format!("{MEMBER} is told by `observer status`: {line}"))
 }
 
