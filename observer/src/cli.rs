@@ -1,4 +1,4 @@
-//! The command line: one file a command.
+//! The command line: one file per command, shared arguments in `args`.
 
 mod args;
 mod check;
@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod explain;
 mod half_closed;
+mod history_range;
 mod man;
 mod output;
 mod replay;
@@ -18,16 +19,16 @@ mod trace;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{Parser, Subcommand};
 
 pub use self::output::is_broken_pipe;
 
-/// Tells how TCP connections end: who closed them, what was lost, which process was told.
+/// Shows how TCP connections end: who closed, what was lost, and which process got the error.
 ///
-/// Every connection that ends on this host gets one verdict with its cause, its process and the bytes it lost;
-/// every failing write gets the close that caused it. Results go to stdout, messages to stderr.
+/// Each connection that ends on this host gets one verdict with the cause, the process and the lost bytes. Each failing
+/// write gets the close that caused it. Results go to stdout, messages to stderr.
 ///
-/// Exit status: 0 done, 1 nothing matched or a check failed, 2 an error.
+/// Exit status: 0 done, 1 no match or a check failed, 2 error
 #[derive(Debug, Parser)]
 #[command(name = "observer", version, propagate_version = true, max_term_width = 100)]
 pub struct Args {
@@ -37,7 +38,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    // Each is documented where its arguments are: a line here would hide the paragraphs there.
+    // The help of each command is with its arguments. A doc comment here would replace it.
     Trace(trace::TraceArgs),
     Run(run::RunArgs),
     Closes(closes::ClosesArgs),
@@ -53,7 +54,10 @@ enum Command {
     Man(man::ManArgs),
 }
 
-/// Runs what was typed. An error is for `main` to print.
+/// Runs the command.
+///
+/// # Errors
+/// Whatever ends the command early; `main` prints it and exits with status 2.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Trace(args) => trace::run(&args),
@@ -70,18 +74,4 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }
-}
-
-/// What is wrong with the arguments, in one line: clap's message and tips without its usage text.
-#[must_use]
-pub fn one_line(error: &clap::Error) -> String {
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return "a command is missing, such as trace, run or closes; --help lists them".to_owned();
-    }
-    let text = error.render().to_string();
-    let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-    let said: Vec<_> =
-        said.filter(|line| !line.is_empty()).map(|line| line.trim_start_matches("error: ")).collect();
-    let message = said.join("; ");
-    if message.contains("--help") { message } else { format!("{message}; --help tells more") }
 }

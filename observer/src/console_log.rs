@@ -1,4 +1,4 @@
-//! Messages for people, on stderr.
+//! Log messages on stderr, for people or for the journal.
 
 use std::{io::Write as _, sync::LazyLock};
 
@@ -6,21 +6,22 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 struct ConsoleLog;
 
-/// Whether stderr is the journal, which has its own words for how important something is.
+/// Whether stderr is systemd's journal, which reads a priority before each message.
 static IS_JOURNAL: LazyLock<bool> = LazyLock::new(systemd_journal_logger::connected_to_journal);
 
 static CONSOLE: ConsoleLog = ConsoleLog;
 
-/// Sends the `log` crate's messages to stderr, one line each; `OBSERVER_LOG=debug` shows what the kernel had to say to
-/// a program that it refused.
+/// Sends messages of the `log` crate to stderr, one line each.
+///
+/// The default level is info. With `OBSERVER_LOG=debug` they include the verifier's log of a refused BPF program.
 pub(crate) fn init() {
-    // An error only says that a logger is set already, as in tests of two commands.
+    // This fails only if a logger is set already, as in a test that runs two commands.
     if log::set_logger(&CONSOLE).is_ok() {
         set_level(LevelFilter::Info);
     }
 }
 
-/// Shows only messages of this level and more important ones, unless `OBSERVER_LOG` asks for another.
+/// Shows only messages of at least this level. `OBSERVER_LOG` overrides it.
 pub(crate) fn set_level(level: LevelFilter) {
     let asked = std::env::var("OBSERVER_LOG").ok();
     let known: Option<LevelFilter> = asked.as_deref().and_then(|asked| asked.parse().ok());
@@ -30,7 +31,7 @@ pub(crate) fn set_level(level: LevelFilter) {
     }
 }
 
-/// Tells the error that ends the program, whatever level of messages is shown.
+/// Prints the error that ends the program, whatever the level.
 pub fn print_error(message: &str) {
     if *IS_JOURNAL {
         to_journal(3, message);
@@ -40,7 +41,7 @@ pub fn print_error(message: &str) {
 }
 
 fn to_journal(priority: u8, message: &str) {
-    // A message has one priority, and so must have one line.
+    // The priority applies to one line only.
     let message = message.replace('\n', ";");
     let _gone = writeln!(std::io::stderr(), "<{priority}>{message}");
 }
@@ -55,7 +56,7 @@ impl Log for ConsoleLog {
             return;
         }
         if *IS_JOURNAL {
-            // sd-daemon(3).
+            // The priorities of sd-daemon(3).
             let priority = match record.level() {
                 Level::Error => 3,
                 Level::Warn => 4,
@@ -70,7 +71,7 @@ impl Log for ConsoleLog {
             Level::Warn => "warning: ",
             Level::Info | Level::Debug | Level::Trace => "",
         };
-        // Nobody is left to tell when stderr is gone.
+        // If stderr is closed, there is no place to report it.
         let _gone = writeln!(std::io::stderr(), "observer: {level}{}", record.args());
     }
 

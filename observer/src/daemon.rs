@@ -48,7 +48,7 @@ pub(crate) trait ReportSink {
     fn flush(&mut self) -> io::Result<()>;
 }
 
-/// How the daemon runs.
+/// Everything that the daemon needs to run.
 pub(crate) struct Options {
     /// The settings.
     pub(crate) config: Config,
@@ -72,7 +72,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     // Bind before attaching, so that a second observer ends before it burdens the kernel.
     let listener = http::bind(config.listen.address)?;
     let web = config.web.config_file.as_deref().map_or_else(Web::open, Web::load)?;
-    let address = listener.local_addr().context("asking for the port")?;
+    let address = listener.local_addr().context("reading the address of the metrics socket")?;
     let socket = {
         let _inside = runtime.enter();
         QuerySocket::bind(&config.query.socket, config.query.group.as_deref())?
@@ -80,9 +80,9 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     let metrics =
         Metrics::new(config.owner.by, config.owner.limit, &LOST_REASONS).context("preparing metrics")?;
     let mut session = Session::start(&config.kernel)?;
-    // The kernel counts for as long as this is held.
+    // The kernel measures BPF programs as long as this exists.
     let _stats = config.kernel.program_stats.then(stats::count).transpose()?;
-    // Threads inherit the rights that are left, so none may be started before this.
+    // Threads inherit the remaining capabilities, so none may start before this.
     rights::drop(&session.attached)?;
     announce(&session, &metrics, &config);
     let registry = metrics.registry();
@@ -145,7 +145,7 @@ fn announce(session: &Session, metrics: &Metrics, config: &Config) {
         log::warn!("{unseen}");
     }
     if config.kernel.count_send_buffer_full && session.attached.send_buffer_full().is_none() {
-        log::warn!("sends that find the buffer full cannot be counted: no hook sees them");
+        log::warn!("cannot count sends that fail since the buffer is full: no hook sees them");
     }
 }
 
@@ -166,7 +166,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// Updates what costs system calls, and is not needed in every batch.
+    /// Reads the counters that cost system calls. Once per second is enough.
     fn read_counters(&mut self, session: &Session) {
         let programs = session.attached.run_stats();
         for (program, run_ns, runs) in &programs {
@@ -219,7 +219,7 @@ impl Watcher for Daemon {
         if self.counters_read.elapsed() >= COUNTERS_INTERVAL {
             self.read_counters(session);
         }
-        if self.history.wants_fins() {
+        if self.history.fins_requested() {
             self.history.fins(half_closed::fins(&session.pipeline));
         }
         self.half_closed.poll(&session.pipeline, &mut self.history, &mut self.metrics);
@@ -241,14 +241,14 @@ impl Watcher for Daemon {
         service_manager::reloading();
         let old = self.reload.reload();
         service_manager::reloaded();
-        // Also without a change: a moved file is replaced by a new one then.
+        // Even without a change: the file may have been moved, and is then created anew.
         self.event_log.change(&self.reload.config.event_log);
         let Some(old) = old else { return };
         let new = &self.reload.config;
         console_log::set_level(new.log.level.into());
         session.change(&new.kernel);
-        self.history.limit(new.history.limits());
-        // Owners would get new labels for no reason.
+        self.history.set_limits(new.history.limits());
+        // Without this check, every reload would start the owner labels anew.
         if new.owner != old.owner {
             self.metrics.set_owners(new.owner.by, new.owner.limit);
         }

@@ -1,7 +1,7 @@
-//! Reports → a log that stays: JSON lines in a file, entries in systemd's journal, or both.
+//! Reports → a permanent log: JSON lines in a file, entries in systemd's journal, or both.
 //!
-//! A thread of its own writes, so that a slow disk holds up nobody. What it cannot take or write is counted and told
-//! once, and never ends the observer.
+//! A thread of its own writes, so that a slow disk does not delay the draining loop. Lines that it cannot write, or for
+//! which its queue is full, are counted and logged once. They never end the observer.
 
 mod file;
 mod journal;
@@ -27,13 +27,13 @@ use crate::{
     source::clock::ClockOffset,
 };
 
-/// Batches that may wait for the disk: some seconds of them.
+/// Batches that may wait for the disk: a few seconds of them.
 const QUEUE: usize = 256;
 
-/// Why lines are lost, in the order of [`EventLog::lost`].
+/// Reasons for lost lines, in the order of [`EventLog::lost`].
 pub const LOST_REASONS: [&str; 2] = ["write_failed", "queue_full"];
 
-/// One report, ready to be written.
+/// One report, rendered.
 struct LogLine {
     json: String,
     summary: String,
@@ -41,34 +41,39 @@ struct LogLine {
     cause: &'static str,
 }
 
+/// A message to the writer.
 enum Order {
     Write(Vec<LogLine>),
-    /// Also: open the file again, since somebody may have moved it.
+    /// Use these settings, and open the file again: it may have been moved.
     Change(config::EventLogSettings),
 }
 
-/// What the writer did so far, in lines.
+/// Lines that the writer wrote or failed to write.
 #[derive(Default)]
 struct Count {
     written: AtomicU64,
     failed: AtomicU64,
 }
 
-/// The near end of the log.
+/// The draining loop's end of the log.
 pub struct EventLog {
     settings: config::EventLogSettings,
     cgroups: Cgroups,
     lines: Vec<LogLine>,
-    /// Settings that the writer has still to be told.
+    /// New settings that the writer does not have yet.
     change: Option<config::EventLogSettings>,
     orders: Option<SyncSender<Order>>,
     writer: Option<JoinHandle<()>>,
     count: Arc<Count>,
-    too_many: u64,
+    /// Lines that found the queue full.
+    queue_full: u64,
 }
 
 impl EventLog {
-    /// Starts the writer.
+    /// Starts the writer's thread.
+    ///
+    /// # Errors
+    /// The thread cannot be created.
     pub fn start(settings: &config::EventLogSettings) -> std::io::Result<Self> {
         let (orders, ordered) = sync_channel(QUEUE);
         let count = Arc::new(Count::default());
@@ -83,17 +88,17 @@ impl EventLog {
             orders: Some(orders),
             writer: Some(writer),
             count,
-            too_many: 0,
+            queue_full: 0,
         })
     }
 
-    /// New settings, or the old ones: the file is opened again in either case.
+    /// Applies new settings. Opens the file again, even if nothing has changed.
     pub fn change(&mut self, settings: &config::EventLogSettings) {
         self.settings = settings.clone();
         self.change = Some(settings.clone());
     }
 
-    /// Takes a report, if it is of those that are to be kept.
+    /// Takes a report, if the settings want it.
     pub fn report(&mut self, report: &Report, clock: ClockOffset) {
         if self.settings.is_off() {
             return;
@@ -103,7 +108,7 @@ impl EventLog {
         self.lines.push(LogLine { json, summary: sentence::of(report), kind, cause });
     }
 
-    /// Hands on what has gathered. Never waits.
+    /// Hands all lines to the writer. Never waits.
     pub fn flush(&mut self) {
         let Some(orders) = &self.orders else { return };
         if let Some(settings) = self.change.take()
@@ -115,33 +120,33 @@ impl EventLog {
             return;
         }
         let lines = mem::take(&mut self.lines);
-        let number = lines.len() as u64;
+        let count = lines.len() as u64;
         if orders.try_send(Order::Write(lines)).is_err() {
-            if self.too_many == 0 {
+            if self.queue_full == 0 {
                 log::error!(
-                    "the event log is too slow, lines are lost; observer_event_log_lost_total counts them"
+                    "the event log is too slow and loses lines; observer_event_log_lost_total counts them"
                 );
             }
-            self.too_many += number;
+            self.queue_full += count;
         }
     }
 
-    /// Lines that were written.
+    /// Lines written since the start.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.count.written.load(Ordering::Relaxed)
     }
 
-    /// Lines that were lost, by [`LOST_REASONS`].
+    /// Lines lost since the start, by [`LOST_REASONS`].
     #[must_use]
     pub fn lost(&self) -> [u64; 2] {
-        [self.count.failed.load(Ordering::Relaxed), self.too_many]
+        [self.count.failed.load(Ordering::Relaxed), self.queue_full]
     }
 
-    /// Waits until all is written.
+    /// Waits until all lines are written, and ends the writer.
     pub fn finish(&mut self) {
         self.flush();
-        // The writer ends with its orders.
+        // The writer ends when its queue is closed.
         self.orders = None;
         if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
             log::error!("the event log's writer has panicked");
@@ -149,7 +154,7 @@ impl EventLog {
     }
 }
 
-/// Kind and cause of a report that is to be kept.
+/// Kind and cause of a report. None if the settings do not want it.
 fn recorded(wanted: &RecordedKinds, report: &Report) -> Option<(&'static str, &'static str)> {
     let (is_wanted, kind, cause) = match report {
         Report::Close(verdict) => {

@@ -32,6 +32,7 @@ use crate::{
 struct ReportQueue {
     reports: VecDeque<PackedReport>,
     bytes: usize,
+    pushed_out: PushedOut,
 }
 
 impl ReportQueue {
@@ -68,7 +69,6 @@ pub struct History {
     limits: HistoryLimits,
     closes: ReportQueue,
     errors: ReportQueue,
-    pushed_out: PushedOut,
     /// Names of cgroups, read while the cgroups exist.
     pub cgroups: Cgroups,
 }
@@ -77,13 +77,7 @@ impl History {
     /// An empty history.
     #[must_use]
     pub fn new(limits: HistoryLimits, cgroups: Cgroups) -> Self {
-        Self {
-            limits,
-            closes: ReportQueue::default(),
-            errors: ReportQueue::default(),
-            pushed_out: PushedOut::default(),
-            cgroups,
-        }
+        Self { limits, closes: ReportQueue::default(), errors: ReportQueue::default(), cgroups }
     }
 
     /// Adds a report, and drops the oldest ones beyond the limits.
@@ -108,12 +102,11 @@ impl History {
         {
             while queue.reports.len() > limit {
                 queue.pop();
-                self.pushed_out.count += 1;
+                queue.pushed_out.count += 1;
             }
         }
         while self.closes.bytes + self.errors.bytes > self.limits.bytes {
             self.pop_oldest();
-            self.pushed_out.bytes += 1;
         }
     }
 
@@ -124,7 +117,7 @@ impl History {
         for queue in [&mut self.closes, &mut self.errors] {
             while queue.oldest_ns().is_some_and(|ns| ns < from_ns) {
                 queue.pop();
-                self.pushed_out.age += 1;
+                queue.pushed_out.age += 1;
             }
         }
     }
@@ -132,21 +125,39 @@ impl History {
     fn pop_oldest(&mut self) {
         let close_ns = self.closes.oldest_ns().unwrap_or(u64::MAX);
         let error_ns = self.errors.oldest_ns().unwrap_or(u64::MAX);
-        if close_ns <= error_ns { self.closes.pop() } else { self.errors.pop() }
+        let oldest = if close_ns <= error_ns { &mut self.closes } else { &mut self.errors };
+        oldest.pop();
+        oldest.pushed_out.bytes += 1;
     }
 
     /// How much of the limits is in use.
     #[must_use]
     pub fn usage(&self) -> HistoryUsage {
         let oldest_ns = [self.closes.oldest_ns(), self.errors.oldest_ns()].into_iter().flatten().min();
+        let (closes, errors) = (self.closes.pushed_out, self.errors.pushed_out);
         HistoryUsage {
             closes: self.closes.reports.len(),
             errors: self.errors.reports.len(),
             bytes: self.closes.bytes + self.errors.bytes,
             oldest_ns,
-            pushed_out: self.pushed_out,
+            pushed_out: PushedOut {
+                count: closes.count + errors.count,
+                age: closes.age + errors.age,
+                bytes: closes.bytes + errors.bytes,
+            },
             limits: self.limits,
         }
+    }
+
+    /// Time of the oldest report of a kind (`CLOCK_MONOTONIC`, ns; None without any), and how many older ones were
+    /// dropped.
+    #[must_use]
+    pub fn range(&self, kind: ReportKind) -> (Option<u64>, PushedOut) {
+        let queue = match kind {
+            ReportKind::Close => &self.closes,
+            ReportKind::WriteError => &self.errors,
+        };
+        (queue.oldest_ns(), queue.pushed_out)
     }
 
     /// The newest `limit` reports of a kind that are selected, oldest first, and whether there are more.

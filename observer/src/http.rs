@@ -1,8 +1,8 @@
-//! The HTTP server for scrapes: bounded in connections and in time, on a thread of its own.
+//! The HTTP server for metrics and health, on a thread of its own.
 //!
-//! Comes in: requests. Goes out: what `pages` answers. Each connection serves one request; a deadline over the whole
-//! of it then bounds a client that is slow to ask as well as one that is slow to read. The thread that drains the
-//! kernel has no part in it: whatever a client asks for, and however often, no verdict waits for it.
+//! In: requests. Out: the answers of `pages`. The number of connections is bounded. Each connection serves one request,
+//! and has one deadline from accept to the last byte, so a slow client cannot hold it. The draining thread takes no
+//! part: no verdict waits for a client.
 
 mod accept;
 mod health;
@@ -37,53 +37,56 @@ pub use self::{
     web::{Web, WebError},
 };
 
-/// Clients at a time; more wait to be accepted.
+/// Maximum clients at a time. More wait to be accepted.
 const CONNECTIONS: usize = 32;
 
 /// Time for a TLS handshake, and for a request to arrive.
 const REQUEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Time for everything, from accept to the last byte of the answer.
+/// Time from accept to the last byte of the answer.
 const CONNECTION_LIFE: Duration = Duration::from_secs(30);
 
-/// Time for answers under way when serving stops.
+/// Time for unfinished answers when the server stops.
 const STOP_WAIT: Duration = Duration::from_millis(500);
 
-/// Pause when a connection cannot be accepted, as for want of descriptors.
+/// Pause when a connection cannot be accepted, for example for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why nothing can be served.
+/// Why the server cannot listen.
 #[derive(Debug, Error)]
 pub enum BindError {
-    /// Somebody has the port.
+    /// Another process listens there.
     #[error(
-        "cannot serve metrics on {address}: the port is taken, perhaps by another observer; \
-         `ss -ltnp 'sport = :{port}'` tells by whom, --listen ADDR:PORT chooses another",
+        "cannot serve metrics on {address}: the port is in use, perhaps by another observer; \
+         `ss -ltnp 'sport = :{port}'` shows the process; choose another address with --listen ADDR:PORT",
         port = address.port()
     )]
     Taken {
-        /// What was asked for.
+        /// The address of the settings.
         address: SocketAddr,
     },
     /// Not an address of this host.
     #[error(
-        "cannot serve metrics on {address}: this host has no such address; --listen ADDR:PORT chooses another"
+        "cannot serve metrics on {address}: this host has no such address; choose another with --listen ADDR:PORT"
     )]
     NotOurs {
-        /// What was asked for.
+        /// The address of the settings.
         address: SocketAddr,
     },
     /// Anything else.
-    #[error("cannot serve metrics on {address}; --listen ADDR:PORT chooses another address")]
+    #[error("cannot serve metrics on {address}; choose another address with --listen ADDR:PORT")]
     Other {
-        /// What was asked for.
+        /// The address of the settings.
         address: SocketAddr,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
 }
 
-/// Takes the port. Clients may connect from now on, and wait.
+/// Listens at the address. From now on clients can connect, and wait for [`Server::start`].
+///
+/// # Errors
+/// The port is in use, the address is not of this host, or the kernel refuses.
 pub fn bind(address: SocketAddr) -> Result<std::net::TcpListener, BindError> {
     let bound = std::net::TcpListener::bind(address)
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
@@ -94,26 +97,29 @@ pub fn bind(address: SocketAddr) -> Result<std::net::TcpListener, BindError> {
     })
 }
 
-/// What is served, and to whom.
+/// The sources of all answers.
 pub struct Served {
     /// Metrics.
     pub registry: Registry,
-    /// What `/-/healthy` says.
+    /// The answer of `/-/healthy`.
     pub health: Health,
-    /// Protection.
+    /// TLS, passwords and headers.
     pub web: Web,
 }
 
-/// A server in its thread. Dropping it lets it end; [`Self::stop`] also waits for that.
+/// A running server. Dropping it ends its thread; [`Self::stop`] also waits for the end.
 pub struct Server {
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
 
 impl Server {
-    /// Serves from now on.
+    /// Starts to serve.
+    ///
+    /// # Errors
+    /// The runtime or the thread cannot be created.
     pub fn start(listener: std::net::TcpListener, served: Served) -> io::Result<Self> {
-        // One thread beside it, for passwords.
+        // One more thread, which compares passwords.
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build()?;
         let listener = {
@@ -122,19 +128,19 @@ impl Server {
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name("observer-http".to_owned()).spawn(move || {
-            // Only its end says something.
+            // The channel carries nothing: that it closes is the message.
             runtime.block_on(serve(listener, served, async { drop(stopped.await) }));
-            // A password may still be compared; nobody waits for it.
+            // A password may still be compared. There is no need to wait for the result.
             runtime.shutdown_background();
         })?;
         Ok(Self { stop, thread })
     }
 
-    /// Frees the port, and gives answers under way a moment to get out.
+    /// Stops listening, and waits half a second at most for unfinished answers.
     pub fn stop(self) {
         drop(self.stop);
         if self.thread.join().is_err() {
-            log::error!("the thread that serves metrics had panicked");
+            log::error!("the thread that serves metrics has panicked");
         }
     }
 }
@@ -154,15 +160,15 @@ async fn serve(listener: TcpListener, served: Served, stop: impl Future<Output =
                 open.spawn(connection(stream, registry.clone(), health.clone(), web.current()));
             }
             Err(error) => {
-                log::warn!("accepting a scrape: {error}");
+                log::warn!("cannot accept a scrape: {error}");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     drop(listener);
-    let rest = async { while open.join_next().await.is_some() {} };
-    if timeout(STOP_WAIT, rest).await.is_err() {
-        log::debug!("clients were cut off when serving stopped");
+    let unfinished = async { while open.join_next().await.is_some() {} };
+    if timeout(STOP_WAIT, unfinished).await.is_err() {
+        log::debug!("some answers were cut off when the server stopped");
     }
 }
 
@@ -177,7 +183,7 @@ async fn connection(stream: TcpStream, registry: Registry, health: Health, prote
         }
         anyhow::Ok(())
     };
-    // A client that goes away or dawdles harms nobody but itself.
+    // A client that leaves or is slow harms only itself.
     match timeout(CONNECTION_LIFE, serving).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => log::debug!("a scrape failed: {error:#}"),

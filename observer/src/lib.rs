@@ -1,20 +1,53 @@
-//! Tells how TCP connections end: who closed them, what was lost, which process was told.
+//! Shows how TCP connections end: who closed, what was lost, and which process got the error.
 //!
-//! The data flows one way, and so do the modules:
+//! # The flow
 //!
-//! 1. [`attach`] gets the BPF program into the kernel and [`source`] takes records out (or reads a recording);
-//! 2. [`event`] turns bytes into words;
-//! 3. [`story`] gathers the events of one connection;
-//! 4. [`classify`] decides what they mean;
-//! 5. [`pipeline`] joins these, [`owner`] adds what only the live host knows, [`report`] is what comes out,
-//!    [`filter`] what of it somebody wants to see;
-//! 6. [`publish`] tells it: sentences, JSON lines, metrics;
-//! 7. [`cli`] is one file a command.
+//! Data flows one way, from the kernel to the user. Each stage takes the output of the one before:
 //!
-//! Beside that way, [`history`] remembers reports for those who ask the daemon later, [`half_closed`] asks the
-//! kernel which connections only one side has closed, and [`audit`] compares reports with the kernel's own counters.
+//! 1. [`attach`] finds out what the kernel offers ([`Facts`](attach::facts::Facts)), decides which mechanism each hook
+//!    uses ([`Plan`](attach::plan::Plan)), and loads and attaches the BPF programs
+//!    ([`Attached`](attach::load::Attached)).
+//! 2. [`source`] reads their records from the ring buffer ([`source::ring`]), or from a file ([`source::recording`]).
+//! 3. [`event`] decodes each record into an [`Event`](event::Event).
+//! 4. [`story`] collects the events of one connection into a [`Story`](story::Story).
+//!    [`StoryTable`](story::table::StoryTable) holds all stories, and decides when each is complete.
+//! 5. [`classify`] turns a complete story into a [`Verdict`](classify::verdict::Verdict): outcome, cause, and which
+//!    evidence is missing.
+//! 6. [`Pipeline`](pipeline::Pipeline) joins stages 3 to 5, and emits a [`Report`](report::Report) per close, write
+//!    error or other finding.
+//! 7. [`render`] turns reports into sentences, JSON lines and tables. [`metrics`] counts them, [`event_log`] writes
+//!    them to disk, and [`history`] remembers them for later queries.
+//! 8. `daemon` runs all this in the background. [`http`] serves the metrics, and [`query`] answers requests over a Unix
+//!    socket. [`cli`] has one file per command.
 //!
-//! `event`, `story` and `classify` are pure: no clock, no I/O, no kernel.
+//! Three modules look at the host beside the flow: [`owner`] finds the process that holds a socket, [`half_closed`]
+//! lists the connections that only one side has closed, and [`audit`] compares reports with the kernel's own
+//! counters.
+//!
+//! # Where to begin
+//!
+//! Read `observer replay` first (`cli/replay.rs`): it is the whole flow in one page, without a kernel. Then read
+//! [`pipeline`], [`story`], and the ordered table of causes in `classify/rules.rs`. The live loop is
+//! `daemon/session.rs`. `docs/architecture.md` has the code map, the invariants, and the steps to add a hook, a
+//! cause, a metric or a command.
+//!
+//! # Layers
+//!
+//! A module imports only modules of its own layer or of lower ones. `floors.toml` has the exact order, and
+//! `cargo xtask lint` checks it. From the bottom to the top:
+//!
+//! | layer | modules | what it may not do |
+//! |---|---|---|
+//! | words | [`words`], [`console_log`] | depend on any other module |
+//! | meaning | [`event`], [`story`], [`classify`], [`report`], [`pipeline`] | read a clock, a file or the environment |
+//! | kernel and host | [`attach`], [`source`], [`owner`] | give verdicts; they only observe |
+//! | selection and comparison | [`filter`], [`half_closed`], [`audit`] | change a report |
+//! | memory | [`history`] | wait; the draining loop must never wait for it |
+//! | output | [`render`] | write; it returns strings |
+//! | settings | [`config`] | start anything; it only reads and checks |
+//! | services | [`metrics`], [`event_log`], [`query`], [`http`] | delay the draining loop; their queues are bounded |
+//! | daemon | `daemon` | wait for a disk, a client or a scrape in the draining loop |
+//! | command line | [`cli`] | decide anything about a connection |
 
 pub mod attach;
 pub mod audit;

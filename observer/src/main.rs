@@ -1,26 +1,19 @@
-//! Parse, run, one error print, exit code.
+//! Parse, run, print the error, exit.
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use observer::cli;
+use observer::{cli, console_log};
 
 fn main() -> ExitCode {
-    let args = match cli::Args::try_parse() {
-        Ok(args) => args,
-        Err(error) if error.use_stderr() => return fail(&cli::one_line(&error)),
-        // Help and version are what was asked for.
-        Err(shown) => shown.exit(),
-    };
-    match cli::run(args) {
+    // clap prints wrong arguments with the usage, and exits with status 2.
+    match cli::run(cli::Args::parse()) {
         Ok(code) => code,
-        // A reader such as `head` that has seen enough is no error.
+        // A reader that has seen enough, such as `head`, is not an error.
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("{error:#}")),
+        Err(error) => {
+            console_log::print_error(&format!("{error:#}"));
+            ExitCode::from(2)
+        }
     }
-}
-
-fn fail(message: &str) -> ExitCode {
-    observer::console_log::print_error(message);
-    ExitCode::from(2)
 }

@@ -1,158 +1,165 @@
-//! Questions to the running daemon, over a Unix socket: JSON lines, one question a connection.
+//! Requests to the running daemon, over a Unix socket: JSON lines, one request per connection.
 //!
-//! The client writes one line, `{"schema":1,"request":"closes",…}`, and reads lines until one whose `kind` is `end`
-//! (all told) or `error` (with a `message`). Between them come the things asked for: closes and write errors as they
-//! are everywhere (`publish::json`), else one object. A list that is followed has no end.
+//! The client writes one line, `{"schema":1,"request":"closes",…}`. It reads lines until one whose `kind` is `end` (the
+//! answer is complete) or `error` (with a `message`). The lines between are the answer: closes and write errors in the
+//! form of [`render::json`](crate::render::json), or one object. A list with `follow` has no end; if the client reads
+//! too slowly, a line of the kind `missed` has the `count` of reports that were left out.
+//!
+//! On the daemon's side, `sender` hands over reports, `state` holds them, `server` accepts requests, `answer` answers
+//! them and `follow` continues a list. [`client`] is the other side.
 
 mod answer;
 pub mod client;
 mod fins;
+mod follow;
+mod sender;
 mod server;
 pub mod socket;
+mod state;
 pub mod status;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-pub use self::{
-    fins::Remembered,
-    server::{HistorySender, Note, serve_in_thread},
-};
+pub use self::{fins::HistoryReader, sender::HistorySender, server::serve_in_thread};
 use crate::{
     event::Endpoints,
     filter::Filter,
     half_closed::Fin,
     history::{
-        StorySelector,
+        PushedOut, StorySelector,
         top::{By, Group},
     },
     render::json::SCHEMA,
 };
 
-/// A question.
+/// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// The newest closes, oldest first.
+    /// The newest closes, in the order of their times.
     Closes(List),
-    /// The newest failing writes, oldest first.
+    /// The newest write errors, in the order of their times.
     Errors(List),
-    /// Groups, the largest first.
+    /// Closes and write errors, counted in groups; the largest group first.
     Top {
-        /// What is counted by.
+        /// The property that makes a group.
         by: By,
-        /// Which are counted.
+        /// StorySelector reports are counted.
         #[serde(default)]
         filter: Filter,
-        /// Not before this; ns since 1970.
+        /// Only reports from this time on; ns since 1970.
         #[serde(default)]
         since_ns: Option<i64>,
-        /// So many groups.
+        /// Maximum groups in the answer.
         limit: usize,
     },
-    /// One story.
+    /// The story of one connection.
     Explain {
-        /// Which.
+        /// The connection.
         which: StorySelector,
     },
-    /// How the daemon is.
+    /// The daemon's state.
     Status,
-    /// When the FINs of what is half-closed now were seen, and who closed.
+    /// The FINs of connections that are half-closed now: when each was seen, and which process closed.
     Fins,
 }
 
-/// Which of many.
+/// A selection of reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct List {
-    /// Which.
+    /// Only reports that match.
     #[serde(default)]
     pub filter: Filter,
-    /// Not before this; ns since 1970.
+    /// Only reports from this time on; ns since 1970.
     #[serde(default)]
     pub since_ns: Option<i64>,
-    /// So many at most.
+    /// Maximum reports; the newest are taken. Reports that follow do not count.
     pub limit: usize,
-    /// Then go on with those to come.
+    /// Continue with new reports.
     #[serde(default)]
     pub follow: bool,
 }
 
-/// What is no question.
+/// Why a line is not a request.
 #[derive(Debug, Error)]
 pub enum RequestError {
-    /// No JSON object with a `schema`.
+    /// The line is not a JSON object.
     #[error("expected one line {{\"schema\":{SCHEMA},\"request\":…}}: {0}")]
     Malformed(serde_json::Error),
-    /// Another version.
-    #[error("this observer speaks schema {SCHEMA}, and was asked in schema {0}: use commands of its version")]
+    /// The client has another version.
+    #[error("this observer answers schema {SCHEMA}, not schema {0}: use the commands of its version")]
     Schema(u64),
-    /// Not one that is known.
+    /// The request or one of its fields is unknown.
     #[error("this observer does not understand the request: {0}")]
     Unknown(serde_json::Error),
 }
 
 impl Request {
-    /// As it is sent, without its newline.
+    /// The line that is sent, without its newline.
     #[must_use]
     pub fn line(&self) -> String {
-        let mut asked = serde_json::to_value(self).unwrap_or_default();
-        if let Value::Object(fields) = &mut asked {
+        let mut request = serde_json::to_value(self).unwrap_or_default();
+        if let Value::Object(fields) = &mut request {
             fields.insert("schema".to_owned(), SCHEMA.into());
         }
-        asked.to_string()
+        request.to_string()
     }
 
-    /// From what was sent.
+    /// Reads a line that a client sent.
+    ///
+    /// # Errors
+    /// The line is no JSON object, has another schema, or has a field that this version does not know.
     pub fn parse(line: &[u8]) -> Result<Self, RequestError> {
-        let mut asked: serde_json::Map<String, Value> =
+        let mut request: serde_json::Map<String, Value> =
             serde_json::from_slice(line).map_err(RequestError::Malformed)?;
-        let schema = asked.remove("schema").and_then(|schema| schema.as_u64()).unwrap_or(0);
+        let schema = request.remove("schema").and_then(|schema| schema.as_u64()).unwrap_or(0);
         if schema != u64::from(SCHEMA) {
             return Err(RequestError::Schema(schema));
         }
-        serde_json::from_value(Value::Object(asked)).map_err(RequestError::Unknown)
+        serde_json::from_value(Value::Object(request)).map_err(RequestError::Unknown)
     }
 }
 
-/// The groups that were asked for.
+/// The answer to [`Request::Top`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TopLine {
     /// Version of the schema.
     pub schema: u32,
     /// `top`.
     pub kind: String,
-    /// What is counted by.
+    /// The property that makes a group.
     pub by: By,
     /// Closes in all groups.
     pub closes: u64,
-    /// Failing writes in all groups.
+    /// Write errors in all groups.
     pub write_errors: u64,
-    /// Groups, those that are not shown included.
+    /// Number of groups, including those beyond the limit.
     pub groups: usize,
-    /// Those that are shown.
+    /// The largest groups.
     pub rows: Vec<TopRow>,
 }
 
 /// One group.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TopRow {
-    /// What was counted.
+    /// Its counts.
     #[serde(flatten)]
     pub row: Group,
-    /// When the last of them happened; RFC 3339.
+    /// Time of its last report; RFC 3339.
     pub last: String,
 }
 
-/// The FINs that were asked for.
+/// The answer to [`Request::Fins`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FinsLine {
     /// Version of the schema.
     pub schema: u32,
     /// `fins`.
     pub kind: String,
-    /// Each of them.
+    /// One per connection.
     pub fins: Vec<FinRow>,
 }
 
@@ -167,17 +174,29 @@ pub struct FinRow {
     pub fin: Fin,
 }
 
-/// The line that ends an answer.
+/// The last line of an answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EndLine {
     /// Version of the schema.
     pub schema: u32,
     /// `end`.
     pub kind: String,
-    /// Things that were told.
+    /// Lines of the answer before this one.
     pub told: usize,
-    /// There are more, and the limit kept them back.
+    /// The limit left out some that match.
     pub more: bool,
+    /// How far back the history reaches. Only where an answer depends on it; daemons before this field do not send it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryRange>,
+}
+
+/// How far back the history of one kind of report reaches.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HistoryRange {
+    /// From this time on it is complete; RFC 3339.
+    pub start: String,
+    /// Older reports that were dropped, by the limit that dropped them.
+    pub pushed_out: PushedOut,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Values → text or JSON. No I/O: every function returns strings, and its caller writes them.
+//! Values → text or JSON. No I/O: functions return strings, and callers write them.
 
 pub mod audit;
 pub mod half_closed;

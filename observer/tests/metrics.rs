@@ -207,8 +207,8 @@ async fn a_taken_port_is_reported_with_advice() {
     assert_eq!(
         error.to_string(),
         format!(
-            "cannot serve metrics on 127.0.0.1:{port}: the port is taken, perhaps by another observer; \
-             `ss -ltnp 'sport = :{port}'` tells by whom, --listen ADDR:PORT chooses another"
+            "cannot serve metrics on 127.0.0.1:{port}: the port is in use, perhaps by another observer; \
+             `ss -ltnp 'sport = :{port}'` shows the process; choose another address with --listen ADDR:PORT"
         )
     );
     let error = http::bind("192.0.2.1:9817".parse().unwrap()).unwrap_err();

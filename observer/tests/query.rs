@@ -151,9 +151,34 @@ fn closes_are_listed_and_filtered() {
     let (code, stdout, stderr) = run(&path, &["closes", "--limit", "1"]);
     assert_eq!((code, stdout.lines().count()), (Some(0), 2), "{stdout}");
     assert!(stderr.contains("--limit N shows more"), "{stderr}");
-    assert_eq!(run(&path, &["closes", "--pid", "1"]).0, Some(1));
-    assert_eq!(run(&path, &["errors"]).0, Some(1));
+    for args in [&["closes", "--pid", "1"][..], &["errors"]] {
+        let (code, _, stderr) = run(&path, args);
+        assert_eq!(
+            (code, stderr.starts_with("observer: No match. History starts ")),
+            (Some(1), true),
+            "{stderr}"
+        );
+        assert!(!stderr.contains("dropped"), "{stderr}");
+    }
     assert_eq!(run(&path, &["closes", "--port", "37213"]).1.lines().count(), 3);
+}
+
+#[test]
+fn a_list_without_a_match_says_what_the_history_dropped() {
+    let place = Place::new("dropped");
+    let limits = HistoryLimits { closes: 1, ..HistoryLimits::default() };
+    let mut answering = Answering::start(&place.socket(), limits);
+    answering.feed();
+    let end = Instant::now() + DEADLINE;
+    let stderr = loop {
+        let (_, _, stderr) = run(&place.socket(), &["closes", "--pid", "1"]);
+        if stderr.contains("dropped") || Instant::now() > end {
+            break stderr;
+        }
+    };
+    assert!(stderr.contains("; 1 older close was dropped (history.closes)."), "{stderr}");
+    let errors = run(&place.socket(), &["errors"]).2;
+    assert!(errors.contains("No match. History starts") && !errors.contains("dropped"), "{errors}");
 }
 
 #[test]
@@ -187,7 +212,7 @@ fn explain_agrees_between_daemon_and_recording() {
     assert_ne!(story["close"]["id"], story["peer"]["id"]);
     let (code, stdout, stderr) = run(&path, &["explain", "1-2"]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    assert!(stderr.contains("no such connection"), "{stderr}");
+    assert!(stderr.contains("No such close in history (starts "), "{stderr}");
     assert_eq!(run(&path, &["explain", "nonsense"]).0, Some(2));
 }
 
@@ -263,7 +288,8 @@ fn status_names_problems() {
     };
     assert_eq!(code, Some(1), "{stdout}");
     assert!(
-        stdout.contains("3 lost since the start: ring_full") && !stdout.contains("read_fault"),
+        stdout.contains("3 records did not fit into the ring buffer (ring_full)")
+            && !stdout.contains("read_fault"),
         "{stdout}"
     );
     assert!(stdout.contains("of 100000 closes"), "{stdout}");
@@ -337,8 +363,8 @@ fn an_existing_file_at_the_path_is_checked() {
     drop(socket);
     File::create(place.socket()).unwrap();
     let error = bind(&place.socket()).unwrap_err().to_string();
-    assert!(error.contains("is no socket"), "{error}");
-    assert!(place.socket().exists(), "the daemon removed a file that is no socket");
+    assert!(error.contains("is not a socket"), "{error}");
+    assert!(place.socket().exists(), "a file of somebody's is removed");
     let error = bind(&place.0.join("x".repeat(120))).unwrap_err().to_string();
     assert!(error.contains("cannot listen at") && error.contains("--socket"), "{error}");
     let error =

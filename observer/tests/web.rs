@@ -342,7 +342,7 @@ fn mistakes_are_reported_at_the_start() {
         (format!("  cert: nonsense\n{key}"), "tls_server_config.cert holds no certificate"),
         (format!("{cert}  key: nonsense\n"), "cannot read tls_server_config.key as PEM"),
         (format!("{cert}{key}  cert_file: server.pem\n"), "cert and cert_file are both there"),
-        (format!("{cert}{key}  client_ca: nonsense\n"), "client_ca says nothing without a client_auth_type"),
+        (format!("{cert}{key}  client_ca: nonsense\n"), "client_ca has no effect without a client_auth_type"),
     ] {
         let error = folder.refused(&format!("tls_server_config:\n{config}"));
         assert!(error.contains(told), "{config}: {error}");

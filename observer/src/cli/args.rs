@@ -1,6 +1,7 @@
 //! Arguments that several commands share.
 
 pub(super) mod audit;
+pub(super) mod connection;
 pub(super) mod daemon;
 pub(super) mod filter;
 pub(super) mod history;

@@ -1,4 +1,4 @@
-//! `observer check`: what this kernel offers, and the plan that follows.
+//! `observer check`: which mechanism each hook uses on this kernel, and why.
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -13,13 +13,13 @@ use crate::{
     render::table::{self, words},
 };
 
-/// Show what this kernel offers, and which mechanism each hook uses
+/// Show which mechanism each hook uses on this kernel, and why
 ///
-/// Everything is loaded and attached for a moment, as the daemon would. Of each hook it is shown how it is entered, or
-/// that it is not: `-` where another makes up for it or it was left out as asked, `refused` where the kernel has a way
-/// in and does not let us use it, `absent` where it has none.
+/// Loads and attaches all hooks for a moment, as the daemon would. The table shows the mechanism of each hook, or why
+/// it is not attached: `-` if it is not needed or was left out by --without, `refused` if the kernel does not permit
+/// it, `absent` if the kernel does not offer it.
 ///
-/// Exit status: 0 verdicts can be told on this kernel, 1 they cannot, 2 an error: nothing could be tried.
+/// Exit status: 0 the observer works on this kernel, 1 it does not, 2 error (no hook could be tried)
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let session = match Session::start(&args.kernel.settings()) {
         Err(error) if error.downcast_ref().is_some_and(AttachError::is_unfit) => {
             let mut out = std::io::stdout().lock();
-            writeln!(out, "verdicts cannot be told on this kernel: {error:#}")
+            writeln!(out, "the observer does not work on this kernel: {error:#}")
                 .context("writing to stdout")?;
             return Ok(ExitCode::from(1));
         }
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     });
     lines.extend(table::lines(&["HOOK", "MECHANISM", "WHY"].map(words), rows, width()));
     lines.push(String::new());
-    lines.push(format!("{} hooks were attached; verdicts can be told on this kernel", session.hooks()));
+    lines.push(format!("the observer works on this kernel: {} hooks attached", session.hooks()));
     lines.extend(plan.unseen().iter().map(|unseen| format!("warning: {unseen}")));
     let mut out = std::io::stdout().lock();
     lines.iter().try_for_each(|line| writeln!(out, "{line}")).context("writing to stdout")?;

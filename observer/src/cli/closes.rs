@@ -1,4 +1,4 @@
-//! `observer closes` and `observer errors`: the newest lines of the daemon's history.
+//! `observer closes` and `observer errors`: the newest reports in the daemon's history.
 
 use std::{
     io::{BufWriter, Write as _, stdout},
@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::{
-    args::{daemon::DaemonArgs, filter::FilterArgs, since::Since},
+    args::{daemon::DaemonArgs, filter::FilterArgs, since::SinceArgs},
+    history_range,
     output::Format,
     terminal::{time_of_day, width},
 };
@@ -24,28 +25,28 @@ use crate::{
     },
 };
 
-/// Show the last closes that the daemon saw
+/// List recent closes from the daemon's history
 ///
-/// Oldest first, the newest last: the newest 100, or with --since, --limit or --output json all that these allow.
-/// `observer explain ID` tells the story of one.
+/// The newest is last. The list has the newest 100 closes; with --since, --limit or --output json it has all that
+/// match. `observer explain ID` shows the story of one close.
 ///
-/// Exit status: 0 something is listed, 1 nothing is, 2 an error.
+/// Exit status: 0 listed, 1 no match, 2 error
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  observer closes --cause write_after_peer_fin     requests that met a closed connection
-  observer closes --comm nginx --since 10m         the last ten minutes of nginx
-  observer closes --follow --outcome reset_sent    and those to come")]
+  observer closes --cause write_after_peer_fin     requests that were sent to a closed connection
+  observer closes --comm nginx --since 10m         closes of nginx in the last ten minutes
+  observer closes --follow --outcome reset_sent    resets that this host sent, and new ones as they happen")]
 pub(crate) struct ClosesArgs {
     #[command(flatten)]
     list: ListArgs,
 }
 
-/// Show the last failing writes that the daemon saw
+/// List recent write errors from the daemon's history
 ///
-/// Oldest first, the newest last: the newest 100, or with --since, --limit or --output json all that these allow. The ID is
-/// that of the connection's close, where that is known: `observer explain ID` tells its story.
+/// The newest is last. The list has the newest 100 write errors; with --since, --limit or --output json it has all that
+/// match. The ID names the close of the same connection, if it is known: `observer explain ID` shows its story.
 ///
-/// Exit status: 0 something is listed, 1 nothing is, 2 an error.
+/// Exit status: 0 listed, 1 no match, 2 error
 #[derive(Debug, Args)]
 pub(crate) struct ErrorsArgs {
     #[command(flatten)]
@@ -54,14 +55,12 @@ pub(crate) struct ErrorsArgs {
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// Only those since then: a time span such as 5m or 1d, a time of day in UTC such as 14:05, or a time as
-    /// 2026-01-31T12:00:00Z
-    #[arg(long, value_name = "SPAN|TIME")]
-    since: Option<Since>,
-    /// Then go on with those to come, until Ctrl-C
+    #[command(flatten)]
+    since: SinceArgs,
+    /// Keep printing new closes, like tail -f
     #[arg(long)]
     follow: bool,
-    /// How results are written: a table, or one JSON object a line
+    /// Output format: a table, or one JSON object per line
     #[arg(long, value_enum, value_name = "text|json", default_value_t = Format::Text, hide_possible_values = true)]
     output: Format,
     #[command(flatten)]
@@ -70,7 +69,7 @@ struct ListArgs {
     filter: FilterArgs,
 }
 
-/// The newest that are shown where nothing says how many, or since when, and people are to read them.
+/// Default limit of a table without --since and --limit.
 const LIMIT: usize = 100;
 
 pub(crate) fn closes(args: &ClosesArgs) -> anyhow::Result<ExitCode> {
@@ -84,15 +83,22 @@ pub(crate) fn errors(args: &ErrorsArgs) -> anyhow::Result<ExitCode> {
     args.list.run::<WriteErrorLine>(Request::Errors)
 }
 
-/// A kind of line that can be listed.
+/// A kind of report that can be listed.
 trait TableLine: DeserializeOwned {
-    /// What every kind has.
+    /// The name of many of them.
+    const NAME: &str;
+    /// The setting that limits how many the history holds.
+    const LIMIT_SETTING: &str;
+    /// Time, process and connection.
     fn common(&self) -> (&str, Option<&ProcessJson>, &ConnectionJson);
-    /// The id for `observer explain`, and the verdict in one word.
+    /// The id for `observer explain`, and the verdict as one word.
     fn id_and_verdict(&self) -> (String, String);
 }
 
 impl TableLine for CloseLine {
+    const NAME: &str = "closes";
+    const LIMIT_SETTING: &str = "history.closes";
+
     fn common(&self) -> (&str, Option<&ProcessJson>, &ConnectionJson) {
         (&self.time, self.process.as_ref(), &self.connection)
     }
@@ -103,6 +109,9 @@ impl TableLine for CloseLine {
 }
 
 impl TableLine for WriteErrorLine {
+    const NAME: &str = "write errors";
+    const LIMIT_SETTING: &str = "history.errors";
+
     fn common(&self) -> (&str, Option<&ProcessJson>, &ConnectionJson) {
         (&self.time, self.process.as_ref(), &self.connection)
     }
@@ -117,12 +126,12 @@ impl ListArgs {
     fn run<L: TableLine>(&self, request: fn(List) -> Request) -> anyhow::Result<ExitCode> {
         console_log::init();
         let now = Timestamp::now();
-        let all = self.since.is_some() || self.output == Format::Json;
+        let all = self.since.since.is_some() || self.output == Format::Json;
         let limit = self.filter.limit().map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let limit = limit.unwrap_or(if all { usize::MAX } else { LIMIT });
         let mut lines = self.daemon.ask(&request(List {
             filter: self.filter.filter(),
-            since_ns: self.since.map(|since| since.unix_ns(now)),
+            since_ns: self.since.since.map(|since| since.unix_ns(now)),
             limit,
             follow: self.follow,
         }))?;
@@ -131,10 +140,11 @@ impl ListArgs {
             _ => write_lines::<L>(&mut lines, self.output, now)?,
         };
         if let Some(shown) = lines.end.as_ref().filter(|end| end.more).map(|end| end.told) {
-            log::info!("these are the newest {shown}; --limit N shows more");
+            log::info!("showing the newest {shown}; --limit N shows more");
         }
         if count == 0 {
-            log::info!("no match in the daemon's history; `observer status` shows how far back it reaches");
+            let range = lines.end.as_ref().and_then(|end| end.history.as_ref());
+            log::info!("{}", history_range::no_match(range, L::NAME, L::LIMIT_SETTING, &now.to_string()));
             return Ok(ExitCode::from(1));
         }
         Ok(ExitCode::SUCCESS)
@@ -164,7 +174,7 @@ fn write_table<L: TableLine>(lines: &mut Lines, now: Timestamp) -> anyhow::Resul
     }
     let count = rows.len();
     if count > 0 {
-        let columns = ["TIME (UTC)", "ID", "VERDICT", "PROCESS", "LOCAL", "REMOTE", "IN WORDS"].map(words);
+        let columns = ["TIME (UTC)", "ID", "VERDICT", "PROCESS", "LOCAL", "REMOTE", "SUMMARY"].map(words);
         let mut out = BufWriter::new(stdout().lock());
         let write = || {
             table::lines(&columns, rows, width()).iter().try_for_each(|line| writeln!(out, "{line}"))?;
@@ -175,7 +185,7 @@ fn write_table<L: TableLine>(lines: &mut Lines, now: Timestamp) -> anyhow::Resul
     Ok(count)
 }
 
-/// Writes each line when it comes.
+/// Writes each line as soon as it arrives.
 fn write_lines<L: TableLine>(lines: &mut Lines, format: Format, now: Timestamp) -> anyhow::Result<usize> {
     let today = now.to_string();
     let mut count = 0;
@@ -190,7 +200,7 @@ fn write_lines<L: TableLine>(lines: &mut Lines, format: Format, now: Timestamp) 
                 table::cut(&line, width())
             }
         };
-        // Not buffered: the next line may be long in coming.
+        // Not buffered: the next line may come much later.
         writeln!(stdout().lock(), "{shown}").context("writing to stdout")?;
         count += 1;
     }

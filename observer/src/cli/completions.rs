@@ -1,4 +1,4 @@
-//! `observer completions`: what a shell needs to complete the command line.
+//! `observer completions`: completion scripts for shells.
 
 use std::{
     io::{self, Write as _},
@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-/// Print a shell's completion script
+/// Print a completion script for a shell
 ///
-/// For bash: observer completions bash > /usr/share/bash-completion/completions/observer
+/// To install it for bash: observer completions bash > /usr/share/bash-completion/completions/observer
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompletionsArgs {
     /// The shell

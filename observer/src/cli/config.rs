@@ -1,4 +1,4 @@
-//! `observer config`: a configuration file checked, or the default one printed.
+//! `observer config`: checks a configuration file, or prints the default one.
 
 use std::{
     io::{self, Write as _},
@@ -17,16 +17,20 @@ use crate::{
 
 /// Check a configuration file, or print the default one
 ///
-/// What the file names is looked at too: the web configuration with its certificates, and the group of this host.
+/// --check reads the file as the daemon would. It also reads the web configuration and the certificates that the file
+/// names, and looks up its group on this host. Mistakes are printed one per line, each with its place in the file.
 ///
-/// Exit status: 0 the file is good, 1 it has mistakes, which are printed one a line; 2 it cannot be read.
+/// Exit status: 0 no mistakes, 1 mistakes, 2 error (the file cannot be read)
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  observer config --check /etc/observer/observer.yaml
+  observer config --print-default > observer.yaml    a file to start from")]
 #[group(required = true, multiple = false)]
 pub(crate) struct ConfigArgs {
-    /// Find every mistake in FILE
+    /// Report all mistakes in FILE
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
-    /// Print a file with every setting, its default and what it means
+    /// Print a file with all settings, their defaults and their meaning
     #[arg(long)]
     print_default: bool,
 }
@@ -39,11 +43,11 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     };
     match Config::load(path) {
         Ok(config) => {
-            let wrong = elsewhere(&config);
-            for (setting, error) in &wrong {
+            let mistakes = mistakes_on_this_host(&config);
+            for (setting, error) in &mistakes {
                 writeln!(out, "{}: {setting}: {error:#}", path.display()).context("writing to stdout")?;
             }
-            Ok(ExitCode::from(u8::from(!wrong.is_empty())))
+            Ok(ExitCode::from(u8::from(!mistakes.is_empty())))
         }
         Err(ConfigError::Wrong(mistakes)) => {
             mistakes.lines().try_for_each(|line| writeln!(out, "{line}")).context("writing to stdout")?;
@@ -53,8 +57,8 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Settings that are good and name what is not, on this host.
-fn elsewhere(config: &Config) -> Vec<(&'static str, anyhow::Error)> {
+/// Settings that are valid by themselves but name a bad file or an unknown group.
+fn mistakes_on_this_host(config: &Config) -> Vec<(&'static str, anyhow::Error)> {
     let web = config.web.config_file.as_deref().and_then(|file| Web::load(file).err());
     let group = config.query.group.as_deref().and_then(|group| socket::group_id(group).err());
     let web = web.map(|error| ("web.config_file", error.into()));

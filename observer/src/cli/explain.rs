@@ -10,9 +10,9 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use jiff::Timestamp;
 
-use super::output::Format;
-use super::terminal::width;
+use super::{history_range, output::Format, terminal::width};
 use crate::{
     cli::args::daemon::DaemonArgs,
     history::{History, HistoryLimits, StorySelector, pack::PackedReport},
@@ -27,28 +27,33 @@ use crate::{
 
 /// Show the story of one connection as a ladder
 ///
-/// Our end stands on the left, the peer's on the right, with the packets that opened and closed the connection between
-/// them, the calls, what was in the queues, and the time of each in milliseconds. Where both ends are on this host,
-/// both are told. A packet's name stands at the side that saw it leave or come.
+/// The ladder has one row per event: the time in milliseconds, the call, and the bytes in the queues. The local end
+/// is on the left, the peer's end on the right, and the packets that opened and closed the connection are between
+/// them. The name of a packet stands at the end that sent or received it. If both ends are on this host, both have
+/// rows.
 ///
-/// The connection is named by the ID of its verdict (`observer closes`), or by one end of it or both, in any order;
-/// of several connections it is the last that ended.
+/// Name the connection by the ID of its close (see `observer closes`), or by one or both of its addresses, in any
+/// order. If several connections match, the last one that ended is shown.
 ///
-/// Exit status: 0 it is told, 1 there is none, 2 an error.
+/// Exit status: 0 shown, 1 no match, 2 error
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    override_usage = "observer explain [OPTIONS] <ID|ADDR:PORT>...",
+    after_help = "Examples:
   observer explain 267dd6598cd-4e2f
   observer explain 192.0.2.1:51820 192.0.2.2:443
-  observer explain :443                            the last one of that port
-  observer explain --recording F :443              from a recording, without a daemon")]
+  observer explain :443                            the last close on port 443
+  observer explain --recording FILE :443           from a recording, without a daemon"
+)]
 pub(crate) struct ExplainArgs {
-    /// ID of a verdict, or ends of a connection
-    #[arg(value_name = "ID|ADDR:PORT", required = true, num_args = 1..=3)]
+    /// ID of a close, or one or both addresses of a connection
+    // Checked in `which` instead of by clap, whose message for a missing value names no example.
+    #[arg(value_name = "ID|ADDR:PORT", num_args = 0..=3)]
     which: Vec<String>,
-    /// From a recording of `observer trace --record` instead of the daemon
+    /// Read a recording of `observer trace --record` instead of asking the daemon
     #[arg(long, value_name = "FILE")]
     recording: Option<PathBuf>,
-    /// How results are written: for people, or one JSON object
+    /// Output format: a ladder, or one JSON object
     #[arg(long, value_enum, value_name = "text|json", default_value_t = Format::Text, hide_possible_values = true)]
     output: Format,
     #[command(flatten)]
@@ -59,14 +64,15 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     crate::console_log::init();
     let which = which(&args.which)?;
     let line = match &args.recording {
-        Some(path) => recorded(path, &which)?,
-        None => args.daemon.ask(&Request::Explain { which })?.next().transpose()?,
+        Some(path) => recorded(path, &which)?.ok_or_else(|| "No such close in this recording.".to_owned()),
+        None => asked(&args.daemon, which)?,
     };
-    let Some(line) = line else {
-        log::info!(
-            "no such connection has ended, as far as is remembered; `observer half-closed` shows what is not over yet"
-        );
-        return Ok(ExitCode::from(1));
+    let line = match line {
+        Ok(line) => line,
+        Err(no_match) => {
+            log::info!("{no_match}");
+            return Ok(ExitCode::from(1));
+        }
     };
     let text = match args.output {
         Format::Json => vec![line],
@@ -84,8 +90,11 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// An id, or ends as people copy them: `A B`, `A > B`, `A,B`.
+/// An ID, or addresses in the forms that people copy: `A B`, `A > B`, `A,B`.
 fn which(words: &[String]) -> anyhow::Result<StorySelector> {
+    if words.is_empty() {
+        bail!("missing ID or address; e.g. `observer explain :443`");
+    }
     let joined = words.join(" ");
     let words: Vec<_> =
         joined.split([' ', ',', '>']).filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect();
@@ -97,16 +106,29 @@ fn which(words: &[String]) -> anyhow::Result<StorySelector> {
         [id] if is_id(id) => Ok(StorySelector::Id(id.clone())),
         ends @ ([_] | [_, _]) => {
             let ends = ends.iter().map(|end| {
-                let wrong = "give the ID of a verdict, or one or two ends";
-                end.parse().with_context(|| format!("{end:?} names no connection: {wrong}"))
+                end.parse().with_context(|| format!("{end:?} is neither the ID of a close nor an address"))
             });
             Ok(StorySelector::Ends(ends.collect::<anyhow::Result<_>>()?))
         }
-        _ => bail!("a connection has two ends: give the ID of a verdict, or one or two ends"),
+        _ => bail!("expected the ID of a close, or one or two addresses"),
     }
 }
 
-/// The same from a recording, by way of a history of it.
+/// The story from the daemon, or the message that there is none.
+fn asked(daemon: &DaemonArgs, which: StorySelector) -> anyhow::Result<Result<String, String>> {
+    let mut lines = daemon.ask(&Request::Explain { which })?;
+    if let Some(line) = lines.next().transpose()? {
+        return Ok(Ok(line));
+    }
+    let range = lines.end.and_then(|end| end.history);
+    let start = range.map_or_else(String::new, |range| {
+        format!(" (starts {})", history_range::start(&range, &Timestamp::now().to_string()))
+    });
+    let hint = "`observer half-closed` lists connections that have not ended.";
+    Ok(Err(format!("No such close in history{start}. {hint}")))
+}
+
+/// The story from a recording, of which a history is made first.
 fn recorded(path: &Path, which: &StorySelector) -> anyhow::Result<Option<String>> {
     let shown = path.display();
     let input = File::open(path).with_context(|| format!("opening the recording {shown}"))?;
@@ -115,7 +137,7 @@ fn recorded(path: &Path, which: &StorySelector) -> anyhow::Result<Option<String>
     let clock = recording.header.clock_offset_ns;
     let limits =
         HistoryLimits { closes: usize::MAX, errors: usize::MAX, bytes: usize::MAX, age: Duration::MAX };
-    // Cgroup ids are the recorded host's.
+    // Cgroup ids of the recording mean nothing on this host.
     let mut history = History::new(limits, Cgroups::none());
     let mut keep = |report: &Report| {
         if let Some(record) = PackedReport::of(report) {
@@ -130,7 +152,7 @@ fn recorded(path: &Path, which: &StorySelector) -> anyhow::Result<Option<String>
     pipeline.finish(&mut keep);
     let Some(found) = history.story(which) else { return Ok(None) };
     let explanation = ladder::explain(&found, clock, &mut history.cgroups);
-    Ok(Some(serde_json::to_string(&explanation).context("writing the story")?))
+    Ok(Some(serde_json::to_string(&explanation).context("rendering the story")?))
 }
 
 #[cfg(test)]
@@ -138,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_are_named_as_people_copy_them() {
+    fn connections_are_named_in_the_forms_that_people_copy() {
         let named = |words: &[&str]| which(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(named(&["267dd6598cd-4e2f"]).unwrap(), StorySelector::Id("267dd6598cd-4e2f".to_owned()));
         let both = named(&["127.0.0.1:1", "[::1]:2"]).unwrap();
@@ -146,7 +168,7 @@ mod tests {
         assert_eq!(named(&["127.0.0.1:1 > [::1]:2"]).unwrap(), both);
         assert_eq!(named(&["127.0.0.1:1,[::1]:2"]).unwrap(), both);
         assert!(matches!(named(&[":443"]).unwrap(), StorySelector::Ends(ends) if ends.len() == 1));
-        for wrong in [&["nonsense"][..], &["a", "b", "c"], &[","], &["-"]] {
+        for wrong in [&[][..], &["nonsense"], &["a", "b", "c"], &[","], &["-"]] {
             assert!(named(wrong).is_err(), "{wrong:?}");
         }
     }

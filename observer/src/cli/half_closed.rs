@@ -1,4 +1,4 @@
-//! `observer half-closed`: connections of which one side has closed and the other has not, as of now.
+//! `observer half-closed`: connections that only one side has closed, at this moment.
 
 use std::{
     io::{BufWriter, Write as _, stdout},
@@ -9,77 +9,62 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use super::output::Format;
-use super::terminal::width;
+use super::{
+    args::{connection::ConnectionArgs, daemon::DaemonArgs},
+    output::Format,
+    terminal::width,
+};
 use crate::{
-    cli::args::daemon::DaemonArgs,
     event::Comm,
-    filter::AddressFilter,
     half_closed::{Fins, HalfClosed, Snapshot, Unseen, filter::HalfClosedFilter, snapshot},
     owner::Cgroups,
     query::{FinsLine, Request},
-    render::half_closed::{json, table},
+    render::{
+        half_closed::{json, table},
+        sentence::counted,
+    },
     words::Side,
 };
 
 /// Show connections that only one side has closed, with owner and age
 ///
-/// A connection whose peer has closed (CLOSE_WAIT, side remote) waits for a process of this host to close too: when
-/// such connections pile up, it has forgotten their descriptors. One that this host has closed (FIN_WAIT1 and
-/// FIN_WAIT2, side local) waits for the peer. If its FIN still waits behind data in the send queue, the peer does not
-/// know yet; JSON says so ("fin_sent": false).
+/// Side remote: the peer has closed (CLOSE_WAIT), and the connection waits for a process of this host to close. If such
+/// connections pile up, the process has forgotten to close their file descriptors. Side local: this host has closed
+/// (FIN_WAIT1, FIN_WAIT2), and the connection waits for the peer. If the FIN still waits behind data in the send queue,
+/// the peer does not know yet (JSON: "fin_sent": false).
 ///
-/// The column FD says how the process owns the connection. A number is its file descriptor. "queue": no process has
-/// accepted the connection; the process listens, and the connection waits in its accept queue. "closed": the process
-/// closed the socket, and no process holds it any more. Only a daemon knows who closed.
+/// The column FD shows how the process owns the connection. A number is its file descriptor. "queue": the process
+/// listens, and has not accepted the connection yet. "closed": the process closed the socket, and no process holds it
+/// any more; only a daemon knows which process closed.
 ///
-/// Asks the kernel for its table of sockets, in every network namespace that has a process, so connections older
-/// than the observer are shown too. Needs neither a daemon nor BPF. Without root, only this network namespace is
-/// looked at, and only your own processes are named; what is missing is said on stderr.
+/// This command reads the kernel's socket tables in all network namespaces that have a process. It also lists
+/// connections that are older than the observer. It needs neither a daemon nor BPF. Without root, it reads only this
+/// network namespace and names only your own processes; messages on stderr say what is missing.
 ///
-/// The kernel does not keep when a FIN came. A running daemon knows when it saw the FIN, and is asked if you may ask it.
-/// Without it an age with ">" before it (in JSON "at_least") is a lower bound, proved by the last ACK; "?" means that
-/// nothing is known.
+/// The column AGE shows the time since the FIN. The kernel does not store it, so a running daemon is asked for it.
+/// Without a daemon, an age with ">" (JSON: "at_least") is a lower bound from the last ACK; "?" is unknown.
 ///
-/// Exit status: 0 something is listed, 1 nothing is, 2 an error.
+/// Exit status: 0 listed, 1 no match, 2 error
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  observer half-closed --side remote               descriptors that somebody forgot to close
-  observer half-closed --comm nginx --limit 20     the oldest of nginx
-  observer half-closed --local :443 --output json  one JSON object a line")]
+  observer half-closed --side remote               file descriptors that a process forgot to close
+  observer half-closed --comm nginx --limit 20     the 20 oldest connections of nginx
+  observer half-closed --local :443 --output json  one JSON object per line")]
 pub(crate) struct HalfClosedArgs {
-    /// Only those that this side has closed, and the other has not
-    #[arg(long, value_enum, value_name = "SIDE")]
+    /// Only connections that this side has closed, and the other has not
+    #[arg(long, value_enum, value_name = "SIDE", help_heading = "Filters")]
     side: Option<SideArg>,
-    /// Only those of the process with this id
-    #[arg(long)]
-    pid: Option<u32>,
-    /// Only those of processes of this name
-    #[arg(long, value_name = "NAME")]
-    comm: Option<String>,
-    /// Only those of processes of this systemd unit, such as nginx.service
-    #[arg(long)]
-    unit: Option<String>,
-    /// Only those of processes of the container whose id begins so, or which has this name
-    #[arg(long, value_name = "ID")]
-    container: Option<String>,
-    /// Only those with this address or port at our end
-    #[arg(long, value_name = "ADDR[:PORT]|:PORT")]
-    local: Option<AddressFilter>,
-    /// Only those with this address or port at the peer's end
-    #[arg(long, value_name = "ADDR[:PORT]|:PORT")]
-    remote: Option<AddressFilter>,
-    /// Only those with this port at either end
-    #[arg(long)]
-    port: Option<u16>,
-    /// At most so many: the oldest
-    #[arg(long, value_name = "N")]
+    /// Show at most N: the oldest
+    #[arg(long, value_name = "N", help_heading = "Filters")]
     limit: Option<NonZeroUsize>,
-    /// How results are written: a table, or one JSON object a line
+    /// Output format: a table, or one JSON object per line
     #[arg(long, value_enum, value_name = "text|json", default_value_t = Format::Text, hide_possible_values = true)]
     output: Format,
     #[command(flatten)]
     daemon: DaemonArgs,
+    // Last: a flattened struct with a heading also moves later arguments under it.
+    #[command(flatten)]
+    connection: ConnectionArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -93,12 +78,12 @@ enum SideArg {
 pub(crate) fn run(args: &HalfClosedArgs) -> anyhow::Result<ExitCode> {
     crate::console_log::init();
     let Snapshot { ns, mut sockets, unseen } = snapshot(&args.fins(), |_orphans| Fins::new())?;
-    tell(unseen);
+    log_unseen(unseen);
     let filter = args.filter();
     let mut cgroups = Cgroups::new();
     sockets.retain_mut(|socket| filter.keep(socket, &mut cgroups));
     if sockets.is_empty() {
-        log::info!("no half-closed connection, or none that was asked for");
+        log::info!("no match: no half-closed connection passes the filters");
         return Ok(ExitCode::from(1));
     }
     let shown = args.limit.map_or(sockets.len(), |limit| limit.get().min(sockets.len()));
@@ -133,30 +118,29 @@ fn write(
     out.flush()
 }
 
-fn tell(unseen: Unseen) {
+fn log_unseen(unseen: Unseen) {
     let Unseen { namespaces, process_namespaces, process_descriptors } = unseen;
     if namespaces > 0 {
-        log::warn!("network namespaces that may not be entered, and are left out: {namespaces}");
+        let namespaces = counted(namespaces as u64, "network namespace", "network namespaces");
+        log::warn!("list incomplete: cannot enter {namespaces} (needs CAP_SYS_ADMIN)");
     }
     if process_namespaces > 0 {
-        log::warn!(
-            "processes whose network namespace may not be looked at: {process_namespaces}; what is only theirs is left out"
-        );
+        let processes = counted(process_namespaces as u64, "process", "processes");
+        log::warn!("list may be incomplete: cannot find the network namespace of {processes}");
     }
     if process_descriptors > 0 {
-        log::warn!(
-            "processes whose descriptors may not be looked at: {process_descriptors}; some owners are missing"
-        );
+        let processes = counted(process_descriptors as u64, "process", "processes");
+        log::warn!("some owners are missing: cannot read the file descriptors of {processes}");
     }
     // /proc/self belongs to the effective user.
     let root = procfs::process::Process::myself().and_then(|me| me.uid()).is_ok_and(|uid| uid == 0);
     if unseen != Unseen::default() && !root {
-        log::info!("root sees all of it: try it with sudo");
+        log::info!("use sudo to see everything");
     }
 }
 
 impl HalfClosedArgs {
-    /// FINs that a daemon saw; none where none answers.
+    /// The FINs that a daemon saw. Empty if no daemon answers.
     fn fins(&self) -> Fins {
         let answer = || -> anyhow::Result<Fins> {
             let line = self.daemon.ask(&Request::Fins)?.next().context("the daemon's answer is empty")??;
@@ -164,24 +148,25 @@ impl HalfClosedArgs {
             Ok(line.fins.into_iter().map(|row| (row.endpoints, row.fin)).collect())
         };
         answer().unwrap_or_else(|error| {
-            log::debug!("no daemon answers, so that ages are lower bounds: {error:#}");
+            log::debug!("ages are lower bounds, since no daemon answers: {error:#}");
             Fins::new()
         })
     }
 
     fn filter(&self) -> HalfClosedFilter {
+        let ConnectionArgs { pid, comm, unit, container, local, remote, port } = &self.connection;
         HalfClosedFilter {
             side: self.side.map(|side| match side {
                 SideArg::Local => Side::Local,
                 SideArg::Remote => Side::Remote,
             }),
-            pid: self.pid,
-            comm: self.comm.as_deref().map(Comm::from),
-            unit: self.unit.clone(),
-            container: self.container.clone(),
-            local: self.local,
-            remote: self.remote,
-            port: self.port,
+            pid: *pid,
+            comm: comm.as_deref().map(Comm::from),
+            unit: unit.clone(),
+            container: container.clone(),
+            local: *local,
+            remote: *remote,
+            port: *port,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `observer man`: the manual, made from what `--help` is made from.
+//! `observer man`: manual pages, generated from the same text as `--help`.
 
 use std::{
     io::{self, Write as _},
@@ -14,27 +14,27 @@ use clap_mangen::Man;
 /// To read it: observer man run | man -l -
 #[derive(Debug, clap::Args)]
 pub(crate) struct ManArgs {
-    /// The command whose page it shall be, instead of the overview
+    /// The page of this command, instead of the overview
     #[arg(value_name = "COMMAND")]
     command: Option<String>,
 }
 
 pub(crate) fn run(args: &ManArgs) -> anyhow::Result<ExitCode> {
     let mut all = super::Args::command();
-    // Gives every command its full name.
+    // This gives each command its full name.
     all.build();
     let page = match &args.command {
         None => all,
         Some(name) => {
             let found = all.get_subcommands().find(|command| command.get_name() == name);
             let found = found.with_context(|| {
-                format!("there is no command {name:?}; `observer --help` lists those there are")
+                format!("there is no command {name:?}; `observer --help` lists all commands")
             })?;
             found.clone()
         }
     };
     let mut roff = Vec::new();
-    Man::new(page).render(&mut roff).context("writing the page")?;
+    Man::new(page).render(&mut roff).context("rendering the page")?;
     io::stdout().write_all(&roff).context("writing to stdout")?;
     Ok(ExitCode::SUCCESS)
 }

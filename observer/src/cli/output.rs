@@ -1,4 +1,4 @@
-//! Where reports go on a terminal.
+//! Reports on stdout.
 
 use std::io::{self, BufWriter, StdoutLock, Write as _};
 
@@ -14,16 +14,16 @@ use crate::{
     source::clock::ClockOffset,
 };
 
-/// How results are written.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// One line with a sentence for people
+    /// One line per report, with a sentence
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// Buffered stdout: flushed once a batch, never in the middle of a line.
+/// Buffered stdout. It is flushed once per batch, never in the middle of a line.
 pub(crate) struct Output {
     out: BufWriter<StdoutLock<'static>>,
     format: Format,
@@ -50,7 +50,7 @@ impl Output {
         }
     }
 
-    /// Only what fits, and not more than the limit.
+    /// Writes only reports that match, and at most `limit` of them.
     pub(crate) fn filtered(self, filter: Filter, limit: Option<u64>) -> Self {
         Self { filter, limit: limit.unwrap_or(u64::MAX), ..self }
     }
@@ -60,12 +60,12 @@ impl Output {
         self.written >= self.limit
     }
 
-    /// The time of day may have been set.
+    /// Reads the offset of the wall clock again, since the clock may have been set.
     pub(crate) fn refresh_clock(&mut self) {
         self.clock = self.clock.refreshed();
     }
 
-    /// Writes one report. An error is kept for [`Self::flush`].
+    /// Writes one report. [`Self::flush`] returns the error if this fails.
     pub(crate) fn write(&mut self, report: &Report) {
         if self.is_full() || !self.filter.fits(report, &mut self.cgroups) {
             return;
@@ -80,7 +80,7 @@ impl Output {
         }
     }
 
-    /// Writes one comparison of the kernel's counters with what was reported.
+    /// Writes one comparison of the kernel's counters with the reports.
     pub(crate) fn audit(&mut self, compared: &Compared, not_comparable: &[Counter]) {
         let line = match self.format {
             Format::Text => audit::text(compared, self.clock),
@@ -115,7 +115,7 @@ impl ReportSink for Output {
     }
 }
 
-/// Whether the error is a reader that went away.
+/// Whether the error means that the reader of our output has gone.
 #[must_use]
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {

@@ -1,4 +1,4 @@
-//! `observer replay`: verdicts from a recording, without root and without a kernel.
+//! `observer replay`: verdicts from a recording, without root and without BPF.
 
 use std::{
     fs::File,
@@ -18,15 +18,15 @@ use crate::{
 
 /// Show verdicts from a recording; needs no root
 ///
-/// The same verdicts as `observer trace` gave when it recorded, without a kernel; another version of the observer may know
-/// better. What was not recorded, such as the names of containers, is missing.
+/// The verdicts are those that `observer trace` showed while it recorded; a newer observer may improve them. Names that
+/// a recording does not contain, such as containers and units, are missing.
 ///
-/// Exit status: 0 something is shown, 1 nothing is, 2 an error.
+/// Exit status: 0 shown, 1 no match, 2 error
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// Recording of `observer trace --record`, or `-` for stdin
+    /// Recording of `observer trace --record`; `-` reads stdin
     file: PathBuf,
-    /// How results are written
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     output: Format,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let shown = args.file.display();
     let input: Box<dyn std::io::Read> = if args.file.as_os_str() == "-" {
         if stdin().is_terminal() {
-            bail!("a recording is expected on stdin, which is a terminal");
+            bail!("expected a recording on stdin, but stdin is a terminal");
         }
         Box::new(stdin())
     } else {
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     };
     let recording =
         Recording::open(BufReader::new(input)).with_context(|| format!("reading the recording {shown}"))?;
-    // Cgroup ids are the recorded host's.
+    // Cgroup ids of the recording mean nothing on this host.
     let mut output = Output::new(args.output, recording.header.clock_offset_ns, Cgroups::none());
     output = output.filtered(args.filter.filter(), args.filter.limit());
     let mut pipeline = Pipeline::new(TableLimits::default());
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             Ok(event) => {
                 pipeline.apply(&event, &mut |report: &Report| output.write(report));
             }
-            // What was read up to there is told before the error is.
+            // Report the events before the error first.
             Err(error) => {
                 broken = Some(error);
                 break;
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     match broken {
         Some(error) => Err(error).with_context(|| format!("reading the recording {shown}")),
         None if output.written() == 0 => {
-            log::info!("nothing has ended in this recording, or nothing that was asked for");
+            log::info!("No match in this recording.");
             Ok(ExitCode::from(1))
         }
         None => Ok(ExitCode::SUCCESS),

@@ -12,20 +12,22 @@ use crate::{console_log, daemon, owner::Cgroups, source::clock::ClockOffset};
 
 /// Run the daemon in the foreground, with Prometheus metrics
 ///
-/// Stays until SIGTERM or Ctrl-C. SIGHUP has it read its configuration again. Metrics are at http://127.0.0.1:9817/metrics
-/// unless told otherwise; `observer closes`, `errors`, `top`, `explain` and `status` ask it. Messages go to stderr;
-/// OBSERVER_LOG (off, error, warn, info, debug) beats log.level.
+/// Runs until SIGTERM or Ctrl-C. SIGHUP reads the configuration again. By default metrics are at
+/// http://127.0.0.1:9817/metrics. The commands closes, errors, top, explain and status query this daemon. Messages go
+/// to stderr; the environment variable OBSERVER_LOG (off, error, warn, info, debug) overrides the setting log.level.
 ///
-/// Exit status: 0 it was told to end, 2 an error.
+/// Settings come from the file of --config, then from environment variables, then from flags; later ones override.
+///
+/// Exit status: 0 ended by a signal, 2 error
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    #[command(flatten)]
-    settings: SettingArgs,
-    /// Also write each verdict to stdout
+    /// Also print each report to stdout, as `observer trace` does
     #[arg(long)]
     verdicts: bool,
     #[command(flatten)]
     auditing: AuditArgs,
+    #[command(flatten)]
+    settings: SettingArgs,
 }
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {

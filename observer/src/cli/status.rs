@@ -1,4 +1,4 @@
-//! `observer status`: how the daemon is.
+//! `observer status`: the daemon's health, hooks, losses and cost.
 
 use std::{
     io::{BufWriter, Write as _, stdout},
@@ -8,11 +8,9 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::output::Format;
-use super::terminal::width;
+use super::{args::daemon::DaemonArgs, output::Format, terminal::width};
 use crate::{
     audit::Summary,
-    cli::args::daemon::DaemonArgs,
     query::{
         Request,
         status::{HookLine, StatusLine},
@@ -23,17 +21,20 @@ use crate::{
     },
 };
 
-/// Show how the daemon is: hooks, losses, cost, history
+/// Show the daemon's health, hooks, losses and cost
 ///
-/// Its hooks and how each is entered, what was lost and why, what it costs, and how full its history is. It is
-/// degraded while verdicts may be poorer or missing: something was lost in the last ten minutes, it does not keep up,
-/// this kernel lets nobody see some kind of event, or what is half-closed cannot be counted. A hook that another makes up for (-), or that was left out as
-/// asked (-), or that the kernel refuses or lacks (refused, absent) is shown and does not degrade it by itself.
+/// The daemon is degraded while verdicts may be inexact or missing: records were lost in the last ten minutes, the
+/// daemon does not keep up, no hook sees some kind of event on this kernel, or half-closed connections cannot be
+/// counted.
 ///
-/// Exit status: 0 it is well, 1 it is degraded, 2 an error.
+/// The table lists all hooks. A hook that is not attached has `-` if it is not needed or was left out by the
+/// configuration, `refused` if the kernel does not permit it, and `absent` if the kernel does not offer it. None of
+/// these degrades the daemon by itself.
+///
+/// Exit status: 0 healthy, 1 degraded, 2 error
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// How results are written: for people, or one JSON object
+    /// Output format: lines for people, or one JSON object
     #[arg(long, value_enum, value_name = "text|json", default_value_t = Format::Text, hide_possible_values = true)]
     output: Format,
     #[command(flatten)]
@@ -59,34 +60,37 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn lines(status: &StatusLine, width: Option<usize>) -> Vec<String> {
-    let pulse = &status.pulse;
-    let mut lines = vec![format!("health   {}", status.health)];
-    lines.extend(status.problems.iter().map(|problem| format!("         - {problem}")));
-    lines.push(format!(
-        "daemon   observer {}, process {}, on Linux {}, running for {}",
-        status.version,
-        status.pid,
-        pulse.kernel,
-        milliseconds(status.running_ms)
-    ));
-    lines.push(format!("now      {} connections whose end has begun", pulse.tracked));
-    lines.extend(pulse.half_closed_unseen.iter().map(|unseen| format!("unseen   {unseen}")));
-    lines.push(format!("lost     {}", lost(status)));
-    lines.extend(pulse.audit.as_ref().map(|audit| format!("audit    {}", told(audit, status))));
-    if let Some(sends) = pulse.send_buffer_full {
-        lines.push(format!("full     {sends} sends found the buffer full (no errors)"));
+    let daemon = &status.pulse;
+    let mut lines = vec![labelled("health", &status.health)];
+    lines.extend(status.problems.iter().map(|problem| labelled("", &format!("- {problem}"))));
+    let running = milliseconds(status.running_ms);
+    let version = format!("observer {}, process {}", status.version, status.pid);
+    lines.push(labelled("daemon", &format!("{version}, on Linux {}, running for {running}", daemon.kernel)));
+    lines.push(labelled("closing now", &format!("{} connections", daemon.tracked)));
+    lines.extend(daemon.half_closed_unseen.iter().map(|unseen| labelled("unseen", unseen)));
+    lines.push(labelled("lost", &lost(status)));
+    lines.extend(daemon.audit.as_ref().map(|summary| labelled("audit", &audit(summary, status))));
+    if let Some(sends) = daemon.send_buffer_full {
+        lines.push(labelled("buffer full", &format!("{sends} sends (EAGAIN, not counted as write errors)")));
     }
-    lines.push(format!("cost     {}", cost(status)));
-    lines.push(format!("history  {}", history(status)));
+    lines.push(labelled("cost", &cost(status)));
+    lines.push(labelled("history", &history(status)));
     lines.push(String::new());
-    lines.extend(pulse.closed.iter().cloned());
-    let rows = pulse.hooks.iter().map(|hook| [hook.hook.clone(), way(hook), hook.reason.clone()]);
+    lines.extend(daemon.closed.iter().cloned());
+    let rows = daemon.hooks.iter().map(|hook| [hook.hook.clone(), mechanism(hook), hook.reason.clone()]);
     lines.extend(table::lines(&["HOOK", "MECHANISM", "WHY"].map(words), rows, width));
     lines.into_iter().map(|line| table::cut(&line, width)).collect()
 }
 
-/// How it is entered, or in a word why it is not; `-` where nobody misses it.
-fn way(hook: &HookLine) -> String {
+/// A line like those of `systemctl status`. A line without a label continues the one before.
+fn labelled(label: &str, text: &str) -> String {
+    const WIDTH: usize = "closing now".len();
+    let colon = if label.is_empty() { ' ' } else { ':' };
+    format!("{label:>WIDTH$}{colon} {text}")
+}
+
+/// The mechanism of a hook, or why it has none in one word; `-` if it is not needed.
+fn mechanism(hook: &HookLine) -> String {
     match (hook.mechanism.as_str(), hook.fate.as_str()) {
         ("none", fate @ ("refused" | "absent")) => fate.to_owned(),
         ("none", _) => "-".to_owned(),
@@ -95,39 +99,37 @@ fn way(hook: &HookLine) -> String {
 }
 
 fn lost(status: &StatusLine) -> String {
-    let lost: Vec<_> = status
-        .pulse
-        .lost
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(reason, count)| format!("{count} {reason}"))
-        .chain((status.pulse.not_taken > 0).then(|| format!("{} not_in_history", status.pulse.not_taken)))
-        .collect();
-    let when =
-        status.last_loss_ms.map_or_else(String::new, |ms| format!("; the last {} ago", milliseconds(ms)));
-    if lost.is_empty() { "nothing".to_owned() } else { lost.join(", ") + &when }
+    let daemon = &status.pulse;
+    let nonzero = daemon.lost.iter().filter(|(_, count)| *count > 0);
+    let mut losses: Vec<_> = nonzero.map(|(reason, count)| format!("{count} {reason}")).collect();
+    if daemon.not_taken > 0 {
+        losses.push(format!("{} not_in_history", daemon.not_taken));
+    }
+    if losses.is_empty() {
+        return "nothing".to_owned();
+    }
+    let last = status.last_loss_ms.map(|ms| format!("; the last {} ago", milliseconds(ms)));
+    losses.join(", ") + &last.unwrap_or_default()
 }
 
-/// How the reports compare with the kernel's counters, and why they may not agree.
-fn told(audit: &Summary, status: &StatusLine) -> String {
-    let expected = !audit.agrees() && status.last_loss_ms.is_some();
-    audit.text() + if expected { "; records were lost, so a difference is expected" } else { "" }
+/// The comparison with the kernel's counters, and whether a difference is expected.
+fn audit(summary: &Summary, status: &StatusLine) -> String {
+    let is_expected = !summary.agrees() && status.last_loss_ms.is_some();
+    summary.text() + if is_expected { "; records were lost, so a difference is expected" } else { "" }
 }
 
 fn cost(status: &StatusLine) -> String {
     let (run_ns, runs) =
         status.pulse.programs.iter().fold((0, 0), |(ns, all), (_, run_ns, runs)| (ns + run_ns, all + runs));
     let kernel = match runs {
-        0 => "not counted by the kernel (sysctl kernel.bpf_stats_enabled=1 does)".to_owned(),
-        runs => format!("{} in {runs} runs in the kernel", span(run_ns)),
+        0 => "BPF run time not measured; enable with sysctl kernel.bpf_stats_enabled=1".to_owned(),
+        runs => format!("BPF run time {} in {runs} runs", span(run_ns)),
     };
-    let own = match (status.cpu_ms, status.resident_bytes) {
-        (Some(cpu), Some(bytes)) => {
-            format!("{} of CPU and {} of memory", milliseconds(cpu), mebibytes(bytes))
-        }
-        _ => "its own is not known".to_owned(),
+    let daemon = match (status.cpu_ms, status.resident_bytes) {
+        (Some(cpu), Some(bytes)) => format!("{} of CPU, {} of memory", milliseconds(cpu), mebibytes(bytes)),
+        _ => "CPU and memory are unknown".to_owned(),
     };
-    format!("{own}; programs: {kernel}")
+    format!("{daemon}; {kernel}")
 }
 
 fn history(status: &StatusLine) -> String {
@@ -137,12 +139,12 @@ fn history(status: &StatusLine) -> String {
     let oldest =
         status.history_oldest_ms.map_or_else(String::new, |ms| format!(", oldest {} ago", milliseconds(ms)));
     let out = fill.pushed_out;
-    let pushed_out = match out.count + out.age + out.bytes {
+    let dropped = match out.total() {
         0 => String::new(),
-        _ => format!("; pushed out: {} for number, {} for age, {} for size", out.count, out.age, out.bytes),
+        _ => format!("; dropped: {} by number, {} by age, {} by memory", out.count, out.age, out.bytes),
     };
     format!(
-        "{} of {} closes, {} of {} write errors, {} of {}{oldest}{pushed_out}",
+        "{} of {} closes, {} of {} write errors, {} of {}{oldest}{dropped}",
         fill.closes,
         limits.closes,
         fill.errors,

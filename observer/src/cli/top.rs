@@ -1,4 +1,4 @@
-//! `observer top`: what closes most, live on a terminal.
+//! `observer top`: closes counted in groups, live on a terminal.
 
 use std::{
     io::{IsTerminal as _, Write as _, stdout},
@@ -10,10 +10,12 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use jiff::Timestamp;
 
-use super::output::Format;
-use super::terminal::{time_of_day, width};
+use super::{
+    args::{daemon::DaemonArgs, filter::FilterArgs, since::SinceArgs},
+    output::Format,
+    terminal::{time_of_day, width},
+};
 use crate::{
-    cli::args::{daemon::DaemonArgs, filter::FilterArgs, since::Since},
     history::top::By,
     query::{Request, TopLine},
     render::table::{self, numbers, words},
@@ -21,27 +23,25 @@ use crate::{
 
 /// Show what closes most: by cause, owner, address or port
 ///
-/// Counts what is in the daemon's history: closes, those of them with a reset sent (RST OUT) or received (RST IN), those
-/// that timed out, failing writes (ERRORS), bytes that were lost (LOST B), and when the last of them happened. On a
-/// terminal the table is renewed until Ctrl-C; elsewhere it is written once.
+/// Counts the reports in the daemon's history. The columns are: all closes, closes with a RST sent (RST OUT) or
+/// received (RST IN), closes that timed out (TIMEOUT), write errors (ERRORS), lost bytes (LOST B), and the time of
+/// the last report. On a terminal the table is refreshed until Ctrl-C; elsewhere it is printed once.
 ///
-/// Exit status: 0 something is listed, 1 nothing is, 2 an error.
+/// Exit status: 0 listed, 1 no match, 2 error
 #[derive(Debug, Args)]
 pub(crate) struct TopArgs {
-    /// What is counted by
+    /// Group by this property
     #[arg(long, value_enum, default_value_t = By::Cause)]
     by: By,
-    /// Only what happened since then: a time span such as 5m or 1d, a time of day in UTC such as 14:05, or a time as
-    /// 2026-01-31T12:00:00Z
-    #[arg(long, value_name = "SPAN|TIME")]
-    since: Option<Since>,
-    /// Seconds between two looks
+    #[command(flatten)]
+    since: SinceArgs,
+    /// Seconds between two refreshes
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     interval: u64,
-    /// Write the table once, also on a terminal
+    /// Print the table once, even on a terminal
     #[arg(long)]
     once: bool,
-    /// How results are written: a table, or one JSON object a look
+    /// Output format: a table, or one JSON object
     #[arg(long, value_enum, value_name = "text|json", default_value_t = Format::Text, hide_possible_values = true)]
     output: Format,
     #[command(flatten)]
@@ -50,26 +50,26 @@ pub(crate) struct TopArgs {
     filter: FilterArgs,
 }
 
-/// Groups that are shown unless more are asked for, or the terminal has fewer lines.
+/// Default limit of groups outside a terminal.
 const LIMIT: usize = 20;
 
-/// Lines of the terminal that are not groups: title, header, and the one the cursor stands on.
+/// Lines of the terminal that are not groups: title, header, and the line of the cursor.
 const OTHER_LINES: usize = 3;
 
 pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     crate::console_log::init();
     let live = stdout().is_terminal() && !args.once && args.output == Format::Text;
     if !live {
-        let (text, found) = args.look(args.limit(false))?;
+        let (text, found) = args.table(args.limit(false))?;
         stdout().lock().write_all(text.as_bytes()).context("writing to stdout")?;
         return Ok(ExitCode::from(u8::from(!found)));
     }
-    // What is on the screen is cleared once.
+    // The screen is cleared once only.
     let mut first = "\x1b[2J";
     loop {
-        let (text, _) = args.look(args.limit(true))?;
-        // Home, and each line cleared before it is written: clearing all each time would flicker, and clearing after the
-        // last column would take its character away.
+        let (text, _) = args.table(args.limit(true))?;
+        // Each line is cleared before it is written. Clearing the whole screen each time would flicker, and clearing
+        // after the last column would erase its character.
         let lines: Vec<_> = text.lines().map(|line| format!("\x1b[K{line}\n")).collect();
         let text = lines.concat();
         let first = std::mem::take(&mut first);
@@ -89,12 +89,12 @@ impl TopArgs {
         limit.min(fits.unwrap_or(usize::MAX))
     }
 
-    /// What to write, and whether there is anything.
-    fn look(&self, limit: usize) -> anyhow::Result<(String, bool)> {
+    /// The table as text, and whether it has any row.
+    fn table(&self, limit: usize) -> anyhow::Result<(String, bool)> {
         let now = Timestamp::now();
-        let since_ns = self.since.map(|since| since.unix_ns(now));
-        let ask = Request::Top { by: self.by, filter: self.filter.filter(), since_ns, limit };
-        let Some(line) = self.daemon.ask(&ask)?.next() else { bail!("the daemon's answer is empty") };
+        let since_ns = self.since.since.map(|since| since.unix_ns(now));
+        let request = Request::Top { by: self.by, filter: self.filter.filter(), since_ns, limit };
+        let Some(line) = self.daemon.ask(&request)?.next() else { bail!("the daemon's answer is empty") };
         let line = line?;
         let top: TopLine = serde_json::from_str(&line).context("reading the daemon's answer")?;
         let found = !top.rows.is_empty();

@@ -1,4 +1,4 @@
-//! `observer trace`: closes as they happen, without a daemon.
+//! `observer trace`: reports as they happen, without a daemon.
 
 use std::{
     fs::OpenOptions,
@@ -28,20 +28,20 @@ use crate::{
 
 /// Show closes as they happen; needs no daemon
 ///
-/// One line for each connection that ends, for each write that fails, and for each reset that is sent without a connection,
-/// until Ctrl-C or --limit. Times are UTC. The verdict of a connection comes when it is over: some 70 ms later, and 300 ms
-/// where its descriptor stays open.
+/// Prints one line for each connection that ends, for each write that fails, and for each RST that is sent for no live
+/// connection, until Ctrl-C or --limit. Times are UTC. A line comes about 70 ms after the connection has ended, or
+/// 300 ms if its file descriptor stays open.
 ///
-/// Exit status: 0 it ended as asked, 2 an error.
+/// Exit status: 0 ended by Ctrl-C, SIGTERM or --limit, 2 error
 #[derive(Debug, Args)]
 pub(crate) struct TraceArgs {
-    /// How results are written
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     output: Format,
-    /// Also write every event to FILE, for `observer replay`; the file is readable by its owner only
+    /// Also write all events to FILE, for `observer replay`; only its owner can read the file
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Also compare what was reported with the kernel's own counters, for each network namespace
+    /// Also compare the reports with the kernel's own counters, per network namespace
     #[arg(long)]
     audit: bool,
     #[command(flatten)]
@@ -56,27 +56,28 @@ struct Trace {
     output: Output,
     recorder: Option<(PathBuf, Recorder<BufWriter<std::fs::File>>)>,
     audit: Option<Audit>,
-    lost_told: u64,
-    lost_asked: Instant,
+    /// Lost records that are in the log already.
+    lost_logged: u64,
+    lost_read: Instant,
 }
 
-/// How often to ask what was lost; asking costs some system calls.
+/// Time between two readings of the loss counters, each of which costs some system calls.
 const LOST_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Trace {
-    fn tell_lost(&mut self, session: &Session) {
+    fn log_new_losses(&mut self, session: &Session) {
         let lost: u64 = session.lost().iter().map(|(_, lost)| lost).sum();
-        if lost > self.lost_told {
-            let new = lost - self.lost_told;
+        if lost > self.lost_logged {
+            let new = lost - self.lost_logged;
             log::warn!(
-                "{new} records were lost ({lost} in all); connections that were open then have no verdict, or an inferred one"
+                "{new} records were lost ({lost} in all); verdicts of connections that were open then are missing or inferred"
             );
-            self.lost_told = lost;
+            self.lost_logged = lost;
         }
     }
 
-    /// The last word on what was lost, by reason.
-    fn sum_up(session: &Session) {
+    /// Logs all losses by reason, at the end.
+    fn log_all_losses(session: &Session) {
         let lost = session.lost();
         let lost: Vec<_> = lost.iter().filter(|(_, lost)| *lost > 0).collect();
         if lost.is_empty() {
@@ -84,7 +85,7 @@ impl Trace {
         }
         let by_reason: Vec<_> = lost.iter().map(|(reason, lost)| format!("{reason} {lost}")).collect();
         log::warn!(
-            "not everything was seen (lost records: {}); verdicts that may lack a record say \"inferred\" and \"records\"",
+            "lost records: {}; verdicts that may lack one have evidence \"inferred\" and missing \"records\"",
             by_reason.join(", ")
         );
     }
@@ -98,12 +99,12 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
     let output = Output::new(args.output, clock, Cgroups::new());
     let output = output.filtered(args.filter.filter(), args.filter.limit());
     let audit = args.audit.then(|| Audit::start(args.auditing.pace(), &session.plan)).transpose()?;
-    let mut trace = Trace { output, recorder, audit, lost_told: 0, lost_asked: Instant::now() };
-    log::info!("ready: {} hooks attached by {}; Ctrl-C ends", session.hooks(), session.mechanism());
+    let mut trace = Trace { output, recorder, audit, lost_logged: 0, lost_read: Instant::now() };
+    log::info!("ready: {} hooks attached by {}; Ctrl-C to stop", session.hooks(), session.mechanism());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(session.watch(&mut trace))?;
-    trace.tell_lost(&session);
-    Trace::sum_up(&session);
+    trace.log_new_losses(&session);
+    Trace::log_all_losses(&session);
     if let Some(audit) = &trace.audit {
         log::info!("audit: {}", audit.summary().text());
     }
@@ -115,7 +116,7 @@ fn recorder(
     session: &Session,
     clock: ClockOffset,
 ) -> anyhow::Result<(PathBuf, Recorder<BufWriter<std::fs::File>>)> {
-    // Addresses and process names are in it: not for everybody.
+    // The file contains addresses and process names, so only its owner may read it.
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
     let file = file.with_context(|| format!("writing the recording {}", path.display()))?;
     let header = Header {
@@ -157,9 +158,9 @@ impl Watcher for Trace {
         if let Some((path, recorder)) = &mut self.recorder {
             recorder.flush().with_context(|| format!("writing the recording {}", path.display()))?;
         }
-        if self.lost_asked.elapsed() >= LOST_INTERVAL {
-            self.lost_asked = Instant::now();
-            self.tell_lost(session);
+        if self.lost_read.elapsed() >= LOST_INTERVAL {
+            self.lost_read = Instant::now();
+            self.log_new_losses(session);
         }
         self.output.refresh_clock();
         if let Some(audit) = &mut self.audit {

@@ -16,8 +16,8 @@ use crate::{
 
 /// Takes snapshots on a thread of their own, and shows the last one in the metrics.
 ///
-/// Snapshots list the connections. The stories know the age and the closer of those that are still open, and the history
-/// knows those whose verdict has been given.
+/// Snapshots list the connections. The stories know the age and the closer of those that are still open, and the
+/// history knows those whose verdict has been given.
 pub(super) struct HalfClosedGauges {
     thread: SnapshotThread<(Gauges, Unseen)>,
     /// Why the last snapshot failed.
@@ -42,9 +42,9 @@ impl HalfClosedGauges {
         let start = || {
             let seen = fins(pipeline);
             history.fins(Arc::clone(&seen));
-            let remembered = history.remembered();
+            let reader = history.reader();
             move || {
-                let snapshot = snapshot(&seen, |orphans| remembered.fins(orphans))?;
+                let snapshot = snapshot(&seen, |orphans| reader.fins(orphans))?;
                 Ok((gauges(&snapshot.sockets), snapshot.unseen))
             }
         };

@@ -1,36 +1,38 @@
-//! The rights of the process: those that only starting needs are given up once it has started.
+//! Capabilities: those that only the start needs are dropped once the daemon has started.
 
 use anyhow::Context as _;
 use caps::{CapSet, Capability, CapsHashSet};
 
 use crate::attach::load::Attached;
 
-/// What the work goes on needing, where it was given: to read other users' /proc/PID/fd and whose they are, and to
-/// look into the socket tables of other network namespaces.
+/// Kept, if the daemon has them. They are needed to read /proc/PID/fd of other users' processes, and to enter other
+/// network namespaces.
 const KEPT: [Capability; 3] =
     [Capability::CAP_DAC_READ_SEARCH, Capability::CAP_SYS_PTRACE, Capability::CAP_SYS_ADMIN];
 
-/// Gives up everything but [`KEPT`], and `CAP_BPF` where the kernel wants it even for reading a map that is open
-/// (before 5.19, with `kernel.unprivileged_bpf_disabled`). For this thread, and those it will start.
+/// Drops all capabilities of this thread, and so of the threads that it will start, except [`KEPT`].
+///
+/// `CAP_BPF` is kept too if the kernel requires it to read an open map (before 5.19, with
+/// `kernel.unprivileged_bpf_disabled`).
 pub(super) fn drop(attached: &Attached) -> anyhow::Result<()> {
-    let had = caps::read(None, CapSet::Permitted).context("asking for our own rights")?;
+    let had = caps::read(None, CapSet::Permitted).context("reading our own capabilities")?;
     let mut kept: CapsHashSet = KEPT.into_iter().filter(|capability| had.contains(capability)).collect();
-    let set =
-        |set, to: &CapsHashSet| caps::set(None, set, to).context("giving up rights that are not needed");
+    let set = |set, to: &CapsHashSet| caps::set(None, set, to).context("dropping capabilities");
 
     set(CapSet::Effective, &kept)?;
     if had.contains(&Capability::CAP_BPF) && !attached.may_read() {
         kept.insert(Capability::CAP_BPF);
         set(CapSet::Effective, &kept)?;
     }
-    // Whoever may not change the bounding set was given what it is.
+    // Without CAP_SETPCAP the bounding set cannot be changed; the service manager has set it.
     if had.contains(&Capability::CAP_SETPCAP) {
         let mut able = kept.clone();
         able.insert(Capability::CAP_SETPCAP);
         set(CapSet::Effective, &able)?;
-        let bounding = caps::read(None, CapSet::Bounding).context("asking for our own rights")?;
+        let bounding = caps::read(None, CapSet::Bounding).context("reading our own capabilities")?;
         for capability in bounding.difference(&kept) {
-            caps::drop(None, CapSet::Bounding, *capability).context("giving up rights for good")?;
+            caps::drop(None, CapSet::Bounding, *capability)
+                .context("dropping capabilities from the bounding set")?;
         }
         set(CapSet::Effective, &kept)?;
     }

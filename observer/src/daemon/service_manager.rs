@@ -1,5 +1,6 @@
-//! The service manager, where there is one (systemd, by `NOTIFY_SOCKET`): told when the daemon is ready, reloads,
-//! stops, and that it still does its work.
+//! Notifications to the service manager (systemd, `NOTIFY_SOCKET`): ready, reloading, stopping, watchdog.
+//!
+//! Without a service manager they do nothing.
 
 use std::time::{Duration, Instant};
 
@@ -7,29 +8,29 @@ use sd_notify::NotifyState;
 
 /// Hooks are attached and metrics are served.
 pub(super) fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// From now on until [`reloaded`] the settings are not what they were.
+/// The daemon reads its settings again, until [`reloaded`].
 pub(super) fn reloading() {
-    // systemd 253 and later want to know since when.
+    // systemd 253 and later require the time.
     let now = NotifyState::monotonic_usec_now();
-    tell(&[Some(NotifyState::Reloading), now.ok()].into_iter().flatten().collect::<Vec<_>>());
+    notify(&[Some(NotifyState::Reloading), now.ok()].into_iter().flatten().collect::<Vec<_>>());
 }
 
-/// The settings are what the file says, or what they were.
+/// The new settings are in force, or the old ones if the new ones have mistakes.
 pub(super) fn reloaded() {
-    tell(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
 }
 
-/// What is left is told, and then it ends.
+/// The daemon reports what is left, and ends.
 pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-/// Takes a silent daemon for a dead one.
+/// Tells systemd that the draining loop still runs. Without these notifications, systemd restarts the daemon.
 pub(super) struct Watchdog {
-    /// Half of the time after which it does; None when nobody watches.
+    /// Half of `WatchdogSec=`; None without a watchdog.
     interval: Option<Duration>,
     fed: Instant,
 }
@@ -40,17 +41,17 @@ impl Watchdog {
         Self { interval, fed: Instant::now() }
     }
 
-    /// To be called by the loop that must not hang, and by nothing else.
+    /// Only the draining loop may call this, so that the watchdog notices when it hangs.
     pub(super) fn feed(&mut self) {
         if self.interval.is_some_and(|interval| self.fed.elapsed() >= interval) {
             self.fed = Instant::now();
-            tell(&[NotifyState::Watchdog]);
+            notify(&[NotifyState::Watchdog]);
         }
     }
 }
 
-fn tell(state: &[NotifyState<'_>]) {
+fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        log::debug!("the service manager does not listen: {error}");
+        log::debug!("cannot notify the service manager: {error}");
     }
 }

@@ -1,4 +1,4 @@
-//! A live observation: attached to the kernel, drained on a timer, until a signal ends it.
+//! A session: hooks are attached, and their records are drained on a timer until a signal ends it.
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -21,58 +21,61 @@ use crate::{
     story::table::{Unowned, WantedOwner},
 };
 
-/// Records taken before timers and signals get their turn.
+/// Maximum records per batch. Timers and signals get their turn between batches.
 const BATCH: usize = 4096;
 
-/// How long before a verdict is told its process is looked for, ns.
+/// A process is searched for this long before its connection's verdict is due, ns.
 const OWNER_LEAD_NS: u64 = 10_000_000;
 
-/// What a command does with an observation.
+/// A command's part of a session.
 pub(crate) trait Watcher {
-    /// One event, before it is understood.
+    /// Takes one event of the kernel, before the pipeline does.
     fn event(&mut self, event: &Event) -> anyhow::Result<()>;
-    /// What user space adds to the kernel's events, so that a recording has it too: the process that has a socket, and the
-    /// mark of lost records.
+    /// Takes one event that user space adds: the process that holds a socket, or a mark of lost records. A recording
+    /// needs it too.
     fn added(&mut self, _event: &Event) -> anyhow::Result<()> {
         Ok(())
     }
-    /// One report.
+    /// Takes one report.
     fn report(&mut self, report: &Report);
-    /// The end of a batch: time to flush, and to look at counters.
+    /// Ends a batch: flushes, and reads counters. An error ends the session.
     fn batch(&mut self, session: &Session) -> anyhow::Result<()>;
-    /// After each batch: time to change the session's settings.
+    /// Changes the session's settings, after each batch.
     fn settings(&mut self, _session: &mut Session) {}
-    /// Whether it has seen what it wanted to see.
+    /// Whether the session can end now.
     fn is_done(&self) -> bool {
         false
     }
 }
 
-/// Attached, with everything that events flow through.
+/// The attached hooks, and all stages that their events pass.
 pub(crate) struct Session {
     pub(crate) attached: Attached,
     pub(crate) plan: Plan,
     pub(crate) release: String,
     pub(crate) pipeline: Pipeline,
     owners: Owners,
-    /// Records that were no events.
-    pub(crate) undecodable: u64,
+    /// Records that could not be decoded.
+    undecodable: u64,
     ring_bytes: u32,
     drain_interval: Duration,
-    /// Time of the last record taken.
+    /// Time of the last event that was processed; `CLOCK_MONOTONIC`, ns.
     seen_ns: u64,
-    /// A record that was taken and is younger than the last look at what was lost.
+    /// An event that is younger than the last reading of the loss counters, and so waits for the next batch.
     held: Option<Event>,
-    /// When that look was; `CLOCK_MONOTONIC`, ns.
-    checked_ns: u64,
-    /// What was lost by then.
-    noticed: u64,
-    /// Whatever is due by this time has been told.
+    /// Time of the last reading of the loss counters; `CLOCK_MONOTONIC`, ns.
+    losses_read_ns: u64,
+    /// Losses at that time.
+    losses_read: u64,
+    /// All reports that were due by this time are out; `CLOCK_MONOTONIC`, ns.
     pub(crate) passed_ns: u64,
 }
 
 impl Session {
-    /// Looks at the kernel, plans, loads and attaches.
+    /// Finds out what the kernel offers, plans, loads and attaches.
+    ///
+    /// # Errors
+    /// A missing capability, or a kernel that lacks the needed hooks.
     pub(crate) fn start(settings: &config::KernelSettings) -> anyhow::Result<Self> {
         require_root()?;
         keep_memory_together();
@@ -90,31 +93,32 @@ impl Session {
             drain_interval: settings.drain_interval,
             seen_ns: 0,
             held: None,
-            checked_ns: monotonic_ns(),
-            noticed: 0,
+            losses_read_ns: monotonic_ns(),
+            losses_read: 0,
             passed_ns: 0,
         })
     }
 
-    /// Takes over the settings that can change while hooks are attached.
+    /// Applies the settings that can change while hooks are attached.
     pub(crate) fn change(&mut self, settings: &config::KernelSettings) {
         self.pipeline.set_limits(settings.limits());
         self.drain_interval = settings.drain_interval;
     }
 
-    /// Hooks that are attached.
+    /// Number of attached hooks.
     pub(crate) fn hooks(&self) -> usize {
         self.plan.hooks.iter().filter(|hook| hook.mechanism.is_some()).count()
     }
 
-    /// The best mechanism that any hook is entered by.
+    /// The best mechanism that any hook uses.
     pub(crate) fn mechanism(&self) -> &'static str {
         let used =
             |mechanism: &&Mechanism| self.plan.hooks.iter().any(|hook| hook.mechanism == Some(**mechanism));
         Mechanism::ALL.iter().find(used).map_or("none", |best| best.word())
     }
 
-    /// Drains until SIGINT, SIGTERM or the watcher's wish, then what is left, and reports what has ended.
+    /// Drains until SIGINT, SIGTERM or [`Watcher::is_done`]. After a signal, also drains what is left, and reports all
+    /// connections that have ended.
     pub(crate) async fn watch(&mut self, watcher: &mut impl Watcher) -> anyhow::Result<()> {
         let mut logger = self.attached.logger().context("reading the BPF program's own log")?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -123,7 +127,7 @@ impl Session {
         let mut behind = false;
         loop {
             let next = async {
-                // In a flood the next batch is there already; others on this thread still get their turn.
+                // In a flood the next batch is already there. Other tasks of this thread still get their turn.
                 if behind {
                     tokio::task::yield_now().await;
                 } else {
@@ -146,11 +150,12 @@ impl Session {
                 return Ok(());
             }
         }
-        // What was there when the signal came, and what the ring can hold at most: a flood that goes on must not keep us.
-        let asked_ns = monotonic_ns();
+        // Drain what was there when the signal came, but no more than the ring can hold: a flood must not delay the
+        // end.
+        let signal_ns = monotonic_ns();
         let mut batches =
             usize::try_from(self.ring_bytes).unwrap_or(usize::MAX) / size_of::<Header>() / BATCH + 1;
-        while batches > 0 && self.drain(watcher)? && self.seen_ns < asked_ns {
+        while batches > 0 && self.drain(watcher)? && self.seen_ns < signal_ns {
             batches -= 1;
         }
         self.find_owners(u64::MAX - OWNER_LEAD_NS, watcher)?;
@@ -158,32 +163,32 @@ impl Session {
         watcher.batch(self)
     }
 
-    /// Looks for the processes of connections that are about to be told and have none.
+    /// Searches the processes of connections that are about to be reported and have none.
     fn find_owners(&mut self, now: u64, watcher: &mut impl Watcher) -> anyhow::Result<()> {
-        // By the time the batch is through, some more are due.
+        // More connections are due by the end of the batch.
         find_owners(&mut self.owners, &mut self.pipeline, now + OWNER_LEAD_NS, watcher)
     }
 
-    /// One batch. True when more is waiting.
+    /// Drains one batch. True if more records are waiting.
     ///
-    /// Only records that are older than the look at the loss counters are understood: no verdict comes out before the mark
-    /// of what it lost.
+    /// Only records that are older than the reading of the loss counters are processed. So no verdict is given before
+    /// the mark of the records that it lost.
     fn drain(&mut self, watcher: &mut impl Watcher) -> anyhow::Result<bool> {
         let now = monotonic_ns();
-        self.notice_losses(now, watcher)?;
+        self.mark_losses(now, watcher)?;
         let Attached { ring, names, .. } = &mut self.attached;
         let (pipeline, undecodable, owners) = (&mut self.pipeline, &mut self.undecodable, &mut self.owners);
         let (seen_ns, held) = (&mut self.seen_ns, &mut self.held);
-        let mut understand = |event: &Event| -> anyhow::Result<()> {
+        let mut process = |event: &Event| -> anyhow::Result<()> {
             *seen_ns = event.ns;
-            // Its later events make the earlier ones due.
+            // Stories become due by the time of this event.
             find_owners(owners, pipeline, event.ns, watcher)?;
             watcher.event(event)?;
             pipeline.apply(event, &mut |report| watcher.report(report));
             Ok(())
         };
         if let Some(event) = held.take() {
-            understand(&event)?;
+            process(&event)?;
         }
         let mut failed = Ok(());
         let taken = ring::drain(ring, names, BATCH, &mut |event| match event {
@@ -192,7 +197,7 @@ impl Session {
                 ControlFlow::Break(())
             }
             Ok(event) => {
-                failed = understand(&event);
+                failed = process(&event);
                 if failed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             }
             Err(error) => {
@@ -204,8 +209,8 @@ impl Session {
         failed?;
         let behind = taken == BATCH;
         if !behind {
-            // While records wait, time is where they are: what settles a story may be among them. What came late may
-            // be due at once.
+            // Only without waiting records: one of them may complete a story that is due. Owners come first, since a
+            // story may be due at once.
             self.find_owners(now, watcher)?;
             self.pipeline.expire(now, &mut |report| watcher.report(report));
         }
@@ -214,22 +219,22 @@ impl Session {
         Ok(behind)
     }
 
-    /// Marks what was alive when records were lost, as far as that was since the last look.
-    fn notice_losses(&mut self, now: u64, watcher: &mut impl Watcher) -> anyhow::Result<()> {
+    /// Marks the connections that were open when records were lost since the last reading of the loss counters.
+    fn mark_losses(&mut self, now: u64, watcher: &mut impl Watcher) -> anyhow::Result<()> {
         let lost = self.attached.lost().iter().sum::<u64>() + self.attached.left_out() + self.undecodable;
-        if lost > self.noticed {
-            let body =
-                Body::RecordsLost { since_ns: self.checked_ns, until_ns: now, count: lost - self.noticed };
+        if lost > self.losses_read {
+            let (since_ns, count) = (self.losses_read_ns, lost - self.losses_read);
+            let body = Body::RecordsLost { since_ns, until_ns: now, count };
             let mark = Event { ns: now, sock: SockId(0), task: None, body };
             watcher.added(&mark)?;
             self.pipeline.mark(&mark);
-            self.noticed = lost;
+            self.losses_read = lost;
         }
-        self.checked_ns = now;
+        self.losses_read_ns = now;
         Ok(())
     }
 
-    /// Everything that was lost so far, in the order of [`LOST_REASONS`].
+    /// Losses since the start, in the order of [`LOST_REASONS`].
     pub(crate) fn lost(&self) -> Vec<(&'static str, u64)> {
         let table = self.pipeline.lost();
         let ours = [
@@ -244,14 +249,14 @@ impl Session {
     }
 }
 
-/// No tick is made up for: the next batch takes what has gathered.
+/// A timer that skips missed ticks: the next batch takes everything that has gathered.
 fn ticks(period: Duration) -> Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }
 
-/// Every reason why something is lost: those of the kernel side, then those of user space.
+/// All reasons for losses: those of the kernel side, then those of user space.
 pub(crate) const LOST_REASONS: [&str; 9] = {
     let [ring_full, read_fault, mark_refused] = observer_ebpf::abi::counter::NAMES;
     [
@@ -267,7 +272,7 @@ pub(crate) const LOST_REASONS: [&str; 9] = {
     ]
 };
 
-/// Looks for the processes of connections that are due by `until_ns` and have none.
+/// Searches the processes of connections that are due by `until_ns` (`CLOCK_MONOTONIC`) and have none.
 fn find_owners(
     owners: &mut Owners,
     pipeline: &mut Pipeline,
@@ -288,31 +293,31 @@ fn find_owners(
     Ok(())
 }
 
-/// Has all threads allocate from one place: of another one, what [`return_memory`] should give back stays. Two threads
-/// allocate while the observer starts, and one does most of it afterwards.
+/// Makes all threads allocate from one arena, since [`return_memory`] cannot return memory of other arenas. Only two
+/// threads allocate during the start, and mostly one afterwards.
 fn keep_memory_together() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: it sets a number of the allocator's. Where it does not, it says so by 0, and some memory stays.
+    // SAFETY: this sets a parameter of the allocator. If it fails (0), some memory is not returned.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 
-/// Gives back what reading the kernel's types took: some 15 MB, which glibc would keep for as long as we run.
+/// Returns the memory that reading the kernel's types took: about 15 MB, which glibc would otherwise keep.
 fn return_memory() {
-    // Other C libraries return what is freed unasked.
+    // Other C libraries return freed memory by themselves.
     #[cfg(target_env = "gnu")]
-    // SAFETY: it touches nothing but the allocator's own free memory.
+    // SAFETY: this touches only free memory of the allocator.
     unsafe {
         libc::malloc_trim(0);
     }
 }
 
-/// CAP_BPF alone would do for loading, but the kernel's answer to its lack is a bare EPERM.
+/// Checks the capabilities first, since the kernel's own answer would be a bare EPERM.
 pub(crate) fn require_root() -> anyhow::Result<()> {
-    let has = |right| caps::has_cap(None, CapSet::Effective, right).context("asking for our own rights");
+    let has = |right| caps::has_cap(None, CapSet::Effective, right).context("reading our own capabilities");
     if has(Capability::CAP_SYS_ADMIN)? || has(Capability::CAP_BPF)? && has(Capability::CAP_PERFMON)? {
         return Ok(());
     }
-    bail!("watching the kernel needs root, or CAP_BPF and CAP_PERFMON: try it with sudo");
+    bail!("permission denied: the observer needs root, or CAP_BPF and CAP_PERFMON; use sudo");
 }

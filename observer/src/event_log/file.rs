@@ -1,7 +1,7 @@
-//! A file of lines that begins anew when it is too large or too old; `F.1` is then the one before, up to `F.<keep>`.
+//! A file of lines that is rotated when it is too large or too old: `F` becomes `F.1`, up to `F.<keep>`.
 //!
-//! What cannot be written is the caller's to count. The file never holds half a line, and it never grows beyond its
-//! limit, not even when it cannot be rotated.
+//! The caller counts lines that cannot be written. The file never holds half a line. It never grows beyond its limit,
+//! even if it cannot be rotated.
 
 use std::{
     ffi::OsString,
@@ -14,7 +14,7 @@ use std::{
 
 use crate::config;
 
-/// Between two tries to open a file, or to begin a new one, when that fails.
+/// Time between two attempts to open or rotate the file.
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct LogFile {
@@ -23,6 +23,7 @@ pub(super) struct LogFile {
     max_age: Duration,
     keep: usize,
     open: Option<Open>,
+    /// The last attempt that failed.
     tried: Option<Instant>,
 }
 
@@ -33,7 +34,7 @@ struct Open {
 }
 
 impl LogFile {
-    /// Touches nothing yet.
+    /// Does not touch the file yet.
     pub(super) fn new(path: &Path, settings: &config::EventLogSettings) -> Self {
         let config::EventLogSettings { max_size, max_age, keep, .. } = *settings;
         let (path, max_size) = (path.to_owned(), max_size.into());
@@ -44,7 +45,7 @@ impl LogFile {
         &self.path
     }
 
-    /// Writes lines, and says how many are in the file now.
+    /// Writes lines. Returns how many of them are in the file now, and the error that stopped it.
     pub(super) fn write(&mut self, lines: &[&str], now: Instant) -> (usize, io::Result<()>) {
         let mut written = 0;
         while written < lines.len() {
@@ -57,7 +58,7 @@ impl LogFile {
         (written, Ok(()))
     }
 
-    /// As many lines as fit into this file, at least one.
+    /// Writes as many lines as fit into the current file, at least one.
     fn write_until_full(&mut self, lines: &[&str], now: Instant) -> (usize, io::Result<()>) {
         let max_size = self.max_size;
         let open = match self.open_for(lines[0], now) {
@@ -77,7 +78,7 @@ impl LogFile {
         let whole = ends.iter().take_while(|end| **end <= bytes).count();
         open.length += if whole == 0 { 0 } else { ends[whole - 1] as u64 };
         if result.is_err() {
-            // Half a line would spoil the next one. Where even that fails, the file is looked at anew.
+            // Remove half a line, which would spoil the next one. If that fails, open the file again.
             if open.file.set_len(open.length).is_err() {
                 self.open = None;
             }
@@ -85,7 +86,7 @@ impl LogFile {
         (whole, result)
     }
 
-    /// The file, with room for the line.
+    /// The open file, with room for the line.
     fn open_for(&mut self, line: &str, now: Instant) -> io::Result<&mut Open> {
         let is_over = self.open.as_ref().is_some_and(|open| {
             let is_old = open.begun.elapsed().is_ok_and(|age| age >= self.max_age);
@@ -93,7 +94,7 @@ impl LogFile {
         });
         if is_over || self.open.is_none() {
             if self.tried.is_some_and(|tried| now.saturating_duration_since(tried) < PAUSE) {
-                return Err(io::Error::other("it failed a moment ago"));
+                return Err(io::Error::other("the last attempt failed less than a second ago"));
             }
             self.tried = Some(now);
             if is_over {
@@ -104,12 +105,12 @@ impl LogFile {
         }
         match &mut self.open {
             Some(open) => Ok(open),
-            None => Err(io::Error::other("it is not open")),
+            None => Err(io::Error::other("the file is not open")),
         }
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        // Somebody else may have taken one away.
+        // Another program may have removed a file.
         let unless_gone = |done: io::Result<()>| match done {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -135,7 +136,7 @@ impl LogFile {
 }
 
 fn open(path: &Path) -> io::Result<Open> {
-    // Addresses and process names are in it: not for everybody.
+    // The file contains addresses and process names, so only its owner and group may read it.
     let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)?;
     let metadata = file.metadata()?;
     let mut length = metadata.len();
@@ -143,7 +144,7 @@ fn open(path: &Path) -> io::Result<Open> {
         file.write_all(b"\n")?;
         length += 1;
     }
-    // File systems that do not tell when a file was made tell when it was written.
+    // Not all file systems store the time of creation.
     let begun = metadata.created().or_else(|_| metadata.modified())?;
     Ok(Open { file, length, begun })
 }
@@ -154,7 +155,7 @@ fn ends_with_newline(file: &File, length: u64) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// As `write_all`, but says how far it came.
+/// Like `write_all`, but also returns how many bytes were written.
 fn write_some(file: &mut File, text: &[u8]) -> (usize, io::Result<()>) {
     let mut written = 0;
     while written < text.len() {

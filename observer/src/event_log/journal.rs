@@ -1,5 +1,5 @@
-//! Lines → entries in systemd's journal: the sentence as the message, the JSON line and its main words as fields, so
-//! that `journalctl OBSERVER_CAUSE=unread_data` finds them.
+//! Lines → entries in systemd's journal. The message is the sentence; fields have the JSON line, its kind and its
+//! cause, so that `journalctl OBSERVER_CAUSE=unread_data` finds it.
 
 use std::io;
 
@@ -8,12 +8,12 @@ use systemd_journal_logger::JournalLog;
 
 use super::LogLine;
 
-/// Opened with the first entry.
+/// The connection to the journal, opened with the first entry.
 #[derive(Default)]
 pub(super) struct Journal(Option<JournalLog>);
 
 impl Journal {
-    /// Writes lines, and says how many are in the journal now.
+    /// Writes lines. Returns how many of them are in the journal now, and the error that stopped it.
     pub(super) fn write(&mut self, lines: &[LogLine]) -> (usize, io::Result<()>) {
         for (written, line) in lines.iter().enumerate() {
             if let Err(error) = self.entry(line) {

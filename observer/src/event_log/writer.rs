@@ -1,4 +1,4 @@
-//! The far end of the log: takes orders until there are no more, and counts what comes of them.
+//! The writer's thread: writes lines until its queue is closed, and counts written and lost ones.
 
 use std::{
     io,
@@ -55,15 +55,15 @@ impl Writer {
         let lost = (lines.len() - written) as u64;
         self.count.written.fetch_add(written as u64, Ordering::Relaxed);
         self.count.failed.fetch_add(lost, Ordering::Relaxed);
-        self.tell(lost, failed);
+        self.log_failure(lost, failed);
     }
 
-    /// Once when it begins, once when it is over.
-    fn tell(&mut self, lost: u64, failed: Option<(String, io::Error)>) {
+    /// Logs a failure once when it begins and once when it ends.
+    fn log_failure(&mut self, lost: u64, failed: Option<(String, io::Error)>) {
         match (failed, self.failing) {
             (Some((place, error)), None) => {
                 log::error!(
-                    "the event log cannot be written to {place}, lines are lost until it can: {error}"
+                    "the event log cannot be written to {place}; lines are lost until this works again: {error}"
                 );
                 self.failing = Some(lost);
             }

@@ -34,6 +34,14 @@ pub struct PushedOut {
     pub bytes: u64,
 }
 
+impl PushedOut {
+    /// The sum over all limits.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.count + self.age + self.bytes
+    }
+}
+
 /// How much of a history is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryUsage {

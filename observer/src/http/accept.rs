@@ -1,16 +1,16 @@
-//! Which format a scraper wants. In: the Accept header. Out: one of the two that are spoken here.
+//! The format that a scraper wants. In: the Accept header. Out: one of the two supported formats.
 
-/// How metrics are written.
+/// A format of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exposition {
-    /// The text format 0.0.4, which everybody reads.
+    /// The text format 0.0.4, which all scrapers read.
     Text,
     /// OpenMetrics 1.0.0.
     OpenMetrics,
 }
 
 impl Exposition {
-    /// The media type, as the answer names it.
+    /// The media type, as in the answer's Content-Type.
     pub(super) const fn media_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -18,8 +18,8 @@ impl Exposition {
         }
     }
 
-    /// What the header prefers. Text for everything that is not understood, and when both are equally welcome: a
-    /// browser, or somebody with curl.
+    /// The format that the header prefers. Text if the header is not understood, or if it prefers neither, as those of
+    /// browsers and curl.
     pub(super) fn of(accept: &str) -> Self {
         let (mut text, mut open) = (None, None);
         for range in accept.split(',') {
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_preferred_format_is_spoken() {
+    fn the_preferred_format_is_chosen() {
         // Prometheus 2.42 and 3, a browser, curl, and others.
         for (accept, format) in [
             (

@@ -1,4 +1,4 @@
-//! Whether the observer is at work: its loop says that it lives, and whoever asks is told for how long it has not.
+//! The health of the draining loop: the loop beats, and the server sees for how long it has not.
 
 use std::{
     sync::{
@@ -8,31 +8,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Longer than the loop ever takes: it beats twenty times a second.
+/// A longer time without a beat is unhealthy. The loop normally beats twenty times per second.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// A beat that is shared by the loop and the server. It is alive when made.
+/// The time of the last beat, shared by the loop and the server. It starts healthy.
 #[derive(Debug, Clone)]
 pub struct Health {
     begin: Instant,
-    /// Milliseconds from `begin` to the last beat.
+    /// Time from `begin` to the last beat, ms.
     last: Arc<AtomicU64>,
 }
 
 impl Health {
-    /// The first beat.
+    /// Starts with a beat.
     #[must_use]
     pub fn new() -> Self {
         Self { begin: Instant::now(), last: Arc::default() }
     }
 
-    /// The loop has come round.
+    /// Records that the loop runs. Call it once per round.
     pub fn beat(&self) {
         let ms = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(ms, Ordering::Relaxed);
     }
 
-    /// For how long there was no beat, where that is too long.
+    /// The time since the last beat, if it is too long.
     pub(super) fn silence(&self) -> Option<Duration> {
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
         let silence = self.begin.elapsed().saturating_sub(last);
@@ -51,10 +51,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loop_that_stands_still_is_noticed() {
+    fn a_loop_that_stops_is_noticed() {
         let mut health = Health::new();
         assert_eq!(health.silence(), None);
-        // As if it had been made earlier.
+        // As if it had started earlier.
         health.begin -= SILENCE + Duration::from_secs(1);
         assert!(health.silence().is_some());
         health.beat();

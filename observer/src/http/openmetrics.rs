@@ -1,18 +1,18 @@
-//! Families of metrics → OpenMetrics 1.0.0, which the prometheus crate does not write.
+//! Metric families → OpenMetrics 1.0.0, which the prometheus crate does not write.
 //!
-//! It differs from the text format in what it is strict about: a counter's family has no `_total`, its sample has; a
-//! unit is named; label values that are numbers are written one way; and an end mark tells a whole answer from a part.
+//! It is stricter than the text format. Only a counter's samples end in `_total`, not its family. A family names its
+//! unit. Bucket bounds have one canonical form. An end mark distinguishes a complete answer from a cut one.
 
 use std::fmt::{self, Write as _};
 
 use prometheus::proto::{Histogram, LabelPair, MetricFamily, MetricType};
 
-/// The units that names end in here.
+/// All units that our metrics have.
 const UNITS: [&str; 2] = ["seconds", "bytes"];
 
-/// Everything, with its end mark.
+/// All families, with the end mark.
 pub(super) fn encode(families: &[MetricFamily]) -> Result<String, fmt::Error> {
-    // About a hundred bytes a series.
+    // About a hundred bytes per series.
     let series: usize = families.iter().map(|family| family.get_metric().len()).sum();
     let mut out = String::with_capacity(series * 128);
     for family in families {
@@ -27,7 +27,7 @@ fn write_family(out: &mut String, family: &MetricFamily) -> fmt::Result {
         MetricType::COUNTER => (family.name().strip_suffix("_total").unwrap_or(family.name()), "counter"),
         MetricType::GAUGE => (family.name(), "gauge"),
         MetricType::HISTOGRAM => (family.name(), "histogram"),
-        // Nothing here is of another type.
+        // We have no other types.
         MetricType::SUMMARY | MetricType::UNTYPED => return Ok(()),
     };
     writeln!(out, "# TYPE {name} {kind}")?;
@@ -50,7 +50,7 @@ fn write_family(out: &mut String, family: &MetricFamily) -> fmt::Result {
     Ok(())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a count beyond 2^53 is not reached")]
+#[expect(clippy::cast_precision_loss, reason = "no count reaches 2^53")]
 fn write_histogram(out: &mut String, name: &str, labels: &[LabelPair], histogram: &Histogram) -> fmt::Result {
     let mut infinite = false;
     for bucket in histogram.get_bucket() {
@@ -85,7 +85,7 @@ fn sample(
             separator = ',';
         }
         if let Some(bound) = bound {
-            // 1.0 and not 1, as the standard asks for.
+            // The standard requires 1.0, not 1.
             let bound = if bound.is_infinite() { "+Inf".to_owned() } else { format!("{bound:?}") };
             write!(out, "{separator}le=\"{bound}\"")?;
         }
@@ -94,13 +94,13 @@ fn sample(
     if value.is_infinite() {
         writeln!(out, " {}Inf", if value > 0.0 { '+' } else { '-' })
     } else {
-        // A NaN is written as such by both.
+        // Rust writes NaN as the standard does.
         writeln!(out, " {value}")
     }
 }
 
 fn escape(out: &mut String, text: &str) -> fmt::Result {
-    // As good as all, and most of what is written.
+    // The fast path, for nearly all text.
     if !text.contains(['\\', '"', '\n']) {
         out.push_str(text);
         return Ok(());
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_is_called_total_only_in_its_samples() {
+    fn only_the_samples_of_a_counter_end_in_total() {
         let counter = CounterVec::new(Opts::new("a_seconds_total", "Time."), &["owner"]).unwrap();
         counter.with_label_values(&["x"]).inc_by(1.5);
         let expected = "# TYPE a_seconds counter\n# UNIT a_seconds seconds\n# HELP a_seconds Time.\n\
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_a_line_is_escaped() {
+    fn special_characters_are_escaped() {
         let gauge = GaugeVec::new(Opts::new("a", "One \"line\"\nof \\ help."), &["owner"]).unwrap();
         gauge.with_label_values(&["a\\b\"c\nd"]).set(f64::NEG_INFINITY);
         let expected = "# TYPE a gauge\n# HELP a One \\\"line\\\"\\nof \\\\ help.\n\

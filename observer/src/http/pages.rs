@@ -1,4 +1,4 @@
-//! What is served where.
+//! The pages: metrics, health, readiness and a landing page.
 
 use http_body_util::Full;
 use hyper::{
@@ -15,13 +15,13 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 const LANDING: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>observer</title></head>\n<body>\n",
-    "<h1>observer</h1>\n<p>Tells how TCP connections end. Version ",
+    "<h1>observer</h1>\n<p>Shows how TCP connections end. Version ",
     env!("CARGO_PKG_VERSION"),
     ".</p>\n<ul>\n<li><a href=\"/metrics\">Metrics</a></li>\n<li><a href=\"/-/healthy\">Health</a></li>\n",
     "<li><a href=\"/-/ready\">Readiness</a></li>\n</ul>\n</body>\n</html>\n",
 );
 
-/// The answer to a request; its body is never read.
+/// The answer to a request. The body of the request is never read.
 pub(super) fn answer<B>(request: &Request<B>, registry: &Registry, health: &Health) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut answer = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET and HEAD are served\n");
@@ -34,25 +34,25 @@ pub(super) fn answer<B>(request: &Request<B>, registry: &Registry, health: &Heal
         "/-/healthy" => match health.silence() {
             None => page(StatusCode::OK, TEXT, "healthy\n"),
             Some(silence) => {
-                let text = format!("nothing has been read from the kernel for {} s\n", silence.as_secs());
+                let text = format!("no records were read from the kernel for {} s\n", silence.as_secs());
                 page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
             }
         },
-        // Nothing is served before the hooks are attached.
+        // The server starts after the hooks are attached.
         "/-/ready" => page(StatusCode::OK, TEXT, "ready\n"),
-        _ => page(StatusCode::NOT_FOUND, TEXT, "nothing here; metrics are at /metrics\n"),
+        _ => page(StatusCode::NOT_FOUND, TEXT, "not found; metrics are at /metrics\n"),
     }
 }
 
-/// The answer to who has not said who it is.
+/// The answer to a client without a valid name and password.
 pub(super) fn unauthorized() -> Response<Full<Bytes>> {
-    let mut answer = page(StatusCode::UNAUTHORIZED, TEXT, "a name and a password are needed\n");
+    let mut answer = page(StatusCode::UNAUTHORIZED, TEXT, "name and password required\n");
     answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"observer\""));
     answer
 }
 
 fn metrics(headers: &HeaderMap, registry: &Registry) -> Response<Full<Bytes>> {
-    // Several headers of a name are one list.
+    // HTTP allows a list to be split into several headers of one name.
     let accept: Vec<_> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Exposition::of(&accept.join(","));
     let families = registry.gather();
@@ -63,8 +63,8 @@ fn metrics(headers: &HeaderMap, registry: &Registry) -> Response<Full<Bytes>> {
     match written {
         Ok(text) => page(StatusCode::OK, HeaderValue::from_static(format.media_type()), text),
         Err(error) => {
-            log::error!("writing metrics: {error}");
-            page(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("writing metrics: {error}\n"))
+            log::error!("cannot encode metrics: {error}");
+            page(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("cannot encode metrics: {error}\n"))
         }
     }
 }

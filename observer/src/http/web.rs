@@ -1,4 +1,4 @@
-//! How metrics are protected: TLS, passwords and headers, from a file that may change while they are served.
+//! TLS, passwords and headers of the HTTP server, from a file that may change while the server runs.
 
 mod config;
 mod tls;
@@ -23,89 +23,89 @@ use self::{
     users::Users,
 };
 
-/// Why the file cannot be followed.
+/// Why the web configuration cannot be used.
 #[derive(Debug, Error)]
 pub enum WebError {
-    /// Not readable.
+    /// The file cannot be read.
     #[error("cannot read the web configuration {}", path.display())]
     Read {
         /// File.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// Not what the format allows.
+    /// The file is not in the format.
     #[error(
-        "{} is no web configuration as exporters of Prometheus have it (tls_server_config, http_server_config, \
+        "{} is not a web configuration of a Prometheus exporter (tls_server_config, http_server_config, \
          basic_auth_users)",
         path.display()
     )]
     Syntax {
         /// File.
         path: PathBuf,
-        /// Where and what.
+        /// The mistake and its place.
         source: serde_yaml::Error,
     },
-    /// Two keys that do not go together.
+    /// Two keys contradict each other.
     #[error("the web configuration contradicts itself: {0}")]
     Contradiction(&'static str),
-    /// A certificate or key.
+    /// A certificate or key is not valid PEM.
     #[error("cannot read {place} as PEM")]
     Pem {
-        /// Where it stands.
+        /// Its place.
         place: FilePlace,
-        /// What is wrong.
+        /// The mistake.
         source: pem::Error,
     },
-    /// Where certificates should be.
+    /// A file or key without a certificate.
     #[error("{place} holds no certificate")]
     NoCertificate {
-        /// Where they should stand.
+        /// Its place.
         place: FilePlace,
     },
-    /// A certificate that cannot be used, or not with its key.
+    /// A certificate that is invalid, or does not match its key.
     #[error("cannot use the certificate in {place}")]
     Unusable {
-        /// Where it stands.
+        /// Its place.
         place: FilePlace,
-        /// Why.
+        /// The reason.
         source: rustls::Error,
     },
-    /// Authorities of clients.
-    #[error("cannot use the authorities in {place}")]
+    /// Certificate authorities for clients that cannot be used.
+    #[error("cannot use the certificate authorities in {place}")]
     ClientCa {
-        /// Where they stand.
+        /// Their place.
         place: FilePlace,
-        /// Why.
+        /// The reason.
         source: VerifierBuilderError,
     },
-    /// A password in clear, most likely.
+    /// A password that is not a bcrypt hash; probably it is in clear text.
     #[error(
-        "basic_auth_users: what stands for {user} is not a bcrypt hash; `htpasswd -nBC 10 {user}` makes one"
+        "basic_auth_users: the value of {user} is not a bcrypt hash; `htpasswd -nBC 10 {user}` makes one"
     )]
     Hash {
-        /// Name.
+        /// The user's name.
         user: String,
-        /// Why.
+        /// The reason.
         source: bcrypt::BcryptError,
     },
     /// A header that HTTP does not allow.
-    #[error("http_server_config: {name} with its value is not a header")]
+    #[error("http_server_config: header {name} has an invalid name or value")]
     Header {
-        /// Name.
+        /// The name of the header.
         name: String,
     },
     /// The kernel gives no random numbers.
-    #[error("no random numbers are to be had")]
+    #[error("the kernel gives no random numbers")]
     Random,
 }
 
-/// Where PEM stands.
+/// The place of a certificate or key.
 #[derive(Debug)]
 pub enum FilePlace {
-    /// In a file of its own.
+    /// A file of its own.
     File(PathBuf),
-    /// In the web configuration, under this key.
+    /// This key of the web configuration.
     Key(&'static str),
 }
 
@@ -118,64 +118,73 @@ impl fmt::Display for FilePlace {
     }
 }
 
-/// What protects one connection.
+/// The protection of one connection.
 #[derive(Clone)]
 pub(super) struct Protection {
-    /// None where it is plain HTTP.
+    /// None for plain HTTP.
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) users: Arc<Users>,
     /// Added to every answer.
     pub(super) headers: Arc<HeaderMap>,
 }
 
-/// The protection as the file has it now.
+/// The web configuration, and the protection that it asks for.
 pub struct Web {
     path: Option<PathBuf>,
-    /// The file and those that it names, as they were when read.
+    /// The state of the file, and of the files that it names, when they were read.
     stamps: Vec<Stamp>,
     protection: Protection,
 }
 
-/// A file, and by what a change is noticed: a certificate is renewed by another file of its name, or written anew.
+/// A file with its time of modification and its size, which show a change. A new certificate may replace the file or
+/// overwrite it.
 type Stamp = (PathBuf, Option<(SystemTime, u64)>);
 
 impl Web {
-    /// None: plain HTTP, for everybody.
+    /// No protection: plain HTTP for all clients.
+    ///
+    /// # Errors
+    /// The kernel gives no random numbers.
     pub fn open() -> Result<Self, WebError> {
         let protection = protection(WebConfig::default())?;
         Ok(Self { path: None, stamps: Vec::new(), protection })
     }
 
-    /// What the file asks for.
+    /// Reads a web configuration and the files that it names.
+    ///
+    /// # Errors
+    /// A file cannot be read, or has a mistake.
     pub fn load(path: &Path) -> Result<Self, WebError> {
         let (stamps, protection) = read(path)?;
         Ok(Self { path: Some(path.to_owned()), stamps, protection })
     }
 
-    /// What is served by.
+    /// The scheme of URLs.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
         if self.protection.tls.is_some() { "https" } else { "http" }
     }
 
-    /// The protection for a connection that begins now. Files that have changed are read again; while they cannot be
-    /// used (half written, or a key that waits for its certificate), what was good remains.
+    /// The protection for a new connection. Files that have changed are read again. While they cannot be used (a file
+    /// is half written, or a new key has no certificate yet), the old protection stays.
     pub(super) fn current(&mut self) -> Protection {
         if let Some(path) = &self.path
             && self.stamps.iter().any(|(file, was)| stamp(file) != *was)
         {
             match read(path) {
                 Ok((stamps, protection)) => {
-                    log::info!("the web configuration {} has changed and is followed", path.display());
+                    log::info!("the web configuration {} has changed and is in force", path.display());
                     (self.stamps, self.protection) = (stamps, protection);
                 }
                 Err(error) => {
-                    // Told once for each change.
+                    // Log each change once.
                     for (file, was) in &mut self.stamps {
                         *was = stamp(file);
                     }
                     let error = anyhow::Error::new(error);
-                    log::error!("the web configuration has changed and is not followed: {error:#}");
+                    log::error!(
+                        "the web configuration has changed and cannot be used; the old one stays: {error:#}"
+                    );
                 }
             }
         }
@@ -184,7 +193,7 @@ impl Web {
 }
 
 fn read(path: &Path) -> Result<(Vec<Stamp>, Protection), WebError> {
-    // Before they are read: a change meanwhile is then noticed at the next connection.
+    // Stamps before reading, so that the next connection notices a change meanwhile.
     let own = (path.to_owned(), stamp(path));
     let config = WebConfig::read(path)?;
     let named = config.tls_server_config.iter().flat_map(TlsConfig::files);

@@ -1,8 +1,8 @@
-//! Questions → answers, from the history. No I/O.
+//! Requests → answers, from the state. No I/O.
 
 use super::{
-    EndLine, FinRow, FinsLine, List, Request, TopLine, TopRow, fins,
-    server::ServerState,
+    EndLine, FinRow, FinsLine, HistoryRange, List, Request, TopLine, TopRow, fins,
+    state::QueryState,
     status::{StatusLine, own_cost},
 };
 use crate::{
@@ -19,55 +19,68 @@ use crate::{
     source::clock::{ClockOffset, monotonic_ns},
 };
 
-/// What to write to whoever asked.
+/// An answer. Many reports are only selected here, and rendered part by part while they are written.
 pub(super) enum Reply {
-    /// One object, and the end; None when there is no such thing.
-    One(Option<String>),
-    /// These; then the end, or those to come.
-    Many { kind: ReportKind, records: Vec<PackedReport>, more: bool, follow: Option<Box<Selection>> },
+    /// All lines, the end included.
+    One(String),
+    /// Reports, and then either the end or those that follow.
+    Many { kind: ReportKind, records: Vec<PackedReport>, end: String, follow: Option<Box<Selection>> },
 }
 
-/// Looks it up. What is many is only found here, and written later, bit by bit.
-pub(super) fn answer(state: &mut ServerState, ask: Request) -> Reply {
-    match ask {
+pub(super) fn answer(state: &mut QueryState, request: Request) -> Reply {
+    match request {
         Request::Closes(list) => many(state, ReportKind::Close, list),
         Request::Errors(list) => many(state, ReportKind::WriteError, list),
         Request::Top { by, filter, since_ns, limit } => {
-            Reply::One(Some(top(state, by, &wanted(state.clock, filter, since_ns), limit)))
+            let wanted = selection(state.clock, filter, since_ns);
+            one(&top(state, by, &wanted, limit))
         }
-        Request::Explain { which } => Reply::One(
-            state
-                .history
-                .story(&which)
-                .map(|found| text(&ladder::explain(&found, state.clock, &mut state.history.cgroups))),
-        ),
-        Request::Status => Reply::One(Some(text(&status(state)))),
-        Request::Fins => Reply::One(Some(text(&fins_line(state)))),
+        Request::Explain { which } => match state.history.story(&which) {
+            Some(found) => one(&ladder::explain(&found, state.clock, &mut state.history.cgroups)),
+            None => Reply::One(end(0, false, Some(range(state, ReportKind::Close)))),
+        },
+        Request::Status => one(&status(state)),
+        Request::Fins => one(&fins_line(state)),
     }
 }
 
-fn many(state: &mut ServerState, kind: ReportKind, list: List) -> Reply {
-    let List { filter, since_ns, limit, follow } = list;
-    let wanted = wanted(state.clock, filter, since_ns);
-    let (records, more) = state.history.newest(kind, &wanted, limit);
-    Reply::Many { kind, records, more, follow: follow.then(|| Box::new(wanted)) }
+fn one(value: &impl serde::Serialize) -> Reply {
+    Reply::One(text(value) + "\n" + &end(1, false, None))
 }
 
-fn wanted(clock: ClockOffset, filter: Filter, since_ns: Option<i64>) -> Selection {
+fn many(state: &mut QueryState, kind: ReportKind, list: List) -> Reply {
+    let List { filter, since_ns, limit, follow } = list;
+    let wanted = selection(state.clock, filter, since_ns);
+    let (records, more) = state.history.newest(kind, &wanted, limit);
+    let end = end(records.len(), more, Some(range(state, kind)));
+    Reply::Many { kind, records, end, follow: follow.then(|| Box::new(wanted)) }
+}
+
+fn selection(clock: ClockOffset, filter: Filter, since_ns: Option<i64>) -> Selection {
     let since_ns = since_ns.map_or(0, |since| clock.monotonic(since));
     Selection { filter, since_ns }
 }
 
-fn top(state: &mut ServerState, by: By, wanted: &Selection, limit: usize) -> String {
+/// How far back the history of one kind reaches: to the start of the daemon, or to the oldest report that it still has.
+fn range(state: &QueryState, kind: ReportKind) -> HistoryRange {
+    let (oldest_ns, pushed_out) = state.history.range(kind);
+    let start_ns = if pushed_out.total() == 0 {
+        state.status.started_ns
+    } else {
+        oldest_ns.unwrap_or_else(monotonic_ns)
+    };
+    HistoryRange { start: state.clock.rfc3339(start_ns), pushed_out }
+}
+
+fn top(state: &mut QueryState, by: By, wanted: &Selection, limit: usize) -> TopLine {
     let clock = state.clock;
     let Top { closes, write_errors, groups, rows } = state.history.top(by, wanted, limit);
     let rows = rows.into_iter().map(|row| TopRow { last: clock.rfc3339(row.last_ns), row });
     let kind = "top".to_owned();
-    let line = TopLine { schema: SCHEMA, kind, by, closes, write_errors, groups, rows: rows.collect() };
-    text(&line)
+    TopLine { schema: SCHEMA, kind, by, closes, write_errors, groups, rows: rows.collect() }
 }
 
-fn status(state: &ServerState) -> StatusLine {
+fn status(state: &QueryState) -> StatusLine {
     let now = monotonic_ns();
     let ms_since = |ns: u64| now.saturating_sub(ns) / 1_000_000;
     let pulse_age_ms = ms_since(state.status.ns);
@@ -93,23 +106,27 @@ fn status(state: &ServerState) -> StatusLine {
     }
 }
 
-fn fins_line(state: &ServerState) -> FinsLine {
-    let mut fins = state.history.fins(fins::since(monotonic_ns()), |_| true);
-    // A story is of now, a verdict of a connection that may have had a successor.
+fn fins_line(state: &QueryState) -> FinsLine {
+    let mut fins = state.history.fins(fins::oldest_ns(monotonic_ns()), |_| true);
+    // These replace the history's: a connection without a verdict is newer than one with a verdict.
     fins.extend(state.fins.iter().map(|(endpoints, fin)| (*endpoints, *fin)));
     let rows = fins.into_iter().map(|(endpoints, fin)| FinRow { endpoints, fin });
     FinsLine { schema: SCHEMA, kind: "fins".to_owned(), fins: rows.collect() }
 }
 
-/// A record as the line that it is everywhere, newline included; None for one that cannot be unpacked.
-pub(super) fn record_line(state: &mut ServerState, record: &PackedReport) -> Option<String> {
-    let report = record.report()?;
-    Some(json::line(&report, state.clock, &mut state.history.cgroups) + "\n")
+/// Reports as JSON lines, newlines included. Reports that cannot be unpacked are left out.
+pub(super) fn report_lines(state: &mut QueryState, reports: &[PackedReport]) -> String {
+    let QueryState { history, clock, .. } = state;
+    let lines = reports.iter().filter_map(|packed| {
+        let report = packed.report()?;
+        Some(json::line(&report, *clock, &mut history.cgroups) + "\n")
+    });
+    lines.collect()
 }
 
-/// The line that ends an answer, newline included.
-pub(super) fn end(told: usize, more: bool) -> String {
-    text(&EndLine { schema: SCHEMA, kind: "end".to_owned(), told, more }) + "\n"
+/// The last line of an answer, newline included.
+fn end(told: usize, more: bool, history: Option<HistoryRange>) -> String {
+    text(&EndLine { schema: SCHEMA, kind: "end".to_owned(), told, more, history }) + "\n"
 }
 
 /// A line that says why there is no answer, newline included.
@@ -117,12 +134,12 @@ pub(super) fn error(message: &str) -> String {
     serde_json::json!({ "schema": SCHEMA, "kind": "error", "message": message }).to_string() + "\n"
 }
 
-/// A line that says what a follower who reads too slowly has missed, newline included.
+/// A line that says how many reports a slow follower has missed, newline included.
 pub(super) fn missed(count: u64) -> String {
     serde_json::json!({ "schema": SCHEMA, "kind": "missed", "count": count }).to_string() + "\n"
 }
 
 fn text(value: &impl serde::Serialize) -> String {
-    // Every key is a string and every float finite, so there is nothing that JSON could not say.
+    // This cannot fail: every key is a string, and every float is finite.
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The socket's file: made so that nobody else can ever open it, and taken away at the end.
+//! The file of the query socket: open to its owner and group only from the first moment, and removed at the end.
 
 use std::{
     fs::{self, File, Permissions},
@@ -17,16 +17,16 @@ use nix::unistd::Group;
 use thiserror::Error;
 use tokio::net::{UnixListener, UnixSocket};
 
-/// Owner and group may ask; nobody else.
+/// Owner and group may connect.
 const MODE: u32 = 0o660;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 32;
 
-/// Why nobody can be answered.
+/// Why the socket cannot be made.
 #[derive(Debug, Error)]
 pub enum SocketError {
-    /// Another daemon.
+    /// Another daemon listens there.
     #[error(
         "another observer answers at {}: stop it, or choose another socket with --socket", path.display()
     )]
@@ -34,41 +34,41 @@ pub enum SocketError {
         /// The socket.
         path: PathBuf,
     },
-    /// Something that is not ours to remove.
-    #[error("{} is there and is no socket: remove it, or choose another place with --socket", path.display())]
+    /// The file is not a socket, so it may be somebody's data.
+    #[error("{} exists and is not a socket: remove it, or choose another path with --socket", path.display())]
     NoSocket {
         /// The file.
         path: PathBuf,
     },
-    /// No such group.
+    /// This host has no such group.
     #[error("there is no group {group:?}: create it, or choose another with --socket-group")]
     NoGroup {
         /// Its name.
         group: String,
     },
-    /// The host cannot be asked.
+    /// The host's groups cannot be read.
     #[error("looking up the group {group:?}")]
     Group {
         /// Its name.
         group: String,
-        /// What the host said.
+        /// The error of the look-up.
         source: io::Error,
     },
     /// Anything else.
-    #[error("cannot listen at {}; --socket chooses another place", path.display())]
+    #[error("cannot listen at {}; choose another path with --socket", path.display())]
     Other {
         /// The socket.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
 }
 
-/// A listening socket; its file goes when it is dropped.
+/// A listening socket. Dropping it removes its file.
 #[derive(Debug)]
 pub struct QuerySocket {
     pub(super) listener: std::os::unix::net::UnixListener,
-    /// The group that may ask, beside root.
+    /// The group that may ask, besides root and the daemon's own user.
     pub(super) gid: u32,
     file: SocketFile,
 }
@@ -76,7 +76,7 @@ pub struct QuerySocket {
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
-    /// Device and inode: another daemon's socket may be at the path by the time this one ends.
+    /// Device and inode. By the time this daemon ends, another daemon's socket may be at the path.
     id: (u64, u64),
 }
 
@@ -90,7 +90,10 @@ impl Drop for SocketFile {
     }
 }
 
-/// Number of the group with this name.
+/// The number of the group with this name.
+///
+/// # Errors
+/// There is no such group, or the host's groups cannot be read.
 pub fn group_id(name: &str) -> Result<u32, SocketError> {
     let group = name.to_owned();
     match Group::from_name(name) {
@@ -100,8 +103,11 @@ pub fn group_id(name: &str) -> Result<u32, SocketError> {
 }
 
 impl QuerySocket {
-    /// Makes the socket, in place of one that a daemon left behind. `group` may ask; None leaves it to the daemon's
-    /// own group. Needs a tokio runtime, which does not keep it.
+    /// Creates the socket, and replaces one that a dead daemon left behind. The members of `group` may ask; None
+    /// means the daemon's own group. Needs the context of a tokio runtime, but does not stay bound to it.
+    ///
+    /// # Errors
+    /// Another daemon listens at `path`, another kind of file is there, the group is unknown, or the kernel refuses.
     pub fn bind(path: &Path, group: Option<&str>) -> Result<Self, SocketError> {
         let failed = |source| SocketError::Other { path: path.to_owned(), source };
         let gid = match group {
@@ -113,7 +119,7 @@ impl QuerySocket {
         }
         clear(path)?;
         let socket = UnixSocket::new_stream().map_err(failed)?;
-        // The file takes its mode from the socket (`unix_bind_bsd`), so that there is no moment of a wider one.
+        // The file takes its mode from the socket (`unix_bind_bsd`), so its mode is never wider than this.
         let handle = socket.as_fd().try_clone_to_owned().map_err(failed)?;
         File::from(handle).set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
         socket.bind(path).map_err(failed)?;
@@ -127,14 +133,14 @@ impl QuerySocket {
         Ok(Self { listener, gid, file })
     }
 
-    /// Where it is.
+    /// The path of its file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.file.path
     }
 }
 
-/// Removes a socket at which nobody listens any more.
+/// Removes a socket at which no daemon listens any more.
 fn clear(path: &Path) -> Result<(), SocketError> {
     let failed = |source| SocketError::Other { path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
@@ -147,7 +153,7 @@ fn clear(path: &Path) -> Result<(), SocketError> {
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            log::debug!("removing the socket {} of a daemon that is gone", path.display());
+            log::debug!("removing the socket {} of a daemon that has ended", path.display());
             fs::remove_file(path).map_err(failed)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

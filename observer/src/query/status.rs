@@ -1,103 +1,103 @@
-//! How the daemon is: its hooks, what it lost, what it costs, how full its history is.
+//! The daemon's state for `observer status`: hooks, losses, cost, history and health.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{audit::Summary, history::HistoryUsage};
+use crate::{audit::Summary, history::HistoryUsage, render::sentence::counted};
 
-/// What the thread that drains the kernel knows of itself; sent about once a second.
+/// The state of the draining thread, which sends it about once per second.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonStatus {
-    /// When; `CLOCK_MONOTONIC`, ns.
+    /// Time of this state; `CLOCK_MONOTONIC`, ns.
     pub ns: u64,
-    /// When the daemon began.
+    /// Start of the daemon; `CLOCK_MONOTONIC`, ns.
     pub started_ns: u64,
     /// `uname -r`.
     pub kernel: String,
-    /// Every hook.
+    /// All hooks, attached or not.
     pub hooks: Vec<HookLine>,
-    /// Mechanisms by which no function can be entered, each with the reason.
+    /// Mechanisms that are not available at all, each with the reason.
     #[serde(default)]
     pub closed: Vec<String>,
-    /// What no verdict tells, since nothing that would see it is to be had.
+    /// Kinds of events that no attached hook sees.
     #[serde(default)]
     pub unseen: Vec<String>,
-    /// Why nobody can tell what is half-closed now.
+    /// Why half-closed connections are not counted; None while they are.
     #[serde(default)]
     pub half_closed_blind: Option<String>,
-    /// What of it cannot be seen.
+    /// Network namespaces and processes that the list of half-closed connections lacks.
     #[serde(default)]
     pub half_closed_unseen: Option<String>,
-    /// What was lost, by reason; reasons that lost nothing included.
+    /// Losses since the start, by reason; zeros included.
     pub lost: Vec<(String, u64)>,
-    /// BPF programs: name, run time in ns, runs; zeros while the kernel does not count.
+    /// BPF programs: name, run time in ns, runs. All are 0 unless `kernel.bpf_stats_enabled` is 1.
     pub programs: Vec<(String, u64, u64)>,
-    /// Sends that found the buffer full; None where they are not counted.
+    /// Sends that failed since the send buffer was full (EAGAIN); None unless they are counted.
     #[serde(default)]
     pub send_buffer_full: Option<u64>,
-    /// What was reported, compared with the kernel's own counters; None from a daemon that does not compare.
+    /// Reports compared with the kernel's own counters; None from daemons before this field.
     #[serde(default)]
     pub audit: Option<Summary>,
-    /// Connections whose end has begun.
+    /// Connections that are closing now: their end has begun, and their verdict is not given yet.
     pub tracked: usize,
-    /// Reports that history could not take, since its thread was behind.
+    /// Reports that are not in the history since its thread was too slow.
     pub not_taken: u64,
 }
 
-/// A hook.
+/// A hook, as `observer status` lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookLine {
     /// Its name.
     pub hook: String,
-    /// How it is entered; `none` when it is not there.
+    /// Its mechanism; `none` if it is not attached.
     pub mechanism: String,
-    /// Why so, or why not.
+    /// Why it has this mechanism, or none.
     pub reason: String,
     /// `attached`, `not_needed`, `left_out`, `refused` or `absent`.
     #[serde(default)]
     pub fate: String,
 }
 
-/// The answer.
+/// The answer to a status request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StatusLine {
     /// Version of the schema.
     pub schema: u32,
     /// `status`.
     pub kind: String,
-    /// Of the observer.
+    /// Version of the daemon.
     pub version: String,
-    /// Of the daemon.
+    /// Process id of the daemon.
     pub pid: u32,
     /// `ok` or `degraded`.
     pub health: String,
-    /// Why it is degraded.
+    /// Why it is degraded; empty if it is not.
     pub problems: Vec<String>,
-    /// For how long it has been running, ms.
+    /// Time since its start, ms.
     pub running_ms: u64,
-    /// What the draining thread said last.
+    /// The last state of the draining thread.
     pub pulse: DaemonStatus,
-    /// How long ago, ms.
+    /// Age of that state, ms.
     pub pulse_age_ms: u64,
-    /// How long ago something was last lost, ms; None when nothing was.
+    /// Time since the last loss, ms; None if nothing was lost.
     #[serde(default)]
     pub last_loss_ms: Option<u64>,
-    /// CPU time of the whole daemon, ms; None when /proc does not tell.
+    /// CPU time of the whole daemon, ms; None if /proc cannot be read.
     pub cpu_ms: Option<u64>,
-    /// Its memory, bytes.
+    /// Resident memory of the daemon, bytes; None if /proc cannot be read.
     pub resident_bytes: Option<u64>,
-    /// The history.
+    /// Size and limits of the history.
     pub history: HistoryUsage,
-    /// Age of the oldest there, ms.
+    /// Age of the oldest report in the history, ms; None while it is empty.
     pub history_oldest_ms: Option<u64>,
 }
 
-/// The draining thread speaks every second; silence for so long is a problem, ms.
+/// The draining thread sends its state every second. An older state than this is a problem; ms.
 const SILENCE_MS: u64 = 5_000;
 
-/// Verdicts of so long ago may be poorer for what was lost, ms: what was lost earlier is history.
+/// A loss is a problem for this long, ms.
 const RECENT_MS: u64 = 10 * 60 * 1000;
 
-/// When something was lost, from one pulse to the next.
+/// When something was last lost.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
     total: u64,
@@ -105,29 +105,30 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    /// Takes note of how much it is by now.
-    pub(super) fn note(&mut self, pulse: &DaemonStatus) {
-        let total = pulse.lost.iter().map(|(_, count)| count).sum::<u64>() + pulse.not_taken;
+    /// Compares the losses of a new state with those of the previous one.
+    pub(super) fn update(&mut self, status: &DaemonStatus) {
+        let total = status.lost.iter().map(|(_, count)| count).sum::<u64>() + status.not_taken;
         if total > self.total {
             self.total = total;
-            self.last_ns = Some(pulse.ns);
+            self.last_ns = Some(status.ns);
         }
     }
 
-    /// How long before `now_ns` (`CLOCK_MONOTONIC`) that was, ms; None when nothing was lost.
+    /// Time from the last loss to `now_ns` (`CLOCK_MONOTONIC`), ms; None if nothing was lost.
     pub(super) fn last_ms(&self, now_ns: u64) -> Option<u64> {
         Some(now_ns.saturating_sub(self.last_ns?) / 1_000_000)
     }
 }
 
 impl DaemonStatus {
-    /// What makes verdicts poorer or missing now, given the age of this and how long ago something was last lost.
+    /// What makes verdicts inexact or missing now. `age_ms` is the age of this state, `last_loss_ms` the time since
+    /// the last loss.
     #[must_use]
     pub fn problems(&self, age_ms: u64, last_loss_ms: Option<u64>) -> Vec<String> {
         let mut problems = Vec::new();
         if age_ms > SILENCE_MS {
             problems.push(format!(
-                "records have not been taken from the kernel for {} s: the daemon hangs, or is starved of CPU",
+                "no records were read from the kernel for {} s: the daemon hangs, or gets too little CPU time",
                 age_ms / 1000
             ));
         }
@@ -137,16 +138,41 @@ impl DaemonStatus {
             return problems;
         }
         for (reason, count) in self.lost.iter().filter(|(_, count)| *count > 0) {
-            problems.push(format!("{count} lost since the start: {reason}"));
+            problems.push(loss(reason, *count));
         }
         if self.not_taken > 0 {
-            problems.push(format!("{} reports are not in history, which could not keep up", self.not_taken));
+            problems.push(format!(
+                "{} missing in the history, whose thread was too slow",
+                counted(self.not_taken, "report is", "reports are")
+            ));
         }
         problems
     }
 }
 
-/// CPU time (ms) and memory (bytes) of this process, as far as /proc tells.
+/// One kind of loss since the start, with its reason as in `observer_records_lost_total` and its effect.
+fn loss(reason: &str, count: u64) -> String {
+    let full = |setting: &str| {
+        let connections = counted(count, "connection", "connections");
+        format!("{connections} did not fit into a table ({reason}); raise {setting}")
+    };
+    match reason {
+        "end_not_seen" => {
+            let connections = counted(count, "connection", "connections");
+            let verdicts = if count == 1 { "its verdict is" } else { "their verdicts are" };
+            format!("{connections} ended unseen ({reason}); {verdicts} missing")
+        }
+        "story_table_full" => full("kernel.stories"),
+        "opening_table_full" => full("kernel.openings"),
+        "ring_full" => {
+            let records = counted(count, "record", "records");
+            format!("{records} did not fit into the ring buffer ({reason}); raise kernel.ring_size")
+        }
+        _ => format!("{} lost ({reason})", counted(count, "record was", "records were")),
+    }
+}
+
+/// CPU time (ms) and resident memory (bytes) of this process. None if /proc cannot be read.
 pub(super) fn own_cost() -> Option<(u64, u64)> {
     let stat = procfs::process::Process::myself().and_then(|me| me.stat()).ok()?;
     let ticks = stat.utime + stat.stime;
@@ -158,27 +184,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_lost_is_a_problem_for_a_while() {
-        let pulse = |ns, lost| DaemonStatus {
+    fn a_loss_is_a_problem_for_ten_minutes() {
+        let status = |ns, lost| DaemonStatus {
             ns,
             lost: vec![("ring_full".to_owned(), lost)],
             ..DaemonStatus::default()
         };
         let minute_ns = 60_000_000_000;
         let mut losses = Losses::default();
-        losses.note(&pulse(minute_ns, 0));
+        losses.update(&status(minute_ns, 0));
         assert_eq!(losses.last_ms(minute_ns), None);
-        losses.note(&pulse(2 * minute_ns, 3));
-        losses.note(&pulse(3 * minute_ns, 3));
-        let now = pulse(4 * minute_ns, 3);
-        losses.note(&now);
+        losses.update(&status(2 * minute_ns, 3));
+        losses.update(&status(3 * minute_ns, 3));
+        let now = status(4 * minute_ns, 3);
+        losses.update(&now);
         assert_eq!(losses.last_ms(now.ns), Some(2 * 60_000));
-        assert_eq!(now.problems(0, losses.last_ms(now.ns)), ["3 lost since the start: ring_full"]);
+        let problem = "3 records did not fit into the ring buffer (ring_full); raise kernel.ring_size";
+        assert_eq!(now.problems(0, losses.last_ms(now.ns)), [problem]);
         assert_eq!(now.problems(0, losses.last_ms(now.ns + 11 * minute_ns)), [""; 0]);
     }
 
     #[test]
-    fn a_hook_that_is_not_there_is_no_problem_by_itself() {
+    fn a_loss_has_its_effect_or_its_remedy() {
+        let cases = [
+            (loss("end_not_seen", 1), "1 connection ended unseen (end_not_seen); its verdict is missing"),
+            (
+                loss("end_not_seen", 2),
+                "2 connections ended unseen (end_not_seen); their verdicts are missing",
+            ),
+            (
+                loss("story_table_full", 5),
+                "5 connections did not fit into a table (story_table_full); raise kernel.stories",
+            ),
+            (loss("read_fault", 1), "1 record was lost (read_fault)"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text, expected);
+        }
+    }
+
+    #[test]
+    fn a_hook_that_is_not_attached_is_no_problem_by_itself() {
         let hook = |fate: &str| HookLine {
             hook: "h".to_owned(),
             mechanism: "none".to_owned(),
@@ -186,16 +232,16 @@ mod tests {
             fate: fate.to_owned(),
         };
         let hooks = ["not_needed", "left_out", "refused", "absent"].map(hook).to_vec();
-        let pulse = DaemonStatus { hooks, ..DaemonStatus::default() };
-        assert_eq!(pulse.problems(0, None), [""; 0]);
-        let pulse = DaemonStatus { unseen: vec!["failing writes cannot be seen".to_owned()], ..pulse };
-        assert_eq!(pulse.problems(0, None), ["failing writes cannot be seen"]);
-        assert_eq!(pulse.problems(6_000, None).len(), 2);
-        // A service sees no containers' sockets unless it may enter their namespaces: told, and as it was installed.
-        let pulse =
+        let status = DaemonStatus { hooks, ..DaemonStatus::default() };
+        assert_eq!(status.problems(0, None), [""; 0]);
+        let status = DaemonStatus { unseen: vec!["failing writes cannot be seen".to_owned()], ..status };
+        assert_eq!(status.problems(0, None), ["failing writes cannot be seen"]);
+        assert_eq!(status.problems(6_000, None).len(), 2);
+        // As installed, the service may not enter the namespaces of containers. That is shown and is no problem.
+        let status =
             DaemonStatus { half_closed_unseen: Some("a namespace".to_owned()), ..DaemonStatus::default() };
-        assert_eq!(pulse.problems(0, None), [""; 0]);
-        let pulse = DaemonStatus { half_closed_blind: Some("no module".to_owned()), ..pulse };
-        assert_eq!(pulse.problems(0, None), ["no module"]);
+        assert_eq!(status.problems(0, None), [""; 0]);
+        let status = DaemonStatus { half_closed_blind: Some("no module".to_owned()), ..status };
+        assert_eq!(status.problems(0, None), ["no module"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The protocol: what is asked arrives as it was asked, and what is no question is said so.
+//! Requests and answers survive the way over the socket; anything that is not a request is refused.
 
 use super::*;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[test]
-fn what_is_asked_arrives() {
+fn requests_survive_the_socket() {
     let filter = Filter {
         pid: Some(7),
         comm: Some("nginx".into()),
@@ -18,7 +18,7 @@ fn what_is_asked_arrives() {
     };
     let list = List { filter: filter.clone(), since_ns: Some(5), limit: 9, follow: true };
     let ends = vec!["192.0.2.1".parse().unwrap(), "::1".parse().unwrap()];
-    for ask in [
+    for request in [
         Request::Closes(list.clone()),
         Request::Errors(List { since_ns: None, ..list }),
         Request::Top { by: By::Owner, filter, since_ns: None, limit: 20 },
@@ -27,9 +27,9 @@ fn what_is_asked_arrives() {
         Request::Status,
         Request::Fins,
     ] {
-        let line = ask.line();
+        let line = request.line();
         assert!(line.contains("\"schema\":1") && !line.contains('\n'), "{line}");
-        assert_eq!(Request::parse(line.as_bytes()).unwrap(), ask);
+        assert_eq!(Request::parse(line.as_bytes()).unwrap(), request);
     }
     let least = Request::parse(br#"{"schema":1,"request":"closes","limit":5}"#).unwrap();
     assert_eq!(
@@ -39,7 +39,7 @@ fn what_is_asked_arrives() {
 }
 
 #[test]
-fn what_is_no_question_is_said_so() {
+fn a_line_that_is_no_request_is_refused_with_the_reason() {
     let says = |line: &str, part: &str| {
         let error = Request::parse(line.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(part), "{part:?} is not in: {error}");
@@ -47,17 +47,17 @@ fn what_is_no_question_is_said_so() {
     says("", "expected one line");
     says("GET / HTTP/1.1", "expected one line");
     says("[1]", "expected one line");
-    says(r#"{"request":"status"}"#, "asked in schema 0");
-    says(r#"{"schema":2,"request":"status"}"#, "asked in schema 2");
+    says(r#"{"request":"status"}"#, "not schema 0");
+    says(r#"{"schema":2,"request":"status"}"#, "not schema 2");
     says(r#"{"schema":1,"request":"open"}"#, "unknown variant `open`");
-    // A condition that is not understood would show too much, if it were ignored.
+    // Ignoring a condition that is unknown would show too much.
     says(r#"{"schema":1,"request":"closes","limit":5,"filter":{"colour":1}}"#, "unknown field `colour`");
     says(r#"{"schema":1,"request":"closes","limit":5,"until":1}"#, "unknown field `until`");
     says(r#"{"schema":1,"request":"closes","limit":5,"filter":{"local":"x"}}"#, "ADDR");
 }
 
 #[test]
-fn a_fin_arrives_with_its_process() {
+fn a_fin_survives_the_socket_with_its_process() {
     let comm = Comm::from("nginx");
     let task = Task { pid: 7, tid: 8, uid: 1, comm, cgroup: 5, exiting: true, kthread: false, signal: 9 };
     let endpoints =

@@ -1,4 +1,4 @@
-//! Comparisons with the kernel's counters → lines, for `observer trace --audit`.
+//! Comparisons of the reports with the kernel's counters → lines, for `observer trace --audit`.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ struct AuditLine {
     time: String,
     since: String,
     netns: u32,
-    /// Unknown, that is null, where the counter cannot be compared.
+    /// Kernel minus reported, by counter. Null if the counter cannot be compared on this kernel.
     differences: BTreeMap<&'static str, Option<i64>>,
 }
 
@@ -38,7 +38,7 @@ pub fn json(compared: &Compared, not_comparable: &[Counter], clock: ClockOffset)
     serde_json::to_string(&line).unwrap_or_default()
 }
 
-/// One comparison as one line for people, without its newline; None when it brings no news.
+/// One comparison as one line for people, without its newline. None if nothing has changed.
 #[must_use]
 pub fn text(compared: &Compared, clock: ClockOffset) -> Option<String> {
     if !compared.is_new || compared.ns == compared.since_ns {
@@ -49,8 +49,8 @@ pub fn text(compared: &Compared, clock: ClockOffset) -> Option<String> {
     let differences = compared.difference.iter().filter(|(_, difference)| *difference != 0);
     let differences: Vec<_> = differences
         .map(|(counter, difference)| {
-            let (by, way) = (difference.abs(), if difference > 0 { "more" } else { "less" });
-            format!("{}: kernel counted {by} {way} than reported", counter.word())
+            let (by, sign) = (difference.abs(), if difference > 0 { "more" } else { "less" });
+            format!("{}: kernel counted {by} {sign} than reported", counter.word())
         })
         .collect();
     let what = if differences.is_empty() {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_every_counter_and_what_is_unknown_is_null() {
+    fn a_line_has_all_counters_and_null_for_incomparable_ones() {
         let line = json(&compared(), &[Counter::OutRsts], ClockOffset(0));
         let expected = concat!(
             r#"{"schema":1,"kind":"audit","time":"1970-01-01T00:00:02.000000000Z","#,
@@ -84,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn people_are_told_the_news() {
-        let told = text(&compared(), ClockOffset(0)).unwrap();
+    fn only_changes_are_lines_for_people() {
+        let line = text(&compared(), ClockOffset(0)).unwrap();
         assert!(
-            told.starts_with("00:00:02.000  audit  ")
-                && told.ends_with(
+            line.starts_with("00:00:02.000  audit  ")
+                && line.ends_with(
                     "network namespace 7: OutRsts: kernel counted 1 more than reported; EstabResets: kernel counted 1 more than reported"
                 ),
-            "{told}"
+            "{line}"
         );
         let agrees = Compared { difference: Counters::default(), ..compared() };
         assert!(text(&agrees, ClockOffset(0)).unwrap().ends_with("agree again"));

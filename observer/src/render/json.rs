@@ -34,7 +34,7 @@ pub fn line(report: &Report, clock: ClockOffset, cgroups: &mut Cgroups) -> Strin
     }
 }
 
-/// A verdict as the line that it is everywhere.
+/// A verdict as a close line.
 #[must_use]
 pub fn close_line(verdict: &Verdict, clock: ClockOffset, cgroups: &mut Cgroups) -> ReportLine<CloseLine> {
     report_line("close", close(verdict, clock, cgroups), sentence::close(verdict))
@@ -167,8 +167,8 @@ fn errors_by_name(errors: &BTreeMap<u32, u32>) -> BTreeMap<Cow<'static, str>, u3
     named
 }
 
-/// Milliseconds with three decimals: finer digits would be noise.
-#[expect(clippy::cast_precision_loss, reason = "microseconds of any duration here fit in 52 bits")]
+/// Milliseconds with three decimals, since finer digits would be noise.
+#[expect(clippy::cast_precision_loss, reason = "all durations here have fewer than 2^52 microseconds")]
 pub(crate) fn milliseconds(ns: u64) -> f64 {
     (ns / 1000) as f64 / 1000.0
 }

@@ -1,7 +1,7 @@
-//! One connection's story → a ladder: our end on the left, the peer's on the right, packets between them.
+//! The story of one connection → a ladder: the local end on the left, the peer's on the right, packets between them.
 //!
-//! What is not seen is not drawn: with one end on this host, its column alone has calls, and a packet is a row of the
-//! end that saw it leave or come.
+//! Only events that were seen have a row. If one end is on another host, its column is empty. A packet is a row of
+//! the end that sent or received it.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,48 +21,48 @@ use crate::{
     words::{LocalAction, Side, errno},
 };
 
-/// A story as it is sent and written: the verdicts as they always are, and the ladder's rows.
+/// A story as JSON: the close lines of both ends, and the rows of the ladder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Explanation {
     /// Version of the schema.
     pub schema: u32,
     /// `story`.
     pub kind: String,
-    /// The verdict.
+    /// The close of the local end.
     pub close: ReportLine<CloseLine>,
-    /// The verdict of the other end, where that is on this host too.
+    /// The close of the other end, if that is on this host too.
     pub peer: Option<ReportLine<CloseLine>>,
-    /// What happened, in order of time.
+    /// All events, in order of time.
     pub rows: Vec<Row>,
 }
 
-/// One row: what one side did or saw.
+/// One row: an event at one end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// Since the first row, ms.
+    /// Time since the first row, ms.
     pub ms: f64,
-    /// Whose row it is: the end that was asked about is local.
+    /// The end that the row belongs to. Local is the end that the request named.
     pub side: Side,
-    /// The packet that left or came.
+    /// The packet that this end sent or received.
     pub packet: Option<Packet>,
-    /// The call, or what it came to.
+    /// The call or the change of state.
     pub text: String,
-    /// The process whose call it was.
+    /// The process that made the call.
     pub process: Option<Who>,
-    /// What was in the queues just before.
+    /// The bytes in the queues just before.
     pub queues: Queues,
 }
 
-/// A packet as one side saw it.
+/// A packet, seen from one end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packet {
-    /// What it says.
+    /// Its flag.
     pub flag: Flag,
-    /// It left this side; else it came.
+    /// True if this end sent it, false if it received it.
     pub sent: bool,
 }
 
-/// What a packet says.
+/// The flag of a packet that matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(missing_docs, reason = "the names are RFC 9293's")]
@@ -88,11 +88,11 @@ const fn sent(flag: Flag) -> Packet {
     Packet { flag, sent: true }
 }
 
-const fn came(flag: Flag) -> Packet {
+const fn received(flag: Flag) -> Packet {
     Packet { flag, sent: false }
 }
 
-/// Tells a story.
+/// Renders a story.
 #[must_use]
 pub fn explain(found: &FoundStory, clock: ClockOffset, cgroups: &mut Cgroups) -> Explanation {
     let FoundStory { story, peer } = found;
@@ -109,13 +109,13 @@ pub fn explain(found: &FoundStory, clock: ClockOffset, cgroups: &mut Cgroups) ->
 }
 
 /// The rows of one end, with their times.
-fn side(told: &StoryWithErrors, side: Side) -> Vec<(u64, Row)> {
-    let StoryWithErrors { verdict, errors } = told;
+fn side(story: &StoryWithErrors, side: Side) -> Vec<(u64, Row)> {
+    let StoryWithErrors { verdict, errors } = story;
     let mut rows = Vec::new();
     if let (Some(ns), Some(by)) = (verdict.opened_ns(), verdict.opened_by) {
         let (packet, text) = match by {
             Side::Local => (sent(Flag::Syn), "connect()"),
-            Side::Remote => (came(Flag::Syn), "handshake complete"),
+            Side::Remote => (received(Flag::Syn), "handshake complete"),
         };
         rows.push((ns, Row { packet: Some(packet), ..text_row(side, text) }));
     }
@@ -142,7 +142,7 @@ fn step_row(step: &Step, side: Side, verdict: &Verdict) -> Row {
             let call = call.or_else(|| Some(abort_text(verdict.cause, *new)?.to_owned()));
             let change = format!("{old} → {new}");
             let text = call.as_ref().map_or_else(|| change.clone(), |call| format!("{call}: {change}"));
-            // A packet's work is done by whichever process it interrupts.
+            // A packet is processed in whichever process it interrupts, so only a call names its process.
             let process = step.who.filter(|_| call.is_some());
             return Row { packet, process, queues: *queues, ..text_row(side, text) };
         }
@@ -151,7 +151,7 @@ fn step_row(step: &Step, side: Side, verdict: &Verdict) -> Row {
             Row { packet: Some(sent(Flag::Rst)), ..text_row(side, text) }
         }
         Act::ResetReceived { state } => {
-            Row { packet: Some(came(Flag::Rst)), ..text_row(side, format!("in {state}")) }
+            Row { packet: Some(received(Flag::Rst)), ..text_row(side, format!("in {state}")) }
         }
         Act::Closed { call, unread } => {
             let queues = Queues { unread: *unread, ..Queues::default() };
@@ -167,15 +167,15 @@ fn step_row(step: &Step, side: Side, verdict: &Verdict) -> Row {
     Row { process: step.who.filter(|_| matches!(step.act, Act::Closed { .. })), ..row }
 }
 
-/// The packet that made a socket change its state, or that the change sent.
+/// The packet that caused a change of state, or that was sent with it.
 const fn packet_of_move(old: State, new: State, peer_fin: bool, err: u32) -> Option<Packet> {
     use State::{Close, CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, SynRecv};
     match (old, new) {
         (Established | SynRecv, FinWait1) | (CloseWait, LastAck) => Some(sent(Flag::Fin)),
-        (Established | SynRecv, CloseWait) | (FinWait1, Closing) => Some(came(Flag::Fin)),
-        (FinWait1, FinWait2) => Some(came(Flag::Ack)),
-        (FinWait2, Close) if peer_fin && err == 0 => Some(came(Flag::Fin)),
-        (LastAck | Closing, Close) if err == 0 => Some(came(Flag::Ack)),
+        (Established | SynRecv, CloseWait) | (FinWait1, Closing) => Some(received(Flag::Fin)),
+        (FinWait1, FinWait2) => Some(received(Flag::Ack)),
+        (FinWait2, Close) if peer_fin && err == 0 => Some(received(Flag::Fin)),
+        (LastAck | Closing, Close) if err == 0 => Some(received(Flag::Ack)),
         _ => None,
     }
 }
@@ -231,7 +231,7 @@ pub fn draw(explanation: &Explanation, width: Option<usize>) -> Vec<String> {
         let texts = rows.iter().filter(|(row, _)| row.side == side).map(|(_, text)| width_of(text));
         texts.max().unwrap_or(0)
     };
-    // What is left for both columns; each gets half where both want more.
+    // The width for both columns. If both need more than half of it, each gets half.
     let room = width.map(|width| width.saturating_sub(TIME + ARROW + 3 * GAP.len()));
     let (left_wants, right_wants) =
         (longest(Side::Local).max(width_of(&local)), longest(Side::Remote).max(width_of(&remote)));
@@ -257,7 +257,7 @@ pub fn draw(explanation: &Explanation, width: Option<usize>) -> Vec<String> {
     lines
 }
 
-/// The packet's name stands at the side that saw it.
+/// The arrow of a packet, with the packet's name at the end that saw it.
 fn arrow(row: &Row) -> String {
     let Some(Packet { flag, sent }) = row.packet else { return String::new() };
     let flag = flag.name();
@@ -288,7 +288,7 @@ fn title(close: &ReportLine<CloseLine>) -> String {
     format!("{}  {id}  {time}", close.body.verdict())
 }
 
-/// Lines that are broken between words.
+/// The text in lines of at most `width` columns, broken between words.
 fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for next in text.split(' ') {

@@ -1,4 +1,4 @@
-//! Reports → the one sentence a colleague would write: who, how, why, and what it cost.
+//! Reports → one sentence each: which process did what, what the kernel or the peer did, and what was lost.
 
 mod close;
 
@@ -15,7 +15,7 @@ pub fn close(verdict: &Verdict) -> String {
     close::of(verdict)
 }
 
-/// The sentence, without a full stop.
+/// The sentence of a report, without a full stop.
 #[must_use]
 pub fn of(report: &Report) -> String {
     match report {
@@ -33,34 +33,34 @@ pub fn of(report: &Report) -> String {
 fn write_error(f: &WriteFailure) -> String {
     let who = who(f.process.as_ref());
     let signal = if f.sigpipe { " and SIGPIPE" } else { "" };
-    let told = format!("{who} tried to write and got {}{signal}", errno::name(f.errno));
+    let failed = format!("{who} tried to write and got {}{signal}", errno::name(f.errno));
     let ago = |ns: Option<u64>| ns.map_or_else(String::new, |ns| format!(" {} before", span(ns)));
     match f.verdict.cause {
         WriteCause::PeerReset => {
-            format!("{told}: the peer had reset the connection{}", ago(f.verdict.since_reset_ns))
+            format!("{failed}: the peer had reset the connection{}", ago(f.verdict.since_reset_ns))
         }
         WriteCause::WriteAfterPeerFin => format!(
-            "{told}: the peer had closed{} and answered an earlier write with RST",
+            "{failed}: the peer had closed{} and answered an earlier write with RST",
             ago(f.verdict.since_peer_fin_ns)
         ),
         WriteCause::ResetAfterPeerFin => {
             format!(
-                "{told}: the peer had closed and then reset the connection{}",
+                "{failed}: the peer had closed and then reset the connection{}",
                 ago(f.verdict.since_reset_ns)
             )
         }
-        WriteCause::LocalShutdown => format!("{told}: this side had shut down writing"),
-        WriteCause::Timeout => format!("{told}: the peer had stopped answering"),
+        WriteCause::LocalShutdown => format!("{failed}: this side had shut down writing"),
+        WriteCause::Timeout => format!("{failed}: the peer had stopped answering"),
         WriteCause::IcmpError => {
-            format!("{told}: an ICMP error about {} had arrived", f.endpoints.remote)
+            format!("{failed}: an ICMP error about {} had arrived", f.endpoints.remote)
         }
         WriteCause::Destroyed => format!(
-            "{told}: this host had ended the connection itself (ss -K, connect(AF_UNSPEC), or shutdown() while connecting)"
+            "{failed}: this host had ended the connection itself (ss -K, connect(AF_UNSPEC), or shutdown() while connecting)"
         ),
-        WriteCause::NotConnected => format!("{told}: the socket was not connected"),
-        WriteCause::Refused => format!("{told}: {} had refused the connection", f.endpoints.remote),
-        WriteCause::InvalidArgument => format!("{told}: an argument of the call was invalid"),
-        WriteCause::Other => told,
+        WriteCause::NotConnected => format!("{failed}: the socket was not connected"),
+        WriteCause::Refused => format!("{failed}: {} had refused the connection", f.endpoints.remote),
+        WriteCause::InvalidArgument => format!("{failed}: an argument of the call was invalid"),
+        WriteCause::Other => failed,
     }
 }
 
@@ -99,9 +99,13 @@ fn who(process: Option<&Task>) -> String {
     )
 }
 
+/// `1 record`, `2 records`.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 pub(crate) fn bytes(count: impl Into<u64>) -> String {
-    let count = count.into();
-    if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") }
+    counted(count.into(), "byte", "bytes")
 }
 
 const fn were(count: u32) -> &'static str {

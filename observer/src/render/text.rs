@@ -1,4 +1,4 @@
-//! Reports → one line for people: when, what, between whom, and the sentence.
+//! Reports → one line for people: time, verdict, addresses and the sentence.
 
 use super::sentence;
 use crate::{report::Report, source::clock::ClockOffset};
@@ -9,7 +9,7 @@ pub fn line(report: &Report, clock: ClockOffset) -> String {
     let (ns, what) = match report {
         Report::Close(verdict) => {
             let what = format!("{}/{}", verdict.outcome.word(), verdict.cause.word());
-            // Where the two words are one, saying it twice helps nobody.
+            // `refused/refused` would only repeat the word.
             let twice = verdict.outcome.word() == verdict.cause.word();
             (verdict.ns, if twice { verdict.cause.word().to_owned() } else { what })
         }
@@ -18,7 +18,7 @@ pub fn line(report: &Report, clock: ClockOffset) -> String {
         Report::LingerExpired(expired) => (expired.ns, "linger_expired".to_owned()),
     };
     let time = clock.rfc3339(ns);
-    // The day is on the terminal's prompt; milliseconds are as fine as eyes need.
+    // The time of day, with milliseconds.
     let time = time.get(11..23).unwrap_or(&time);
     let ends = report.endpoints();
     format!("{time}  {what:<36}  {} > {}  {}", ends.local, ends.remote, sentence::of(report))

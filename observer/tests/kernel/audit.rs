@@ -57,7 +57,7 @@ fn run() -> Result<(), Failed> {
     });
     assert!(differs.is_some_and(|resets| resets > 0), "RSTs that were not reported: {differs:?}");
     let status = ask(&daemon, "text");
-    let line = status.lines().find(|line| line.starts_with("audit ")).ok_or("no line on the audit")?;
+    let line = status.lines().find(|line| line.contains("audit: ")).ok_or("no line on the audit")?;
     assert!(line.contains("OutRsts: kernel counted"), "{line}");
     assert!(line.ends_with("records were lost, so a difference is expected"), "{line}");
     let shown = daemon.value("observer_audit_difference{counter=\"OutRsts\"}");

@@ -60,7 +60,7 @@ fn run() -> Result<(), Failed> {
     let said = String::from_utf8_lossy(&unfit.stdout);
     assert_eq!(unfit.status.code(), Some(1), "{said}");
     assert!(
-        said.starts_with("verdicts cannot be told on this kernel: ") && said.contains("left out"),
+        said.starts_with("the observer does not work on this kernel: ") && said.contains("left out"),
         "{said}"
     );
     assert_eq!(check("a_hook_that_is_none")?.status.code(), Some(2));

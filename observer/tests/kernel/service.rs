@@ -257,7 +257,7 @@ fn query_group() -> Result<(), Failed> {
         let (code, said) = ask_as(id, groups);
         // The exit code depends on the daemon's health, which does not matter here.
         assert!(
-            code.is_some_and(|code| code < 2) && said.contains("daemon   observer"),
+            code.is_some_and(|code| code < 2) && said.contains("daemon: observer"),
             "{who}: {code:?} {said}"
         );
     }

@@ -1,4 +1,4 @@
-//! `--socket`: which daemon is asked.
+//! `--socket`: the daemon that a command asks.
 
 use std::path::PathBuf;
 
@@ -12,16 +12,16 @@ use crate::{
     },
 };
 
-/// Which daemon is asked.
+/// The daemon that the command asks.
 #[derive(Debug, Args)]
 pub(crate) struct DaemonArgs {
-    /// Socket of the daemon
+    /// The daemon's socket
     #[arg(long, env = "OBSERVER_SOCKET", value_name = "PATH", default_value = DEFAULT_SOCKET)]
     socket: PathBuf,
 }
 
 impl DaemonArgs {
-    pub(crate) fn ask(&self, ask: &Request) -> Result<Lines, ClientError> {
-        client::ask(&self.socket, ask)
+    pub(crate) fn ask(&self, request: &Request) -> Result<Lines, ClientError> {
+        client::ask(&self.socket, request)
     }
 }

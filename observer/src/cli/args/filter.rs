@@ -1,64 +1,48 @@
-//! The filters of the command line, shared by the commands that show reports.
+//! Filters of the commands that show reports: closes, write errors and resets.
 
 use clap::{Args, builder::PossibleValuesParser};
 
+use super::connection::ConnectionArgs;
 use crate::{
     classify::{Cause, Outcome, StrayCause, WriteCause},
     event::Comm,
-    filter::{AddressFilter, Filter},
+    filter::Filter,
     words::errno,
 };
 
-/// Which reports to show: all conditions must hold.
+/// Which reports to show, and how many. All conditions must hold.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct FilterArgs {
-    /// Only those of the process with this id
-    #[arg(long)]
-    pid: Option<u32>,
-    /// Only those of processes of this name
-    #[arg(long, value_name = "NAME")]
-    comm: Option<String>,
-    /// Only those of this systemd unit, such as nginx.service
-    #[arg(long)]
-    unit: Option<String>,
-    /// Only those of the container whose id begins so, or has this name
-    #[arg(long, value_name = "ID")]
-    container: Option<String>,
-    /// Only those with this address or port at our end
-    #[arg(long, value_name = "ADDR[:PORT]|:PORT")]
-    local: Option<AddressFilter>,
-    /// Only those with this address or port at the peer's end
-    #[arg(long, value_name = "ADDR[:PORT]|:PORT")]
-    remote: Option<AddressFilter>,
-    /// Only those with this port at either end
-    #[arg(long)]
-    port: Option<u16>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
     /// Only closes with this outcome
     #[arg(long, value_parser = outcomes(), hide_possible_values = true, long_help = outcomes_help())]
     outcome: Option<String>,
     /// Only closes, write errors and resets with this cause
     #[arg(long, value_parser = causes(), hide_possible_values = true, long_help = causes_help())]
     cause: Option<String>,
-    /// Only write errors with this errno, and closes that had such, such as EPIPE
+    /// Only write errors with this errno, such as EPIPE, and closes after such an error
     #[arg(long, value_parser = PossibleValuesParser::new(errno::NAMES), hide_possible_values = true)]
     errno: Option<String>,
-    /// So many at most: of what is remembered the newest, of groups (top) the largest, 20 unless told otherwise; what goes on
-    /// ends after them
+    /// Show at most N: newest closes or write errors, or largest groups (top: 20); trace and replay stop after N
+    ///
+    /// With --follow the newest N come first. New ones follow without limit.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
 
 impl FilterArgs {
     pub(crate) fn filter(&self) -> Filter {
+        let ConnectionArgs { pid, comm, unit, container, local, remote, port } = &self.connection;
         Filter {
-            pid: self.pid,
-            comm: self.comm.as_deref().map(Comm::from),
-            unit: self.unit.clone(),
-            container: self.container.clone(),
-            local: self.local,
-            remote: self.remote,
-            port: self.port,
+            pid: *pid,
+            comm: comm.as_deref().map(Comm::from),
+            unit: unit.clone(),
+            container: container.clone(),
+            local: *local,
+            remote: *remote,
+            port: *port,
             outcome: self.outcome.clone(),
             cause: self.cause.clone(),
             errno: self.errno.clone(),
@@ -80,7 +64,7 @@ fn outcomes_help() -> String {
 
 fn causes() -> PossibleValuesParser {
     let [closes, writes, resets] = of_kinds();
-    // Kinds share words, and each must be offered once.
+    // The kinds share some words; offer each word once.
     let mut words = [closes, writes, resets].concat();
     words.sort_unstable();
     words.dedup();
@@ -91,11 +75,11 @@ fn causes_help() -> String {
     let [closes, writes, resets] = of_kinds().map(words);
     format!(
         "Only closes, write errors and resets with this cause\n\nCloses: {closes}\n\nWrite errors: {writes}\n\nResets \
-         without a connection: {resets}"
+         for no live connection: {resets}"
     )
 }
 
-/// Causes of closes, of write errors, and of resets without a connection.
+/// Causes of closes, of write errors, and of resets for no live connection.
 fn of_kinds() -> [Vec<&'static str>; 3] {
     [
         Cause::ALL.iter().map(|cause| cause.word()).collect(),

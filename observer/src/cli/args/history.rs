@@ -1,4 +1,4 @@
-//! Flags for the query socket and for how much the daemon remembers.
+//! Flags of the query socket and the limits of the history.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -7,32 +7,32 @@ use clap::Args;
 use super::paths::from_root;
 use crate::config::{Config, unit};
 
-/// How the daemon answers queries, and how much it remembers for them.
+/// The query socket, and the limits of the history.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Queries")]
 pub(crate) struct QueryArgs {
-    /// Socket at which `observer closes` and its like ask [default: /run/observer/query.sock]
+    /// Socket for `observer closes`, `status` and other queries [default: /run/observer/query.sock]
     #[arg(long, env = "OBSERVER_SOCKET", value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Group whose members may ask, beside root [default: the observer's own]
+    /// Group whose members may query, besides root [default: the daemon's own group]
     #[arg(long, env = "OBSERVER_SOCKET_GROUP", value_name = "NAME")]
     socket_group: Option<String>,
-    /// Closes that are remembered [default: 100000]
+    /// Maximum closes in the history [default: 100000]
     #[arg(long, env = "OBSERVER_HISTORY_CLOSES", value_name = "N")]
     history_closes: Option<usize>,
-    /// Failing writes that are remembered [default: 25000]
+    /// Maximum write errors in the history [default: 25000]
     #[arg(long, env = "OBSERVER_HISTORY_ERRORS", value_name = "N")]
     history_errors: Option<usize>,
-    /// Memory for both [default: 64MiB]
+    /// Maximum memory for the history [default: 64MiB]
     #[arg(long, env = "OBSERVER_HISTORY_MAX_MEMORY", value_name = "SIZE", value_parser = unit::bytes::parse)]
     history_max_memory: Option<u32>,
-    /// How old they may get [default: 24h]
+    /// Maximum age in the history [default: 24h]
     #[arg(long, env = "OBSERVER_HISTORY_MAX_AGE", value_name = "SPAN", value_parser = unit::duration::parse)]
     history_max_age: Option<Duration>,
 }
 
 impl QueryArgs {
-    /// Makes these changes.
+    /// Overrides the settings that have a flag.
     pub(crate) fn change(&self, config: &mut Config) {
         let Self {
             socket,

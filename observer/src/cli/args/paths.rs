@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf, absolute};
 
-/// A path on the command line is relative to the working directory, whatever the daemon's is.
+/// The absolute path: a path on the command line is relative to the working directory.
 pub(super) fn from_root(path: &Path) -> PathBuf {
-    // This fails only without a working directory. The error comes when the path is used.
+    // This fails only without a working directory. Using the path then gives the error.
     absolute(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -1,4 +1,4 @@
-//! The daemon's settings: the file first, then the environment, then flags.
+//! The daemon's settings. The environment overrides the file, and flags override both.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -11,31 +11,31 @@ use crate::{
     owner::OwnerBy,
 };
 
-/// What a file, the environment and flags can say. A flag beats the environment, which is clap's doing.
+/// The settings that have a flag or an environment variable. clap lets a flag override its variable.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SettingArgs {
     /// Read settings from FILE; SIGHUP reads it again
     #[arg(long, env = "OBSERVER_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where metrics are served [default: 127.0.0.1:9817]
+    /// Address for metrics [default: 127.0.0.1:9817]
     #[arg(long, env = "OBSERVER_LISTEN", value_name = "ADDR:PORT", value_parser = address)]
     listen: Option<SocketAddr>,
-    /// What the owner label of metrics holds [default: comm]
+    /// Content of the `owner` label of metrics [default: comm]
     #[arg(long, env = "OBSERVER_OWNER", value_enum)]
     owner: Option<OwnerBy>,
-    /// Owners with a name of their own in metrics; later ones are counted as `other` [default: 100]
+    /// Maximum owners with their own label value; the rest count as `other` [default: 100]
     #[arg(long, env = "OBSERVER_OWNER_LIMIT", value_name = "N")]
     owner_limit: Option<usize>,
-    /// TLS and passwords for what is served: a web configuration as Prometheus' exporters share it
+    /// TLS and passwords for metrics: a web configuration file in the format of Prometheus exporters
     ///
-    /// Known are tls_server_config with cert_file, key_file and client_ca_file (or cert, key and client_ca with the PEM
-    /// itself), client_auth_type, min_version and max_version, basic_auth_users, and http_server_config with headers.
-    /// The file, and what it names, may change while the daemon runs.
+    /// Supported: basic_auth_users; http_server_config with headers; tls_server_config with cert_file, key_file and
+    /// client_ca_file (or cert, key and client_ca as inline PEM), client_auth_type, min_version and max_version.
+    /// The daemon notices changes of the file, and of the files that it names.
     #[arg(long, alias = "web.config.file", env = "OBSERVER_WEB_CONFIG_FILE", value_name = "FILE")]
     web_config_file: Option<PathBuf>,
-    /// Let the kernel count the runs and the time of BPF programs (metrics observer_program_*)
+    /// Measure runs and run time of BPF programs (metrics observer_program_*)
     ///
-    /// It then counts for every BPF program of this host, which makes each of their runs a little longer.
+    /// This enables accounting for every BPF program on the host, which slows each run slightly.
     #[arg(long)]
     program_stats: bool,
     #[command(flatten)]
@@ -46,18 +46,21 @@ pub(crate) struct SettingArgs {
 
 fn address(typed: &str) -> Result<SocketAddr, &'static str> {
     typed.parse().map_err(
-        |_| "not an address with a port, such as 127.0.0.1:9817 or [::1]:9817; names are not looked up",
+        |_| "expected an IP address and a port, such as 127.0.0.1:9817 or [::1]:9817; host names are not resolved",
     )
 }
 
 impl SettingArgs {
-    /// Reads the same settings again; None when there is no file that could change.
+    /// Reads the settings again. None without a file: nothing could have changed.
     pub(crate) fn reread(&self) -> Option<Reread> {
         let args = self.clone();
         self.config.is_some().then(|| Box::new(move || args.read()) as Reread)
     }
 
-    /// The settings of file, environment and flags together.
+    /// The settings of file, environment and flags.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a setting is invalid.
     pub(crate) fn read(&self) -> Result<Config, ConfigError> {
         let mut config = self.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
         let Self { config: _, listen, owner, owner_limit, web_config_file, program_stats, kernel, query } =
@@ -93,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_beat_the_file_and_paths_are_meant_from_here() {
+    fn flags_override_the_file_and_paths_are_relative_to_the_working_directory() {
         let file = std::env::temp_dir().join(format!("observer-settings-{}.yaml", std::process::id()));
         let text = "history: {closes: 5, errors: 6, max_age: 7h}\nquery: {socket: /run/q, group: g}\n\
                     web: {config_file: /etc/web.yml}\nkernel: {program_stats: true}\n";

@@ -1,7 +1,8 @@
-//! `--since`: a moment, or how long ago it was.
+//! `--since`: a point in time, or a time span before now.
 
 use std::{str::FromStr, time::Duration};
 
+use clap::Args;
 use jiff::{
     Timestamp,
     civil::{Date, Time},
@@ -10,17 +11,25 @@ use jiff::{
 
 use crate::config::unit;
 
-/// A moment, or how long ago it was.
+/// `--since`, shared by the commands that read the history.
+#[derive(Debug, Args)]
+pub(crate) struct SinceArgs {
+    /// Only from this time on: a time span (5m, 1d), a UTC time of day (14:05), or a time (2026-01-31T12:00:00Z)
+    #[arg(long, value_name = "SPAN|TIME")]
+    pub(crate) since: Option<Since>,
+}
+
+/// A point in time, or a time span before now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Since {
     Ago(Duration),
     At(Timestamp),
-    /// A time of day as the tables have it, in UTC: the last there was.
+    /// The last occurrence of a time of day in UTC, as tables show it.
     Clock(Time),
 }
 
 impl Since {
-    /// As ns since 1970, given what is now.
+    /// The point in time, ns since 1970.
     pub(crate) fn unix_ns(self, now: Timestamp) -> i64 {
         let at = match self {
             Self::Ago(span) => now.checked_sub(span).unwrap_or(Timestamp::MIN),
@@ -38,19 +47,18 @@ impl FromStr for Since {
         if let Ok(at) = text.parse() {
             return Ok(Self::At(at));
         }
-        // A bare number would be an hour of the day.
+        // Without a colon, jiff would read a bare number as an hour.
         if let Some(time) = text.contains(':').then(|| text.parse().ok()).flatten() {
             return Ok(Self::Clock(time));
         }
         unit::duration::parse(text).map(Self::Ago).map_err(|_| {
-            "expected a time span such as 5m, 2h30m or 1d, a time of day in UTC such as 14:05 or 14:05:30, or a time as \
-             2026-01-31T12:00:00Z"
+            "expected a time span (5m, 2h30m, 1d), a UTC time of day (14:05, 14:05:30) or a time (2026-01-31T12:00:00Z)"
                 .to_owned()
         })
     }
 }
 
-/// When it last was that time of day in UTC.
+/// The last time at which the UTC time of day was this.
 fn last(time: Time, now: Timestamp) -> Timestamp {
     let today = now.to_zoned(TimeZone::UTC).date();
     let at = |date: Date| date.to_datetime(time).to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());

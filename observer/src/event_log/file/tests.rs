@@ -1,6 +1,6 @@
 use super::*;
 
-/// A directory of the test's own, removed at its end.
+/// A directory for one test, removed at its end.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -44,12 +44,12 @@ fn written(result: (usize, io::Result<()>)) -> usize {
 }
 
 #[test]
-fn a_full_file_is_moved_away_and_the_oldest_is_gone() {
+fn a_full_file_is_rotated_and_the_oldest_is_removed() {
     let directory = Directory::new("rotate");
     let mut file = directory.file(&settings());
     assert_eq!(written(file.write(&["1234", "567", "8", "abcdefghijkl", "9", "10"], Instant::now())), 6);
     assert_eq!(directory.names(), ["log", "log.1", "log.2"]);
-    // A line that is longer than a file has one to itself.
+    // A line longer than the limit has a file of its own.
     let all = ["log.2", "log.1", "log"].map(|name| directory.read(name));
     assert_eq!(all, ["8\n", "abcdefghijkl\n", "9\n10\n"]);
 }
@@ -63,7 +63,7 @@ fn without_rotated_files_only_the_newest_lines_are_kept() {
 }
 
 #[test]
-fn an_old_file_is_moved_away() {
+fn an_old_file_is_rotated() {
     let directory = Directory::new("age");
     let mut file = directory.file(&config::EventLogSettings { max_age: Duration::ZERO, ..settings() });
     written(file.write(&["1"], Instant::now()));
@@ -72,7 +72,7 @@ fn an_old_file_is_moved_away() {
 }
 
 #[test]
-fn a_file_that_is_there_is_continued_on_a_line_of_its_own() {
+fn an_existing_file_is_continued_on_a_new_line() {
     let directory = Directory::new("continue");
     fs::write(directory.0.join("log"), "1\nha").unwrap();
     written(directory.file(&settings()).write(&["2"], Instant::now()));
@@ -80,7 +80,7 @@ fn a_file_that_is_there_is_continued_on_a_line_of_its_own() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_tried_again_after_a_while() {
+fn a_file_that_cannot_be_opened_is_tried_again_after_a_pause() {
     let directory = Directory::new("closed");
     let mut file = LogFile::new(&directory.0.join("later/log"), &settings());
     let now = Instant::now();
@@ -93,7 +93,7 @@ fn what_cannot_be_opened_is_tried_again_after_a_while() {
 }
 
 #[test]
-fn a_full_disk_takes_no_line() {
+fn on_a_full_disk_no_line_counts_as_written() {
     let settings = config::EventLogSettings { max_size: 1000, ..settings() };
     let mut file = LogFile::new(Path::new("/dev/full"), &settings);
     let (kept, result) = file.write(&["1", "2"], Instant::now());

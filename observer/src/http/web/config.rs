@@ -1,5 +1,6 @@
-//! The file of `--web-config-file`, in the format that Prometheus' exporters share (exporter-toolkit's
-//! `web-configuration.md`). A key that is not known here is an error: half a protection would pass for a whole one.
+//! The file of `--web-config-file`, in the format of Prometheus exporters (`web-configuration.md` of exporter-toolkit).
+//!
+//! An unknown key is an error: ignoring it could leave the metrics unprotected.
 
 use std::{
     collections::BTreeMap,
@@ -10,13 +11,13 @@ use serde::Deserialize;
 
 use super::WebError;
 
-/// All of it. Without a part, there is none of what it asks for.
+/// The whole file. All parts are optional.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WebConfig {
     pub(super) tls_server_config: Option<TlsConfig>,
     pub(super) http_server_config: HttpConfig,
-    /// bcrypt hashes by name. With any, nothing is served without one of them.
+    /// bcrypt hashes by user name. If there are any, each request needs a name and its password.
     pub(super) basic_auth_users: BTreeMap<String, String>,
 }
 
@@ -26,7 +27,7 @@ pub(super) struct TlsConfig {
     /// The server's own certificate first.
     pub(super) cert: Pem,
     pub(super) key: Pem,
-    /// Of those who may have signed the certificates of clients.
+    /// Certificate authorities of clients.
     pub(super) client_ca: Option<Pem>,
     pub(super) client_auth_type: ClientAuth,
     pub(super) min_version: TlsVersion,
@@ -37,11 +38,11 @@ pub(super) struct TlsConfig {
 #[derive(Debug, PartialEq)]
 pub(super) enum Pem {
     File(PathBuf),
-    /// In the file itself: under which key, and the text.
+    /// In the web configuration itself: the key, and the text.
     Inline(&'static str, String),
 }
 
-/// As they are written. Paths are relative to the file that names them.
+/// The keys of the file. Paths are relative to the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TlsKeys {
@@ -64,11 +65,11 @@ impl TryFrom<TlsKeys> for TlsConfig {
 
     fn try_from(keys: TlsKeys) -> Result<Self, String> {
         let one = |name: &'static str, text, file| match (text, file) {
-            (Some(_), Some(_)) => Err(format!("{name} and {name}_file are both there, and one is to be")),
+            (Some(_), Some(_)) => Err(format!("{name} and {name}_file are both there; use one of them")),
             (Some(text), None) => Ok(Some(Pem::Inline(name, text))),
             (None, file) => Ok(file.map(Pem::File)),
         };
-        let missing = |name| format!("{name}_file is missing, or {name} with the PEM itself");
+        let missing = |name| format!("{name}_file is missing, or {name} with inline PEM");
         Ok(Self {
             cert: one("cert", keys.cert, keys.cert_file)?.ok_or_else(|| missing("cert"))?,
             key: one("key", keys.key, keys.key_file)?.ok_or_else(|| missing("key"))?,
@@ -81,7 +82,7 @@ impl TryFrom<TlsKeys> for TlsConfig {
 }
 
 impl TlsConfig {
-    /// Those that are files.
+    /// All certificates and keys that are files of their own.
     pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
         [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()].into_iter().flatten().filter_map(|pem| {
             match pem {
@@ -92,17 +93,17 @@ impl TlsConfig {
     }
 }
 
-/// What is asked of clients, in Go's words.
+/// Whether clients need a certificate, in the words of Go.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) enum ClientAuth {
     #[default]
     NoClientCert,
-    /// A certificate may be missing, and must be good where there is one.
+    /// A client needs no certificate, but one that it sends must be valid.
     VerifyClientCertIfGiven,
     RequireAndVerifyClientCert,
 }
 
-/// Older ones are broken, and rustls does not speak them.
+/// Older versions are broken, and rustls does not support them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub(super) enum TlsVersion {
     #[serde(rename = "TLS12")]
@@ -126,12 +127,12 @@ impl TlsVersion {
 pub(super) struct HttpConfig {
     /// Added to every answer.
     pub(super) headers: BTreeMap<String, String>,
-    /// Accepted since others need it; HTTP/1.1 is spoken either way.
+    /// Ignored: the server supports HTTP/1.1 only. Other exporters need the key, so it is accepted.
     http2: Option<bool>,
 }
 
 impl WebConfig {
-    /// Reads the file, and makes its paths relative to where it is.
+    /// Reads the file, and resolves its paths relative to its directory.
     pub(super) fn read(path: &Path) -> Result<Self, WebError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| WebError::Read { path: path.to_owned(), source })?;
@@ -148,7 +149,7 @@ impl WebConfig {
     }
 }
 
-/// An empty file asks for nothing.
+/// An empty file is valid, and asks for nothing.
 fn parse(text: &str) -> Result<WebConfig, serde_yaml::Error> {
     serde_yaml::from_str::<Option<WebConfig>>(text).map(Option::unwrap_or_default)
 }
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn pem_may_stand_in_the_file() {
+    fn pem_may_be_inline() {
         let config =
             parse("tls_server_config:\n  cert: |\n    a\n    b\n  key: c\n  client_ca_file: d\n").unwrap();
         let tls = config.tls_server_config.unwrap();
@@ -181,14 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_asks_for_nothing() {
+    fn an_empty_file_asks_for_nothing() {
         for text in ["", "# only a comment\n", "{}"] {
             assert_eq!(parse(text).unwrap(), WebConfig::default(), "{text}");
         }
     }
 
     #[test]
-    fn what_is_not_known_is_an_error_that_names_it() {
+    fn an_unknown_key_is_an_error_that_names_it() {
         for (text, named) in [
             ("basic_auth_user:\n  a: b\n", "basic_auth_user"),
             ("tls_server_config: {cert_file: a, key_file: b, cipher_suites: []}\n", "cipher_suites"),

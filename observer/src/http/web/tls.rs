@@ -1,4 +1,4 @@
-//! The certificates of a configuration → what shakes hands with clients.
+//! A TLS configuration → the acceptor of TLS connections.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::{
     config::{ClientAuth, Pem, TlsConfig, TlsVersion},
 };
 
-/// Reads what is named and makes sure that it fits together.
+/// Reads the certificates and keys, and checks that they fit together.
 pub(super) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, WebError> {
     let provider = Arc::new(ring::default_provider());
     let unusable = |source| WebError::Unusable { place: place(&config.cert), source };
@@ -28,7 +28,7 @@ pub(super) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, WebError> {
     let builder = match (config.client_auth_type, &config.client_ca) {
         (ClientAuth::NoClientCert, None) => builder.with_no_client_auth(),
         (ClientAuth::NoClientCert, Some(_)) => {
-            return Err(WebError::Contradiction("client_ca says nothing without a client_auth_type"));
+            return Err(WebError::Contradiction("client_ca has no effect without a client_auth_type"));
         }
         (_, None) => {
             return Err(WebError::Contradiction("client_auth_type needs a client_ca_file or client_ca"));

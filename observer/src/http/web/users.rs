@@ -1,8 +1,8 @@
-//! Who may ask: names and passwords against bcrypt hashes.
+//! Authentication: names and passwords, compared with bcrypt hashes.
 //!
-//! A comparison takes a tenth of a second and more, on purpose. It is done beside the server, one at a time, and what
-//! was right is remembered; a client with a wrong password costs one CPU at most, and holds up nobody who has been let
-//! in before.
+//! A comparison takes a tenth of a second or more, on purpose. It runs on a thread of its own, one at a time, and
+//! correct passwords are remembered. So clients with wrong passwords cost one CPU at most, and do not delay clients
+//! that were admitted before.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -16,76 +16,76 @@ use tokio::sync::Semaphore;
 
 use super::WebError;
 
-/// Passwords that are remembered; there is one for each user, unless it is changed.
+/// Maximum passwords that are remembered. Normally there is one per user.
 const REMEMBERED: usize = 100;
 
-/// The users, and what they have proved.
+/// The users, and the passwords that were correct.
 pub(in crate::http) struct Users {
     hashes: BTreeMap<String, String>,
-    /// Drawn at start: what is remembered is of no use without it.
+    /// Random, so that the remembered codes are of no use outside this process.
     key: hmac::Key,
-    /// Marks of names with their passwords that were right.
-    right: Mutex<HashSet<Vec<u8>>>,
-    /// One comparison at a time.
+    /// Authentication codes (HMAC) of names with correct passwords.
+    correct: Mutex<HashSet<Vec<u8>>>,
+    /// Allows one comparison at a time.
     turn: Arc<Semaphore>,
 }
 
 impl Users {
     pub(super) fn new(hashes: BTreeMap<String, String>) -> Result<Self, WebError> {
         for (user, hash) in &hashes {
-            // A hash that nothing could ever match is told now.
+            // Report a value that is no hash now, and not when a login fails.
             hash.parse::<bcrypt::HashParts>()
                 .map_err(|source| WebError::Hash { user: user.clone(), source })?;
         }
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_unspecified| WebError::Random)?;
-        Ok(Self { hashes, key, right: Mutex::default(), turn: Arc::new(Semaphore::new(1)) })
+        Ok(Self { hashes, key, correct: Mutex::default(), turn: Arc::new(Semaphore::new(1)) })
     }
 
-    /// Whether this Authorization header lets in. Without users, everybody is.
+    /// Whether a request with this Authorization header is admitted. Without users, all requests are.
     pub(in crate::http) async fn admit(self: Arc<Self>, authorization: Option<&HeaderValue>) -> bool {
         if self.hashes.is_empty() {
             return true;
         }
         let Some((user, password)) = authorization.and_then(credentials) else { return false };
-        let mark = self.mark(&user, &password);
-        if self.remembered().contains(&mark) {
+        let code = self.code(&user, &password);
+        if self.remembered().contains(&code) {
             return true;
         }
         let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else { return false };
-        // Another connection may have proved it meanwhile.
-        if self.remembered().contains(&mark) {
+        // Another connection may have compared it meanwhile.
+        if self.remembered().contains(&code) {
             return true;
         }
-        // An unknown name takes as long as a known one, so that time does not tell which there are.
+        // An unknown name takes as long as a known one, so that the time does not reveal which names exist.
         let known = self.hashes.get(&user);
         let Some(hash) = known.or_else(|| self.hashes.values().next()).cloned() else { return false };
         let comparison = tokio::task::spawn_blocking(move || {
-            // It goes on when its client has gone, and so does its turn.
+            // The comparison continues when its client has gone, and keeps its turn.
             let _turn = turn;
             bcrypt::verify(password, &hash)
         });
         let same = matches!(comparison.await, Ok(Ok(true)));
         let admitted = same && known.is_some();
         if admitted {
-            let mut right = self.remembered();
-            if right.len() >= REMEMBERED {
-                right.clear();
+            let mut correct = self.remembered();
+            if correct.len() >= REMEMBERED {
+                correct.clear();
             }
-            right.insert(mark);
+            correct.insert(code);
         }
         admitted
     }
 
     fn remembered(&self) -> std::sync::MutexGuard<'_, HashSet<Vec<u8>>> {
-        // Nobody panics while holding it.
-        self.right.lock().unwrap_or_else(PoisonError::into_inner)
+        // No code panics while it holds the lock.
+        self.correct.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What stands for a name and a password; of another pair it differs.
-    fn mark(&self, user: &str, password: &[u8]) -> Vec<u8> {
+    /// The authentication code of a name with a password.
+    fn code(&self, user: &str, password: &[u8]) -> Vec<u8> {
         let mut context = hmac::Context::with_key(&self.key);
-        // A name holds no colon.
+        // A name contains no colon, so no two pairs have the same text.
         context.update(user.as_bytes());
         context.update(b":");
         context.update(password);

@@ -1,4 +1,4 @@
-//! Half-closed connections → JSON lines, in the words of the promised schema.
+//! Half-closed connections → JSON lines (docs/json.md).
 
 use serde::Serialize;
 
@@ -16,24 +16,24 @@ use crate::{
 struct HalfClosedLine {
     schema: u32,
     kind: &'static str,
-    /// When the host was looked at.
+    /// Time of the snapshot; RFC 3339.
     time: String,
     side: Side,
     state: &'static str,
     connection: ConnectionJson,
-    /// The first of the owners.
+    /// The first owner.
     process: Option<ProcessJson>,
-    /// What makes it the owner.
+    /// `holder`, `listener` or `closer`.
     process_role: Option<&'static str>,
     fd: Option<u32>,
-    /// Processes that hold the socket.
+    /// Number of processes that hold the socket.
     holders: usize,
     age_ms: Option<f64>,
     age: &'static str,
     queued: Queues,
-    /// The application has read up to the peer's FIN.
+    /// The process has read up to the peer's FIN.
     end_read: Option<bool>,
-    /// Our FIN has left this host.
+    /// The FIN of this host has been sent.
     fin_sent: Option<bool>,
     accept_queue: Option<AcceptQueueJson>,
     summary: String,
@@ -44,7 +44,7 @@ struct AcceptQueueJson {
     waited_ms: Option<f64>,
 }
 
-/// One connection as one line, without its newline. `time` is the snapshot's, as people write it.
+/// One connection as one line, without its newline. `time` is that of the snapshot, from [`time()`].
 #[must_use]
 pub fn line(socket: &HalfClosed, time: &str, cgroups: &mut Cgroups) -> String {
     let line = HalfClosedLine {
@@ -53,7 +53,7 @@ pub fn line(socket: &HalfClosed, time: &str, cgroups: &mut Cgroups) -> String {
         time: time.to_owned(),
         side: socket.side,
         state: socket.state.name(),
-        // The kernel's table does not say who opened it.
+        // The kernel's socket table does not have it.
         connection: connection(&socket.endpoints, None),
         process: socket.owner.task().map(|task| process(task, cgroups)),
         process_role: socket.owner.word(),
@@ -69,11 +69,11 @@ pub fn line(socket: &HalfClosed, time: &str, cgroups: &mut Cgroups) -> String {
             .map(|queue| AcceptQueueJson { waited_ms: queue.waited_ns.map(milliseconds) }),
         summary: summary::of(socket),
     };
-    // Every key is a string and every float finite, so there is nothing that JSON could not say.
+    // This cannot fail: every key is a string, and every float is finite.
     serde_json::to_string(&line).unwrap_or_default()
 }
 
-/// The time of a snapshot, as [`line()`] wants it.
+/// The time of a snapshot (`CLOCK_MONOTONIC`, ns) as RFC 3339, for [`line()`].
 #[must_use]
 pub fn time(ns: u64) -> String {
     ClockOffset::now().rfc3339(ns)

@@ -1,4 +1,4 @@
-//! A half-closed connection → the one sentence a colleague would write.
+//! A half-closed connection → one sentence.
 
 use crate::{
     event::State,
@@ -18,17 +18,17 @@ pub(super) fn of(socket: &HalfClosed) -> String {
         (Side::Local, _) => format!("{}; {}", closed(socket), peer(socket)),
     };
     match socket.queued.outgoing() {
-        // Without an acknowledged FIN that is no news.
+        // Not for an unsent FIN: its sentence above has these bytes.
         outgoing if outgoing > 0 => format!("{sentence}; {} of ours not acknowledged", bytes(outgoing)),
         _ => sentence,
     }
 }
 
-/// Where it waits, and for how long.
+/// A connection that no process has accepted: its accept queue, and the time in it.
 fn unaccepted(socket: &HalfClosed, queue: AcceptQueue) -> String {
     let (of, unknown) = match who(socket) {
         Some(who) => (format!(" of {who}"), ""),
-        None => (String::new(), "; the process that listens was not found"),
+        None => (String::new(), "; the listening process was not found"),
     };
     let waited = queue.waited_ns.map_or(String::new(), |ns| format!(" for {}", span(ns)));
     let unread = match socket.queued.unread {
@@ -38,9 +38,9 @@ fn unaccepted(socket: &HalfClosed, queue: AcceptQueue) -> String {
     format!("in the accept queue{of}{waited}{unknown}; the peer closed{}{unread}", ago(socket.age))
 }
 
-/// What this host did not do.
+/// What the process has still to do.
 fn not_closed(socket: &HalfClosed) -> String {
-    let Some(who) = who(socket) else { return "the process that has the socket was not found".to_owned() };
+    let Some(who) = who(socket) else { return "the process that holds the socket was not found".to_owned() };
     match (socket.end_read, socket.queued.unread) {
         (Some(true), _) => format!("{who} has read to the end and not closed"),
         (_, 0) => format!("{who} has neither read the end nor closed"),
@@ -48,18 +48,18 @@ fn not_closed(socket: &HalfClosed) -> String {
     }
 }
 
-/// What this host did.
+/// How this host closed.
 fn closed(socket: &HalfClosed) -> String {
     let ago = ago(socket.age);
     match (who(socket), &socket.owner, socket.inode) {
         (Some(who), Owner::Closer(_), _) => format!("{who} closed{ago}"),
         (Some(who), ..) => format!("{who} shut down its writing side{ago}"),
-        (None, _, 0) => format!("this host closed{ago}, and no process has the socket any more"),
+        (None, _, 0) => format!("this host closed{ago}, and no process holds the socket any more"),
         (None, ..) => format!("this host shut down its writing side{ago}"),
     }
 }
 
-/// Why the peer cannot have heard of it.
+/// Why the FIN is not on the wire yet.
 fn fin_waits(socket: &HalfClosed) -> String {
     match socket.queued.outgoing() {
         0 => "its FIN has not left".to_owned(),

@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[test]
-fn sentences_say_who_has_to_act() {
+fn sentences_say_which_side_has_to_act() {
     let ended = HalfClosed { end_read: Some(true), queued: Queues::default(), ..leaked() };
     let unheard = Queues { unacked: 1, ..Queues::default() };
     let shared = Owner::Holders(vec![holder(1, "a", 3), holder(2, "b", 3)]);
@@ -51,11 +51,11 @@ fn sentences_say_who_has_to_act() {
                 age: Age::Unknown,
                 ..unaccepted()
             },
-            "in the accept queue; the process that listens was not found; the peer closed",
+            "in the accept queue; the listening process was not found; the peer closed",
         ),
         (
             orphan(),
-            "this host closed, and no process has the socket any more; the peer acknowledged the FIN and has not closed",
+            "this host closed, and no process holds the socket any more; the peer acknowledged the FIN and has not closed",
         ),
         (
             HalfClosed { owner: closer.clone(), age: Age::Exact(2_000_000_000), ..orphan() },

@@ -1,7 +1,8 @@
 //! The JSON lines as types, written by the daemon and read by its clients.
 //!
-//! The names and the order of the fields are the schema of version 1 (`docs/json.md`): fields may be added, never renamed
-//! or removed. Times are RFC 3339 in UTC, durations are milliseconds, queues are bytes. What is not known is null.
+//! The names and the order of the fields are the schema of version 1 (`docs/json.md`): fields may be added, never
+//! renamed or removed. Times are RFC 3339 in UTC, durations are milliseconds, queues are bytes. What is not known is
+//! null.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 

@@ -1,4 +1,4 @@
-//! Ladders of made-up stories; `tests/query.rs` has one of a recording.
+//! Ladders of constructed stories. `tests/query.rs` has one of a recording.
 
 use super::*;
 use crate::{
@@ -7,13 +7,13 @@ use crate::{
     story::tests::{Script, task},
 };
 
-fn told(script: &Script) -> StoryWithErrors {
+fn story(script: &Script) -> StoryWithErrors {
     StoryWithErrors { verdict: classify(&script.story()), errors: Vec::new() }
 }
 
 fn ladder(found: &FoundStory, width: Option<usize>) -> Vec<String> {
     let explanation = explain(found, ClockOffset(0), &mut Cgroups::none());
-    // As it comes over the socket.
+    // As a client receives it over the socket.
     let text = serde_json::to_string(&explanation).unwrap();
     draw(&serde_json::from_str(&text).unwrap(), width)
 }
@@ -24,8 +24,8 @@ fn closed_late() -> Script {
 }
 
 #[test]
-fn one_end_has_its_calls_and_the_packets_it_saw() {
-    let found = FoundStory { story: told(&closed_late()), peer: None };
+fn one_end_has_its_calls_and_its_packets() {
+    let found = FoundStory { story: story(&closed_late()), peer: None };
     let lines = ladder(&found, None);
     assert!(lines[0].starts_with("graceful/orderly  "), "{lines:#?}");
     let expected = "
@@ -38,14 +38,14 @@ fn one_end_has_its_calls_and_the_packets_it_saw() {
 }
 
 #[test]
-fn both_ends_are_told_in_order_of_time() {
-    let mut peer = told(&Script::opened().close_to(State::FinWait1).orphan_to(State::FinWait2));
+fn rows_of_both_ends_are_in_order_of_time() {
+    let mut peer = story(&Script::opened().close_to(State::FinWait1).orphan_to(State::FinWait2));
     peer.verdict.endpoints = crate::event::Endpoints {
         local: peer.verdict.endpoints.remote,
         remote: peer.verdict.endpoints.local,
         netns: 7,
     };
-    let found = FoundStory { story: told(&closed_late()), peer: Some(peer) };
+    let found = FoundStory { story: story(&closed_late()), peer: Some(peer) };
     let lines = ladder(&found, None);
     let sides: Vec<_> = lines.iter().filter_map(|line| line.split_once("◀").map(|(left, _)| left)).collect();
     assert!(lines.iter().any(|line| line.contains("the other end, on this host too")), "{lines:#?}");
@@ -54,18 +54,18 @@ fn both_ends_are_told_in_order_of_time() {
 }
 
 #[test]
-fn what_a_packet_did_blames_no_process() {
+fn effects_of_a_packet_name_no_process() {
     let mut script = Script::opened();
     script.push(None, Body::ResetReceived { state: State::Established });
     let script = script.with(|socket| socket.err = 104).call_to(State::Close, false);
-    let lines = ladder(&FoundStory { story: told(&script), peer: None }, None).join("\n");
+    let lines = ladder(&FoundStory { story: story(&script), peer: None }, None).join("\n");
     assert!(lines.contains("in ESTABLISHED  ") && lines.contains("RST ◀───"), "{lines}");
     assert!(lines.contains("ESTABLISHED → CLOSE") && !lines.contains("caller[812] "), "{lines}");
 }
 
 #[test]
-fn failing_writes_are_told_with_their_errno() {
-    let mut story = told(&closed_late());
+fn failing_writes_have_a_row_with_their_errno() {
+    let mut story = story(&closed_late());
     story.errors.push(WriteFailure {
         ns: story.verdict.ns + 1_000_000,
         close_id: Some(story.verdict.id.clone()),
@@ -86,7 +86,7 @@ fn failing_writes_are_told_with_their_errno() {
 
 #[test]
 fn no_line_is_wider_than_the_terminal() {
-    let found = FoundStory { story: told(&closed_late()), peer: Some(told(&closed_late())) };
+    let found = FoundStory { story: story(&closed_late()), peer: Some(story(&closed_late())) };
     for width in [1, 20, 40, 80, 100, 200] {
         for line in ladder(&found, Some(width)).iter().filter(|line| line.contains('▶')) {
             assert!(line.chars().count() <= width, "{width}: {line:?}");

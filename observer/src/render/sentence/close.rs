@@ -1,4 +1,4 @@
-//! A close → one sentence: who did what, what the kernel or the peer did, and what it cost.
+//! A close → one sentence: which process did what, what the kernel or the peer did, and what was lost.
 
 use super::{bytes, span, were, who};
 use crate::{
@@ -133,12 +133,13 @@ fn icmp(v: &Verdict, who: &str) -> String {
     format!("an ICMP error refused the connection of {who} to {}: {name}", v.endpoints.remote)
 }
 
-/// What our side did, as a verb in the past.
+/// The action of this side, as a verb in the past.
 fn done(v: &Verdict) -> String {
     v.local_action.map_or_else(|| "closed".to_owned(), |action| verb(action, v.process.as_ref()))
 }
 
-/// What our side did when it aborted, and before: `shut down its writing side; 500 ms later it closed`.
+/// The action that aborted, after an earlier one if there was any: `shut down its writing side; 500 ms later it
+/// closed`.
 fn aborted(v: &Verdict, who: &str) -> String {
     let Some(last) = v.last_action else { return format!("{who} {}", done(v)) };
     if v.local_action == Some(last) {
@@ -162,7 +163,7 @@ fn verb(action: LocalAction, process: Option<&Task>) -> String {
     }
 }
 
-/// What our side had done before the peer or a timer ended the connection; only where its FIN never left.
+/// The action of this side before the peer or a timer ended the connection. Empty unless its FIN was never sent.
 fn closing(v: &Verdict, who: &str) -> String {
     let Some(fin) = v.fin.filter(|fin| fin.sent == Some(false)) else { return String::new() };
     let before = match lost_bytes(v) {
@@ -176,7 +177,7 @@ fn closing(v: &Verdict, who: &str) -> String {
     format!("{who} {} {ago} before the end, but its FIN never left{before}; ", done(v))
 }
 
-/// How long our FIN took, where it did not leave at once.
+/// How long the FIN of this side took. Empty if it was sent at once.
 fn waited(v: &Verdict) -> String {
     let fin = v.fin.filter(|fin| !fin.at_once);
     fin.and_then(|fin| fin.acked_ns).map_or_else(String::new, |ns| {
@@ -217,7 +218,7 @@ fn lost(v: &Verdict) -> String {
 }
 
 fn not_delivered(v: &Verdict) -> String {
-    // Told before, with our FIN.
+    // `closing` has them already.
     if v.fin.is_some_and(|fin| fin.sent == Some(false)) {
         return String::new();
     }

@@ -37,7 +37,7 @@ pub(crate) fn member() -> Result<String> {
     let asked = ask_as(MEMBER)?;
     ensure!(is_told(&asked), "{}: {}", asked.status, systemd::stderr(&asked));
     let told = String::from_utf8_lossy(&asked.stdout);
-    let line = told.lines().find(|line| line.starts_with("daemon ")).unwrap_or_default();
+    let line = told.lines().find(|line| line.contains("daemon: ")).unwrap_or_default();
     Ok(format!("{MEMBER} is told by `observer status`: {line}"))
 }
 
@@ -46,7 +46,8 @@ pub(crate) fn stranger() -> Result<String> {
     let why = systemd::stderr(&asked);
     ensure!(!is_told(&asked), "{STRANGER} may ask");
     ensure!(
-        asked.status.code() == Some(2) && why.contains(&format!("you may not ask the observer at {SOCKET}")),
+        asked.status.code() == Some(2)
+            && why.contains(&format!("permission denied: {SOCKET}; use sudo or join group {GROUP}")),
         "{}: {why}",
         asked.status
     );
@@ -60,7 +61,7 @@ fn ask_as(user: &str) -> Result<Output> {
 
 /// Whether it is well, which the exit status tells, is another question.
 fn is_told(asked: &Output) -> bool {
-    String::from_utf8_lossy(&asked.stdout).contains("daemon   observer ")
+    String::from_utf8_lossy(&asked.stdout).contains("daemon: observer ")
 }
 
 fn gid(group: &str) -> Result<u32> {
