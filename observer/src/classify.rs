@@ -5,6 +5,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_macros, reason = "pure: no clock, no I/O")]
 
+mod errno;
 mod gaps;
 mod linger;
 mod order;
@@ -22,7 +23,11 @@ pub use self::{
     verdict::{Cause, Evidence, Missing, Outcome},
     write_error::{WriteCause, WriteVerdict, write_error},
 };
-use crate::{event::Endpoints, story::Story, words::Side};
+use crate::{
+    event::Endpoints,
+    story::Story,
+    words::{Side, errno::ECONNRESET},
+};
 
 /// Says how the connection ended.
 #[must_use]
@@ -89,7 +94,7 @@ fn error(story: &Story, ruling: &Ruling) -> u32 {
     let Some(end) = story.end else { return 0 };
     match ruling.cause {
         // tcp_disconnect() sets it when the state has changed already.
-        Cause::Disconnect | Cause::ConnectAbandoned if !end.socket.flags.closing => rules::ECONNRESET,
+        Cause::Disconnect | Cause::ConnectAbandoned if !end.socket.flags.closing => ECONNRESET,
         _ => end.socket.err,
     }
 }

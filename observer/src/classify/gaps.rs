@@ -4,6 +4,7 @@
 
 use super::{
     Ruling,
+    errno::is_by_reset,
     verdict::{Missing, Outcome},
 };
 use crate::{
@@ -67,8 +68,7 @@ fn close_unseen(story: &Story, end: &End) -> bool {
 
 /// `tcp_reset()` leaves these errors behind, and reports itself before.
 fn reset_unseen(story: &Story, end: &End) -> bool {
-    let by_reset = matches!(end.socket.err, super::rules::ECONNRESET | super::rules::EPIPE);
-    by_reset && story.reset_received.is_none()
+    is_by_reset(end.socket.err) && story.reset_received.is_none()
 }
 
 /// Data that comes after close(), or shutdown() both ways, is answered with RST, and ends the connection

@@ -2,17 +2,15 @@
 //!
 //! Kernel facts are cited by function; they hold for 5.10 to 7.2 unless a rule says otherwise.
 
-use super::verdict::{Cause, Evidence, Missing, Outcome};
+use super::{
+    errno::is_by_tcp,
+    verdict::{Cause, Evidence, Missing, Outcome},
+};
 use crate::{
     event::State,
     story::{End, ResetSent, Story},
+    words::errno::{ECONNABORTED, ECONNREFUSED, ECONNRESET, EPIPE, ETIMEDOUT},
 };
-
-pub(super) const EPIPE: u32 = 32;
-pub(super) const ECONNABORTED: u32 = 103;
-pub(super) const ECONNRESET: u32 = 104;
-const ECONNREFUSED: u32 = 111;
-const ETIMEDOUT: u32 = 110;
 
 /// What the rules say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,10 +215,8 @@ fn rejected_by_icmp(story: &Story, end: &End) -> Option<Ruling> {
     if story.reset_sent.is_some() || story.reset_received.is_some() {
         return None;
     }
-    match end.socket.err {
-        0 | ETIMEDOUT | ECONNABORTED | ECONNRESET | EPIPE => None,
-        _ => Some(Ruling::exact(Outcome::Refused, Cause::IcmpError)),
-    }
+    let by_icmp = end.socket.err != 0 && !is_by_tcp(end.socket.err);
+    by_icmp.then(|| Ruling::exact(Outcome::Refused, Cause::IcmpError))
 }
 
 /// `tcp_reset()` for a segment with RST.
@@ -292,7 +288,7 @@ fn timeout(story: &Story, end: &End) -> Option<Ruling> {
             Some(Ruling::inferred(Outcome::TimedOut, Cause::KeepaliveTimeout, Missing::Records))
         }
         ETIMEDOUT => Some(Ruling::exact(Outcome::TimedOut, cause)),
-        0 | ECONNABORTED | ECONNRESET | EPIPE => None,
+        err if err == 0 || is_by_tcp(err) => None,
         // An ICMP error that IP_RECVERR passed on and nobody has read yet; the FINs ended it.
         _ if end.socket.all_acked()
             && matches!(end.old, State::FinWait2 | State::LastAck | State::Closing) =>
@@ -347,10 +343,7 @@ fn torn_down_silently(story: &Story, end: &End) -> Option<Ruling> {
 
 /// Both directions ended by FIN, or ours did and the kernel keeps the rest in a minisocket that reports nothing.
 fn graceful(story: &Story, end: &End) -> Option<Ruling> {
-    if story.reset_sent.is_some() || story.reset_received.is_some() {
-        return None;
-    }
-    if matches!(end.socket.err, ETIMEDOUT | ECONNABORTED | ECONNRESET | EPIPE) {
+    if story.reset_sent.is_some() || story.reset_received.is_some() || is_by_tcp(end.socket.err) {
         return None;
     }
     match end.old {

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     event::{Body, Flags, SockId, State},
     story::tests::{MS, Script},
+    words::errno::EPIPE,
 };
 
 use State::{Close, CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, SynSent};
@@ -516,9 +517,6 @@ fn an_id_is_the_same_for_a_connection_and_its_write_errors() {
     other.sock = SockId(1);
     assert_ne!(other.id(), late.id());
 }
-
-const EPIPE: u32 = 32;
-const ECONNRESET: u32 = 104;
 
 fn socket() -> crate::event::Socket {
     crate::event::socket_for_tests()

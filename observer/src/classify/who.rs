@@ -2,13 +2,12 @@
 
 use super::{
     Ruling,
-    rules::ECONNABORTED,
     verdict::{Cause, Outcome},
 };
 use crate::{
     event::{State, Task},
     story::Story,
-    words::LocalAction,
+    words::{LocalAction, errno::ECONNABORTED},
 };
 
 /// The process whose call brought the end about, else the one that was last seen with the socket.

@@ -2,12 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{rules::decide, verdict::Cause};
+use super::{
+    errno::{is_by_arguments, is_by_connect, is_by_icmp, is_by_tcp},
+    rules::decide,
+    verdict::{Cause, Outcome},
+};
 use crate::{
-    classify::verdict::Outcome,
     event::{Socket, State},
     story::{End, Story},
-    words::words,
+    words::{
+        errno::{ECONNABORTED, ECONNREFUSED, ECONNRESET, EPIPE, ETIMEDOUT},
+        words,
+    },
 };
 
 words! {
@@ -69,47 +75,22 @@ pub fn write_error(story: Option<&Story>, ns: u64, errno: u32, socket: &Socket) 
     }
 }
 
-/// What `tcp_sendmsg_locked` says of the call itself says nothing about the connection.
-fn by_call(errno: u32) -> Option<WriteCause> {
-    match errno.cast_signed() {
-        libc::EFAULT
-        | libc::EINVAL
-        | libc::EMSGSIZE
-        | libc::EDESTADDRREQ
-        | libc::EOPNOTSUPP
-        | libc::EAFNOSUPPORT
-        | libc::EISCONN => Some(WriteCause::InvalidArgument),
-        // sendto(MSG_FASTOPEN) on a socket that is connecting, or that cannot begin to.
-        libc::ENOTCONN | libc::EALREADY | libc::EADDRNOTAVAIL | libc::EADDRINUSE => {
-            Some(WriteCause::NotConnected)
-        }
-        _ => None,
+/// The cause of an error that is about the call and says nothing about the connection.
+const fn by_call(errno: u32) -> Option<WriteCause> {
+    if is_by_arguments(errno) {
+        Some(WriteCause::InvalidArgument)
+    } else if is_by_connect(errno) {
+        Some(WriteCause::NotConnected)
+    } else {
+        None
     }
-}
-
-/// What ICMP messages become: `icmp_err_convert`, `icmpv6_err_convert`, and EPROTO for a parameter problem. EMSGSIZE and
-/// EOPNOTSUPP are there too, but a send gives them for itself far more often.
-fn is_icmp(errno: u32) -> bool {
-    matches!(
-        errno.cast_signed(),
-        libc::ENETUNREACH
-            | libc::EHOSTUNREACH
-            | libc::EHOSTDOWN
-            | libc::ENONET
-            | libc::ENOPROTOOPT
-            | libc::ECONNREFUSED
-            | libc::EPROTO
-            | libc::EACCES
-    )
 }
 
 /// The connection is over: the send got the error that its end left (`sk_err`), or EPIPE once somebody had got that one.
 fn by_end(story: &Story, end: &End, errno: u32) -> WriteCause {
     let left = end.socket.err == errno;
-    let ended =
-        matches!(errno.cast_signed(), libc::EPIPE | libc::ECONNRESET | libc::ECONNABORTED | libc::ETIMEDOUT);
-    if !left && !ended {
-        return if is_icmp(errno) { WriteCause::IcmpError } else { WriteCause::Other };
+    if !left && !is_by_tcp(errno) {
+        return if is_by_icmp(errno) { WriteCause::IcmpError } else { WriteCause::Other };
     }
     let ruling = decide(story);
     match (ruling.outcome, ruling.cause) {
@@ -135,27 +116,27 @@ fn by_end(story: &Story, end: &End, errno: u32) -> WriteCause {
 fn by_socket(errno: u32, socket: &Socket) -> WriteCause {
     let peerless = socket.endpoints.remote.port() == 0;
     if socket.state != State::Close {
-        return match errno.cast_signed() {
-            libc::EPIPE if socket.send_shutdown => WriteCause::LocalShutdown,
+        return match errno {
+            EPIPE if socket.send_shutdown => WriteCause::LocalShutdown,
             // IP_RECVERR has ICMP messages passed on at once, and the connection goes on.
-            _ if is_icmp(errno) => WriteCause::IcmpError,
+            _ if is_by_icmp(errno) => WriteCause::IcmpError,
             _ => WriteCause::Other,
         };
     }
-    match errno.cast_signed() {
+    match errno {
         // tcp_disconnect() forgets the peer.
-        libc::ECONNRESET if peerless => WriteCause::Destroyed,
-        libc::ETIMEDOUT => WriteCause::Timeout,
-        libc::ECONNREFUSED => WriteCause::Refused,
-        libc::ECONNABORTED => WriteCause::Destroyed,
-        libc::EPIPE if peerless => WriteCause::NotConnected,
+        ECONNRESET if peerless => WriteCause::Destroyed,
+        ETIMEDOUT => WriteCause::Timeout,
+        ECONNREFUSED => WriteCause::Refused,
+        ECONNABORTED => WriteCause::Destroyed,
+        EPIPE if peerless => WriteCause::NotConnected,
         // After the peer's FIN: as in `rules::reset_by_peer`, data that the peer has not acknowledged provoked the reset.
         // With all acknowledged the connection may also have ended in order.
-        libc::EPIPE if socket.flags.done && socket.all_acked() => WriteCause::Other,
-        libc::EPIPE if socket.flags.done => WriteCause::WriteAfterPeerFin,
-        libc::EPIPE | libc::ECONNRESET => WriteCause::PeerReset,
+        EPIPE if socket.flags.done && socket.all_acked() => WriteCause::Other,
+        EPIPE if socket.flags.done => WriteCause::WriteAfterPeerFin,
+        EPIPE | ECONNRESET => WriteCause::PeerReset,
         // sendto(MSG_FASTOPEN) that finds no way to the peer, or may not go it.
-        _ if peerless && is_icmp(errno) => WriteCause::NotConnected,
+        _ if peerless && is_by_icmp(errno) => WriteCause::NotConnected,
         _ => WriteCause::Other,
     }
 }
