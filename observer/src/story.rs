@@ -6,9 +6,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_macros, reason = "pure: no clock, no I/O")]
 
 mod chain;
-mod early_errors;
 mod evidence;
-mod openings;
 pub mod step;
 pub mod table;
 

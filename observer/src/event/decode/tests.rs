@@ -169,6 +169,14 @@ fn every_kind_is_decoded_under_its_name() {
 }
 
 #[test]
+fn recordings_have_the_same_names() {
+    for (bytes, name) in every_kind() {
+        let event = decode(&bytes, &names()).unwrap();
+        assert_eq!(serde_json::to_value(&event).unwrap()["event"], name);
+    }
+}
+
+#[test]
 fn a_state_change_says_everything_of_its_socket() {
     let (bytes, _) = &every_kind()[1];
     let event = decode(bytes, &names()).unwrap();
