@@ -1,7 +1,7 @@
 //! Attaching BPF programs to the kernel.
 //!
-//! `facts` (I/O: what the kernel offers) → [`plan`] (pure: which mechanism for which hook) → `load` (I/O). Everything after
-//! it works without a kernel.
+//! `facts` (I/O: what the kernel offers) → [`plan`] (pure: which mechanism for which hook) → `load` (I/O). Everything
+//! after it works without a kernel.
 
 pub mod answer;
 pub mod btf;
@@ -58,8 +58,8 @@ pub struct Attachment {
     pub attached: Attached,
 }
 
-/// Probes the kernel, plans and attaches. If the kernel refuses a mechanism for a hook, the refusal becomes a fact and the
-/// plan is made again: only trying shows what a kernel accepts.
+/// Probes the kernel, plans and attaches. If the kernel refuses a mechanism for a hook, the refusal becomes a fact
+/// and the plan is made again: only trying shows what a kernel accepts.
 ///
 /// # Errors
 /// The BTF cannot be used, a required hook is not available, a preference cannot be met, or a program that has no other

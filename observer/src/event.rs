@@ -90,8 +90,8 @@ pub enum Body {
         /// State in which the reset came.
         state: State,
     },
-    /// `tcp_destroy_sock`. With a process: it closed the socket of an ended connection, or one that was never connected.
-    /// Without a process: the connection ended before it was accepted.
+    /// `tcp_destroy_sock`. With a process: it closed the socket of an ended connection, or one that was never
+    /// connected. Without a process: the connection ended before it was accepted.
     Destroyed {
         /// Bytes received that no process had read.
         unread: u32,
@@ -129,8 +129,8 @@ pub enum Body {
     },
     /// From user space: the process that a scan of /proc found for the socket, when no record had named one.
     Owner,
-    /// From user space: a scan of /proc found no process for the socket. It was closed meanwhile, or its holder cannot be
-    /// seen.
+    /// From user space: a scan of /proc found no process for the socket. It was closed meanwhile, or its holder
+    /// cannot be seen.
     NoOwner {
         /// Time of the scan; `CLOCK_MONOTONIC`, ns. It may be later than that of the events read so far.
         #[serde(rename = "looked_ns")]

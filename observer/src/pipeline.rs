@@ -26,8 +26,8 @@ impl Pipeline {
         self.table.set_limits(limits);
     }
 
-    /// Takes the mark of lost records ([`Body::RecordsLost`]) without reporting anything. The mark covers the time up to
-    /// now, and the records that still wait are older.
+    /// Takes the mark of lost records ([`Body::RecordsLost`]) without reporting anything. The mark covers the time up
+    /// to now, and the records that still wait are older.
     pub fn mark(&mut self, mark: &Event) {
         self.table.apply(mark, &mut |_| {});
     }

@@ -1,7 +1,7 @@
 //! Closed sets of words that have the same name in JSON lines, metric labels and sentences.
 //!
-//! A set is written once, with [`words!`], and every output takes its words from there. A set that belongs to one stage is
-//! in that stage's module: [`Outcome`](crate::classify::Outcome) in `classify`,
+//! A set is written once, with [`words!`], and every output takes its words from there. A set that belongs to one
+//! stage is in that stage's module: [`Outcome`](crate::classify::Outcome) in `classify`,
 //! [`Mechanism`](crate::attach::answer::Mechanism) in `attach`.
 
 pub mod errno;

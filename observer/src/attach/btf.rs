@@ -112,8 +112,8 @@ impl KernelBtf {
         None
     }
 
-    /// The offset of each field in [`FIELDS`] ([`ABSENT`] for an optional one that is missing), and the size in bytes of each
-    /// struct in [`SIZES`].
+    /// The offset of each field in [`FIELDS`] ([`ABSENT`] for an optional one that is missing), and the size in bytes
+    /// of each struct in [`SIZES`].
     ///
     /// # Errors
     /// A required field or a struct is missing.
@@ -141,8 +141,8 @@ impl KernelBtf {
         self.types.find(TypeKind::Function, name)
     }
 
-    /// BTF with these functions only, each under its own id. aya takes ids from BTF that it has parsed itself, and parsing
-    /// all of the kernel's BTF would take longer than the rest of the start.
+    /// BTF with these functions only, each under its own id. aya takes ids from BTF that it has parsed itself, and
+    /// parsing all of the kernel's BTF would take longer than the rest of the start.
     #[must_use]
     pub fn functions_alone<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<u8> {
         let mut found: Vec<_> = names.filter_map(|name| Some((self.function(name)?, name))).collect();

@@ -196,8 +196,8 @@ impl<'a> Loader<'a> {
 
     /// Loads the object with this kernel's offsets and attaches the programs of the plan.
     ///
-    /// If the kernel has `bpf_rdonly_cast` (6.2), programs that read with it are tried first, because they take a fraction
-    /// of the time. If the kernel refuses them, programs that read by helper calls are loaded.
+    /// If the kernel has `bpf_rdonly_cast` (6.2), programs that read with it are tried first, because they take a
+    /// fraction of the time. If the kernel refuses them, programs that read by helper calls are loaded.
     pub(super) fn attach(&mut self, plan: &Plan) -> Result<Attached, LoadError> {
         if OBJECT.is_empty() {
             return Err(LoadError::NoObject);
@@ -234,9 +234,9 @@ impl<'a> Loader<'a> {
                 }
             }
         }
-        // Loading is slow and attaching is quick, so all programs are loaded first. The hook for state changes comes last:
-        // by then the hooks for a socket's end are attached. The kernel reuses sockets, and without those records a story
-        // could continue with another connection.
+        // Loading is slow and attaching is quick, so all programs are loaded first. The hook for state changes comes
+        // last: by then the hooks for a socket's end are attached. The kernel reuses sockets, and without those
+        // records a story could continue with another connection.
         for hook in plan.hooks.iter().rev() {
             for program in hook.programs() {
                 let attach = |found: &mut Program| attach_program(found, program.point, hook.hook.name);
@@ -295,7 +295,8 @@ fn attach_program(program: &mut Program, point: Point, hook: &str) -> Result<(),
     }
 }
 
-/// Whether skipped runs of the hook's programs are covered, by a second program or by a tracepoint that reports the same.
+/// Whether skipped runs of the hook's programs are covered, by a second program or by a tracepoint that reports the
+/// same.
 fn is_guarded(hook: &Planned) -> bool {
     let twice = hook.mechanism == Some(Mechanism::RawTracepoint) && hook.programs().len() > 1;
     twice || matches!(hook.hook.else_by, "inet_sock_set_state" | "tcp_send_reset")

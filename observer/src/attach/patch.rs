@@ -1,16 +1,16 @@
 //! Settings and casts, written into the BPF object before it is loaded.
 //!
-//! In: the object as it was built. Out: the same object with a value in place of every setting's mark (`abi::setting`).
-//! Its casts have become calls of the kernel function `bpf_rdonly_cast`. Only the running kernel knows that function's BTF
-//! id, and aya cannot call kernel functions.
+//! In: the object as it was built. Out: the same object with a value in place of every setting's mark
+//! (`abi::setting`). Its casts have become calls of the kernel function `bpf_rdonly_cast`. Only the running kernel
+//! knows that function's BTF id, and aya cannot call kernel functions.
 
 use std::collections::HashMap;
 
 use object::{Object as _, ObjectSection as _, SectionKind};
 use observer_ebpf::abi::setting::{CAST_CALL, MARK, Setting};
 
-/// `BPF_LD | BPF_DW | BPF_IMM` (`include/uapi/linux/bpf.h`): an instruction of 16 bytes with a 64-bit immediate, one half
-/// of it in each 8 bytes.
+/// `BPF_LD | BPF_DW | BPF_IMM` (`include/uapi/linux/bpf.h`): an instruction of 16 bytes with a 64-bit immediate, one
+/// half of it in each 8 bytes.
 const LOAD_WIDE: u8 = 0x18;
 
 /// `BPF_JMP | BPF_CALL`.
@@ -22,9 +22,9 @@ const KERNEL_FUNCTION: u8 = 2 << 4;
 /// Values by setting.
 pub(super) type SettingValues = HashMap<Setting, u64>;
 
-/// Writes every setting into the object, and turns its casts into calls of the kernel function with BTF id `cast`. Without
-/// an id the casts stay calls that no kernel accepts, so `Setting::TYPED` must be 0 to make them dead code. Returns None if
-/// the object cannot be parsed, or contains a setting without a value.
+/// Writes every setting into the object, and turns its casts into calls of the kernel function with BTF id `cast`.
+/// Without an id the casts stay calls that no kernel accepts, so `Setting::TYPED` must be 0 to make them dead code.
+/// Returns None if the object cannot be parsed, or contains a setting without a value.
 #[must_use]
 pub(super) fn patched(object: &[u8], settings: &SettingValues, cast: Option<u32>) -> Option<Vec<u8>> {
     let by_number: HashMap<_, _> =

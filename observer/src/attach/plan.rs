@@ -114,8 +114,8 @@ impl Plan {
         has(&self.hooks, hook)
     }
 
-    /// Events that this plan cannot see, because neither a hook nor its substitute is available. One line each. Events that
-    /// the user chose not to see are not listed.
+    /// Events that this plan cannot see, because neither a hook nor its substitute is available. One line each.
+    /// Events that the user chose not to see are not listed.
     #[must_use]
     pub fn unseen(&self) -> Vec<String> {
         let missing = |name: &str| {
@@ -138,8 +138,8 @@ impl Plan {
         pairs.chain(resets).collect()
     }
 
-    /// Mechanisms and attachments that the kernel has but refuses, which an administrator may be able to change. One line
-    /// each.
+    /// Mechanisms and attachments that the kernel has but refuses, which an administrator may be able to change. One
+    /// line each.
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
         let closed = self.closed.iter().filter(|closed| closed.refused).map(ToString::to_string);

@@ -1,5 +1,5 @@
-//! Whether BPF trampolines work, found by attaching one. aya has such a probe too, but it would read all of the kernel's
-//! types first.
+//! Whether BPF trampolines work, found by attaching one. aya has such a probe too, but it would read all of the
+//! kernel's types first.
 
 use std::{
     io,
@@ -55,7 +55,8 @@ struct RawTracepoint {
     unused: u32,
 }
 
-/// Attaches to [`FUNCTION`] for a moment. If the kernel lacks it, the answer is yes: attaching the hooks is then the test.
+/// Attaches to [`FUNCTION`] for a moment. If the kernel lacks it, the answer is yes: attaching the hooks is then the
+/// test.
 pub(super) fn trampoline(btf: &KernelBtf) -> Answer {
     let Some(function) = btf.function(FUNCTION) else { return Answer::Yes };
     let load = ProgLoad {
@@ -82,8 +83,8 @@ pub(super) fn trampoline(btf: &KernelBtf) -> Answer {
     }
 }
 
-/// bpf(2), for a command that returns a descriptor. Before 5.11 programs count as locked memory, so the second try comes
-/// after raising RLIMIT_MEMLOCK, as aya does.
+/// bpf(2), for a command that returns a descriptor. Before 5.11 programs count as locked memory, so the second try
+/// comes after raising RLIMIT_MEMLOCK, as aya does.
 fn bpf<A>(command: i32, attr: &A) -> io::Result<OwnedFd> {
     match bpf_once(command, attr) {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {

@@ -145,22 +145,22 @@ pub struct Flags {
     /// A subflow of an MPTCP connection. Only read when a reset is sent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub mptcp: bool,
-    /// TCP_LINGER2 is below zero: the kernel does not wait for the peer's FIN after `close()`. Only read when a reset is
-    /// sent.
+    /// TCP_LINGER2 is below zero: the kernel does not wait for the peer's FIN after `close()`. Only read when a reset
+    /// is sent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub linger2_negative: bool,
     /// The socket belongs to a file: not orphaned, and accepted if it came from a listener.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub has_socket: bool,
-    /// An ICMP error came while a system call held the socket lock (`sk_err_soft`). This flag and the following ones are
-    /// only read when a connection ends, or queues its FIN, during its handshake.
+    /// An ICMP error came while a system call held the socket lock (`sk_err_soft`). This flag and the following ones
+    /// are only read when a connection ends, or queues its FIN, during its handshake.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub soft_error: bool,
     /// The peer has sent at least one segment.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub segment_seen: bool,
-    /// A FIN that is queued now leaves at once: no data waits before it, and the peer's window has room. Only read when our
-    /// side queues a FIN. None in recordings of 0.1.0.
+    /// A FIN that is queued now leaves at once: no data waits before it, and the peer's window has room. Only read
+    /// when our side queues a FIN. None in recordings of 0.1.0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fin_leaves: Option<bool>,
     /// A timer may have given up: enough SYNs were retransmitted, or TCP_USER_TIMEOUT is set.
@@ -182,8 +182,8 @@ pub struct Flags {
 
 /// Bytes received that the application has not read.
 ///
-/// The peer's FIN takes one sequence number (RFC 9293 section 3.4), which the application reads as end of file. `SOCK_DONE`
-/// (`done`) says that the FIN was received.
+/// The peer's FIN takes one sequence number (RFC 9293 section 3.4), which the application reads as end of file.
+/// `SOCK_DONE` (`done`) says that the FIN was received.
 #[must_use]
 pub const fn unread(rcv_nxt: u32, copied_seq: u32, done: bool) -> u32 {
     let queued = rcv_nxt.wrapping_sub(copied_seq);
@@ -266,8 +266,8 @@ impl Socket {
         ((self.state.fin_outstanding() || syn) && includes_last) as u32
     }
 
-    /// Whether our SYN was sent: `tcp_connect()` sets `snd_nxt` to `write_seq`, which is one beyond `snd_una`. A connect()
-    /// that found no free port, or that waits for its first data (TCP_FASTOPEN_CONNECT), has not sent it.
+    /// Whether our SYN was sent: `tcp_connect()` sets `snd_nxt` to `write_seq`, which is one beyond `snd_una`. A
+    /// connect() that found no free port, or that waits for its first data (TCP_FASTOPEN_CONNECT), has not sent it.
     #[must_use]
     pub const fn syn_sent(&self) -> bool {
         self.snd_nxt == self.write_seq && self.snd_nxt != self.snd_una

@@ -18,8 +18,8 @@ impl ClockOffset {
         Self(of_day.cast_signed().saturating_sub(monotonic_ns().cast_signed()))
     }
 
-    /// The current offset if the time of day was set since, else the old one: then one moment is always written the same
-    /// way.
+    /// The current offset if the time of day was set since, else the old one: then one moment is always written the
+    /// same way.
     #[must_use]
     pub fn refreshed(self) -> Self {
         let now = Self::now();

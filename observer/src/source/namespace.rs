@@ -43,8 +43,8 @@ pub(crate) fn all() -> ProcResult<Namespaces> {
         let path = format!("/proc/{}/ns/net", process.pid());
         match fs::metadata(&path) {
             Ok(metadata) if !seen.contains(&inode(metadata.ino())) => {
-                // An open file keeps the namespace when the process exits. Another process may have taken the process id
-                // meanwhile, so the inode is read from the open file.
+                // An open file keeps the namespace when the process exits. Another process may have taken the process
+                // id meanwhile, so the inode is read from the open file.
                 let Ok(file) = File::open(&path) else { continue };
                 let Ok(metadata) = file.metadata() else { continue };
                 if seen.insert(inode(metadata.ino())) {
@@ -63,8 +63,9 @@ fn inode(number: u64) -> u32 {
     u32::try_from(number).unwrap_or_default()
 }
 
-/// Calls `look` with the inode number of each namespace, inside that namespace, and returns the results in the same order.
-/// This runs in a thread of its own, because a thread that has left its namespace cannot be used for anything else.
+/// Calls `look` with the inode number of each namespace, inside that namespace, and returns the results in the same
+/// order. This runs in a thread of its own, because a thread that has left its namespace cannot be used for anything
+/// else.
 ///
 /// # Errors
 /// The thread cannot start. The error of one namespace is in its result.

@@ -44,8 +44,8 @@ impl Default for TableLimits {
 
 /// Stories by socket.
 ///
-/// A quick hash is enough, because nobody can choose the names of sockets. Entries are boxed, because a table that grows
-/// moves its entries.
+/// A quick hash is enough, because nobody can choose the names of sockets. Entries are boxed, because a table that
+/// grows moves its entries.
 pub struct StoryTable {
     limits: TableLimits,
     openings: Openings,
@@ -184,8 +184,8 @@ impl StoryTable {
         })
     }
 
-    /// Emits every story that has an end, due or not, because no more events will come. A `close()` that still lingers may
-    /// yet be acknowledged, so it is not emitted.
+    /// Emits every story that has an end, due or not, because no more events will come. A `close()` that still
+    /// lingers may yet be acknowledged, so it is not emitted.
     pub fn finish_all(&mut self, emit: &mut impl FnMut(Emitted<'_>)) {
         self.deadlines.forget_lingering();
         self.expire(u64::MAX, emit);
@@ -200,8 +200,8 @@ impl StoryTable {
         self.openings.note(sock, opening, self.limits.openings, &mut self.lost);
     }
 
-    /// A failed write is a sign of an end only if the end has begun. A write to a socket that no process holds any more is
-    /// one to another socket at the same address, which never had a connection.
+    /// A failed write is a sign of an end only if the end has begun. A write to a socket that no process holds any
+    /// more is one to another socket at the same address, which never had a connection.
     fn write_failed(&mut self, event: &Event, failed: FailedWrite<'_>, emit: &mut impl FnMut(Emitted<'_>)) {
         let entry = self.stories.get_mut(&event.sock).filter(|entry| {
             entry.story.gone_ns.is_none_or(|gone_ns| event.ns <= gone_ns)

@@ -175,7 +175,7 @@ impl Script {
 }
 
 #[test]
-fn the_action_is_told_from_the_file_and_the_process() {
+fn the_action_follows_from_the_file_and_the_process() {
     use State::{CloseWait, FinWait1, LastAck};
     let action = |script: Script| script.story().fin_sent.map(|fin| fin.action);
     assert_eq!(action(Script::opened().close_to(FinWait1)), Some(LocalAction::Close));

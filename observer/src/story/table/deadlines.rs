@@ -9,8 +9,8 @@ use std::{
 
 use crate::event::SockId;
 
-/// How long an ended connection that no process holds waits for its last records, ns. A reset that late data provokes is
-/// traced after the socket's end, and records of two CPUs may overtake each other.
+/// How long an ended connection that no process holds waits for its last records, ns. A reset that late data provokes
+/// is traced after the socket's end, and records of two CPUs may overtake each other.
 pub const SETTLE_NS: u64 = 20_000_000;
 
 /// How long an ended connection whose descriptor is still open waits for a sign of its process, ns: a failed write or

@@ -60,8 +60,8 @@ pub struct Lost {
     pub openings: u64,
     /// Connections whose failed sends did not fit. Verdicts of connections that were open then lack records.
     pub early_errors: u64,
-    /// Connections that ended unseen: another connection has the socket already. A record was lost, or the kernel ran no
-    /// program: it skips them in processes that it shields, and for packets that arrive while such a process is on
+    /// Connections that ended unseen: another connection has the socket already. A record was lost, or the kernel ran
+    /// no program: it skips them in processes that it shields, and for packets that arrive while such a process is on
     /// the CPU.
     pub unseen_ends: u64,
 }
