@@ -85,3 +85,6 @@ pub(super) fn wait_end_unseen(story: &Story) -> bool {
 const fn ends_in_close(end: &End) -> bool {
     end.socket.flags.owned && matches!(end.old, State::FinWait2 | State::LastAck | State::Closing)
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,3 +142,6 @@ fn by_socket(errno: u32, socket: &Socket) -> WriteCause {
         _ => WriteCause::Other,
     }
 }
+
+#[cfg(test)]
+mod tests;
