@@ -183,7 +183,7 @@ fn the_action_follows_from_the_file_and_the_process() {
     assert_eq!(action(Script::opened().exit_to(FinWait1, 9)), Some(LocalAction::Killed));
     assert_eq!(action(Script::opened().call_to(FinWait1, false)), Some(LocalAction::ShutdownWrite));
     assert_eq!(action(Script::opened().call_to(FinWait1, true)), Some(LocalAction::ShutdownBoth));
-    // The peer's FIN has shut down receiving already: what is left of both is the writing side.
+    // The peer's FIN has already shut down receiving, so both calls shut down sending only.
     assert_eq!(
         action(Script::opened().packet_to(CloseWait).call_to(LastAck, false)),
         Some(LocalAction::ShutdownWrite)
