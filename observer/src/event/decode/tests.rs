@@ -170,10 +170,17 @@ fn every_kind_is_decoded_under_its_name() {
 
 #[test]
 fn recordings_have_the_same_names() {
-    for (bytes, name) in every_kind() {
-        let event = decode(&bytes, &names()).unwrap();
-        assert_eq!(serde_json::to_value(&event).unwrap()["event"], name);
+    let decoded = every_kind().into_iter().map(|(bytes, _)| decode(&bytes, &names()).unwrap().body);
+    let added = [
+        Body::Owner,
+        Body::NoOwner { scanned_ns: 1 },
+        Body::RecordsLost { since_ns: 1, until_ns: 2, count: 3 },
+    ];
+    for body in decoded.chain(added) {
+        assert_eq!(serde_json::to_value(&body).unwrap()["event"], body.name());
     }
+    let no_owner = serde_json::to_value(Body::NoOwner { scanned_ns: 1 }).unwrap();
+    assert_eq!(no_owner["looked_ns"], 1, "recordings have the old name of the field");
 }
 
 #[test]
