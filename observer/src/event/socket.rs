@@ -5,69 +5,60 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use observer_ebpf::abi::tcp_state;
 use serde::{Deserialize, Serialize};
 
 use crate::words::words;
 
-/// States of a TCP socket (RFC 9293 section 3.3.2; numbers from the kernel's `include/net/tcp_states.h`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[expect(missing_docs, reason = "the names are RFC 9293's")]
-pub enum State {
-    Established,
-    SynSent,
-    SynRecv,
-    #[serde(rename = "FIN_WAIT1")]
-    FinWait1,
-    #[serde(rename = "FIN_WAIT2")]
-    FinWait2,
-    TimeWait,
-    Close,
-    CloseWait,
-    LastAck,
-    Listen,
-    Closing,
-    NewSynRecv,
+words! {
+    /// States of a TCP socket (RFC 9293 section 3.3.2), with the kernel's names without their `TCP_` prefix.
+    State {
+        /// The connection is open.
+        Established = "ESTABLISHED",
+        /// `connect()` has sent a SYN.
+        SynSent = "SYN_SENT",
+        /// The peer's SYN came and was answered.
+        SynRecv = "SYN_RECV",
+        /// Our FIN is queued or sent, and the peer has not acknowledged it.
+        FinWait1 = "FIN_WAIT1",
+        /// The peer has acknowledged our FIN and has not sent its own.
+        FinWait2 = "FIN_WAIT2",
+        /// Both sides have closed, and the kernel waits for late segments.
+        TimeWait = "TIME_WAIT",
+        /// No connection.
+        Close = "CLOSE",
+        /// The peer has sent its FIN, and we have not closed.
+        CloseWait = "CLOSE_WAIT",
+        /// We closed after the peer, and it has not acknowledged our FIN.
+        LastAck = "LAST_ACK",
+        /// The socket waits for connections.
+        Listen = "LISTEN",
+        /// Both sides have sent a FIN, and the peer has not acknowledged ours.
+        Closing = "CLOSING",
+        /// A connection request of a listener, which is not yet a full socket.
+        NewSynRecv = "NEW_SYN_RECV",
+    }
 }
 
 impl State {
-    /// From the kernel's number. None for a number that is no state.
+    /// The state with the kernel's number ([`tcp_state`]). None for a number that is no state.
     #[must_use]
     pub const fn from_kernel(number: u32) -> Option<Self> {
         Some(match number {
-            1 => Self::Established,
-            2 => Self::SynSent,
-            3 => Self::SynRecv,
-            4 => Self::FinWait1,
-            5 => Self::FinWait2,
-            6 => Self::TimeWait,
-            7 => Self::Close,
-            8 => Self::CloseWait,
-            9 => Self::LastAck,
-            10 => Self::Listen,
-            11 => Self::Closing,
-            12 => Self::NewSynRecv,
+            tcp_state::ESTABLISHED => Self::Established,
+            tcp_state::SYN_SENT => Self::SynSent,
+            tcp_state::SYN_RECV => Self::SynRecv,
+            tcp_state::FIN_WAIT1 => Self::FinWait1,
+            tcp_state::FIN_WAIT2 => Self::FinWait2,
+            tcp_state::TIME_WAIT => Self::TimeWait,
+            tcp_state::CLOSE => Self::Close,
+            tcp_state::CLOSE_WAIT => Self::CloseWait,
+            tcp_state::LAST_ACK => Self::LastAck,
+            tcp_state::LISTEN => Self::Listen,
+            tcp_state::CLOSING => Self::Closing,
+            tcp_state::NEW_SYN_RECV => Self::NewSynRecv,
             _ => return None,
         })
-    }
-
-    /// The kernel's name without its `TCP_` prefix.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Established => "ESTABLISHED",
-            Self::SynSent => "SYN_SENT",
-            Self::SynRecv => "SYN_RECV",
-            Self::FinWait1 => "FIN_WAIT1",
-            Self::FinWait2 => "FIN_WAIT2",
-            Self::TimeWait => "TIME_WAIT",
-            Self::Close => "CLOSE",
-            Self::CloseWait => "CLOSE_WAIT",
-            Self::LastAck => "LAST_ACK",
-            Self::Listen => "LISTEN",
-            Self::Closing => "CLOSING",
-            Self::NewSynRecv => "NEW_SYN_RECV",
-        }
     }
 
     /// Whether our FIN is queued or sent, and not yet acknowledged.
@@ -79,7 +70,7 @@ impl State {
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(self.word())
     }
 }
 
@@ -330,12 +321,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn every_state_number_has_the_name_the_kernel_gives_it() {
-        for number in 1..=12 {
-            let state = State::from_kernel(number).unwrap();
-            assert_eq!(serde_json::to_value(state).unwrap(), state.name());
-        }
-        assert_eq!(State::from_kernel(0), None);
-        assert_eq!(State::from_kernel(13), None);
+    fn every_number_of_the_kernel_is_one_state() {
+        let states: Vec<_> = (0..=13).map(State::from_kernel).collect();
+        let all = State::ALL.iter().copied().map(Some);
+        assert_eq!(states, [None].into_iter().chain(all).chain([None]).collect::<Vec<_>>());
+        assert_eq!(serde_json::to_value(State::FinWait1).unwrap(), "FIN_WAIT1");
     }
 }
