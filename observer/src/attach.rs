@@ -1,11 +1,13 @@
-//! Getting into the kernel: what it offers, what we choose, and doing it.
+//! Attaching BPF programs to the kernel.
 //!
-//! `facts` (I/O) → [`plan`] (pure) → `load` (I/O). Everything after it works without a kernel.
+//! `facts` (I/O: what the kernel offers) → [`plan`] (pure: which mechanism for which hook) → `load` (I/O). Everything
+//! after it works without a kernel.
 
 pub mod answer;
 pub mod btf;
 pub mod facts;
 pub mod load;
+mod object;
 mod patch;
 pub mod plan;
 mod probe;
@@ -17,57 +19,61 @@ use aya::programs::ProgramError;
 use thiserror::Error;
 
 use self::{
+    answer::{Answer, Mechanism},
     btf::{BtfError, KernelBtf},
     facts::{Facts, Roots},
     load::{Attached, LoadError, LoadInputs, LoadSettings, Loader},
     plan::{Plan, PlanError, Preferences},
 };
-use crate::attach::answer::{Answer, Mechanism};
 
 /// Why nothing is attached.
 #[derive(Debug, Error)]
 pub enum AttachError {
-    /// The kernel's types.
+    /// The kernel's BTF cannot be used.
     #[error(transparent)]
     Btf(#[from] BtfError),
-    /// No plan.
+    /// There is no plan for this kernel.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The plan failed.
+    /// The plan could not be carried out.
     #[error(transparent)]
     Load(#[from] LoadError),
 }
 
 impl AttachError {
-    /// Whether it is this kernel, and what was wished of it, that no verdict can be told with: no mistake of the caller's.
+    /// Whether this kernel, with these preferences, cannot give verdicts. False for mistakes of the caller.
     #[must_use]
     pub const fn is_unfit(&self) -> bool {
         matches!(self, Self::Plan(error) if !matches!(error, PlanError::NoSuchHook(_)))
     }
 }
 
-/// Everything that was found, chosen and done.
+/// What the kernel offers, what was chosen, and the attached programs.
 pub struct Attachment {
     /// What the kernel offers.
     pub facts: Facts,
     /// What was chosen.
     pub plan: Plan,
-    /// It, carried out.
+    /// The attached programs.
     pub attached: Attached,
 }
 
-/// Looks at the kernel, plans and attaches. A way into a hook that turns out to be closed is a new fact, and the plan
-/// is made again: what a kernel accepts is known for sure only by trying.
+/// Probes the kernel, plans and attaches. If the kernel refuses a mechanism for a hook, the refusal becomes a fact
+/// and the plan is made again: only trying shows what a kernel accepts.
+///
+/// # Errors
+/// The BTF cannot be used, a required hook is not available, a preference cannot be met, or a program that has no other
+/// mechanism cannot be attached.
 pub fn attach(preferences: &Preferences, settings: LoadSettings) -> Result<Attachment, AttachError> {
     let (loader, gathered) = thread::scope(|scope| {
-        // Half of the start, and nothing here has to wait for it.
+        // This takes half of the start-up time, and gathering need not wait for it.
         let loader = scope.spawn(load::without_types);
         let gathered = facts::gather(Roots::default())
             .and_then(|(facts, btf)| Ok((facts, LoadInputs::read(&btf, settings)?, btf)));
         (loader.join().unwrap_or_else(|panic| resume_unwind(panic)), gathered)
     });
-    let (mut facts, told, btf): (Facts, LoadInputs, KernelBtf) = gathered?;
-    let mut loader = Loader::new(loader, &btf, &told);
+    let (mut facts, inputs, btf): (Facts, LoadInputs, KernelBtf) = gathered?;
+    let mut loader = Loader::new(loader, &btf, &inputs);
     loop {
         let plan = plan::plan(&facts, preferences)?;
         match loader.attach(&plan) {
@@ -82,7 +88,7 @@ pub fn attach(preferences: &Preferences, settings: LoadSettings) -> Result<Attac
     }
 }
 
-/// One line; what the verifier has to say fills pages and is for who asks for it.
+/// One line. The verifier's log fills pages, so it is only shown at debug level.
 fn refusal(error: ProgramError) -> String {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {

@@ -1,10 +1,11 @@
-//! Evidence → verdict. Pure and total: no clock, no I/O, no guess dressed as a fact.
+//! Verdicts. In: a [`Story`]. Out: a [`Verdict`].
 //!
-//! Comes in: a [`Story`]. Goes out: a [`Verdict`]; what cannot be decided is [`Cause::Unknown`] with the missing
-//! evidence named.
+//! Pure and total: no clock, no I/O, and every story has a verdict. Undecidable ones are [`Cause::Unknown`] and name
+//! the missing evidence.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_macros, reason = "pure: no clock, no I/O")]
 
+mod errno;
 mod gaps;
 mod linger;
 mod order;
@@ -22,9 +23,13 @@ pub use self::{
     verdict::{Cause, Evidence, Missing, Outcome},
     write_error::{WriteCause, WriteVerdict, write_error},
 };
-use crate::{event::Endpoints, story::Story, words::Side};
+use crate::{
+    event::Endpoints,
+    story::Story,
+    words::{Side, errno::ECONNRESET},
+};
 
-/// Says how the connection ended.
+/// Decides how the connection ended.
 #[must_use]
 pub fn classify(story: &Story) -> Verdict {
     let ruling = decide(story);
@@ -74,7 +79,7 @@ pub fn classify(story: &Story) -> Verdict {
     }
 }
 
-/// What the audit has to know.
+/// The facts that the audit needs.
 fn left(story: &Story) -> Left {
     Left {
         state: story.end.map(|end| end.old),
@@ -84,23 +89,24 @@ fn left(story: &Story) -> Left {
     }
 }
 
-/// The errno left for the process.
+/// The errno that the end left for the process; 0 for none.
 fn error(story: &Story, ruling: &Ruling) -> u32 {
     let Some(end) = story.end else { return 0 };
     match ruling.cause {
-        // tcp_disconnect() sets it when the state has changed already.
-        Cause::Disconnect | Cause::ConnectAbandoned if !end.socket.flags.closing => rules::ECONNRESET,
+        // tcp_disconnect() sets it after the change of state.
+        Cause::Disconnect | Cause::ConnectAbandoned if !end.socket.flags.closing => ECONNRESET,
         _ => end.socket.err,
     }
 }
 
-/// What was in the queues when the connection ended.
+/// The queues at the end.
 fn bytes(story: &Story, ruling: &Ruling) -> Bytes {
     let Some(end) = story.end else { return Bytes::default() };
     let delivered = ruling.outcome == Outcome::Graceful;
     let queued = |bytes: u32| Some(if delivered { 0 } else { bytes });
     let mut socket = end.socket;
-    // A TCP Fast Open child starts behind its SYN; the kernel clears its mark before a reset ends it.
+    // The sequence numbers of a TCP Fast Open child start after its SYN. The kernel clears the flag before a reset
+    // ends it.
     socket.flags.fastopen |= story.opening.is_some_and(|opening| opening.by == Side::Remote);
     Bytes {
         unread: unread(story, ruling),
@@ -110,25 +116,25 @@ fn bytes(story: &Story, ruling: &Ruling) -> Bytes {
     }
 }
 
-/// What was received and thrown away.
+/// Bytes that were received and discarded unread; None if the record of the close was lost.
 fn unread(story: &Story, ruling: &Ruling) -> Option<u32> {
     let end = story.end?;
     match ruling.cause {
-        // tcp_disconnect() empties the queue after this record.
+        // tcp_disconnect() empties the receive queue after this record.
         Cause::Disconnect | Cause::NeverAccepted => return Some(end.socket.unread()),
         _ => {}
     }
-    let thrown_away = story.close_call.map(|call| call.unread).or(story.unread_at_destruction);
-    match thrown_away {
+    let discarded = story.close_call.map(|call| call.unread).or(story.unread_at_destruction);
+    match discarded {
         Some(unread) => Some(unread),
-        // The socket was closed, and that was not seen.
+        // The socket was closed, and no record showed it.
         None if story.gone_ns.is_some() && end.socket.unread() > 0 => None,
-        // A process has it and can still read.
+        // A process holds the socket and can still read.
         None => Some(0),
     }
 }
 
-/// What was written after the peer's FIN.
+/// Bytes that were written after the peer's FIN; None if that FIN was not seen.
 fn after_peer_fin(story: &Story) -> Option<u32> {
     if gaps::peer_fin_unseen(story) {
         return None;
@@ -139,7 +145,7 @@ fn after_peer_fin(story: &Story) -> Option<u32> {
         (None, Some(end)) => end.socket.write_seq,
         (None, None) => return None,
     };
-    // Not negative: when our FIN was first, both sides of the difference are its number.
+    // Never negative: if our FIN was first, both numbers are the one before it.
     Some(written.wrapping_sub(peer.write_seq))
 }
 
@@ -152,7 +158,7 @@ fn reset(story: &Story, ruling: &Ruling) -> Option<Reset> {
         }),
         _ => story.reset_sent.as_ref().map(|sent| Reset {
             direction: Side::Local,
-            // The kernel stores CLOSE before it sends; the state that was left says more.
+            // The kernel stores CLOSE before it sends, so the state before the end is more useful.
             in_state: story.end.filter(|end| end.ns <= sent.ns).map_or(sent.state, |end| end.old),
             kernel_reason: sent.reason.clone(),
         }),

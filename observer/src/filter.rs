@@ -1,4 +1,4 @@
-//! Which reports somebody wants to see.
+//! Filters: which reports a user wants to see.
 
 use std::{
     collections::BTreeMap,
@@ -17,60 +17,60 @@ use crate::{
     words::errno,
 };
 
-/// What a report must be. What is None may be anything.
+/// Conditions for a report. A condition that is None fits every report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
-    /// Process id.
+    /// Process id in the initial pid namespace.
     pub pid: Option<u32>,
     /// Process name.
     pub comm: Option<Comm>,
-    /// systemd unit.
+    /// Full name of the systemd unit.
     pub unit: Option<String>,
-    /// Container id or name, or the beginning of one.
+    /// Container id or name, or its beginning.
     pub container: Option<String>,
-    /// Our end.
+    /// This host's end.
     pub local: Option<AddressFilter>,
-    /// Their end.
+    /// The peer's end.
     pub remote: Option<AddressFilter>,
     /// Port of either end.
     pub port: Option<u16>,
-    /// Outcome of a close; other reports have none and do not fit.
+    /// Outcome of a close. Other reports have none and do not fit.
     pub outcome: Option<String>,
-    /// Cause, of any kind of report.
+    /// Cause, for any kind of report.
     pub cause: Option<String>,
-    /// Errno of a failed send, or of one of a close's failed sends.
+    /// Name of the errno of a write error, or of one of a close's failed sends.
     pub errno: Option<String>,
 }
 
-/// What a filter looks at, of a report or of a packed one.
+/// The fields of a report, packed or not, that a filter compares.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
     /// Both ends.
     pub endpoints: &'a Endpoints,
-    /// The process, where one is known.
+    /// The process; None if it is not known.
     pub process: Option<&'a Task>,
-    /// Outcome, of a close.
+    /// The outcome of a close; None for other reports.
     pub outcome: Option<&'a str>,
-    /// Cause, where the kind of report has one.
+    /// The cause; None if the kind of report has none.
     pub cause: Option<&'a str>,
     /// Failed sends.
     pub failed: Failed<'a>,
 }
 
-/// Which sends failed.
+/// The failed sends of a report.
 #[derive(Debug, Clone, Copy)]
 pub enum Failed<'a> {
-    /// Those of a close, by errno.
+    /// The failed sends of a close: errno → number.
     Some(&'a BTreeMap<u32, u32>),
-    /// This one.
+    /// The one failed send of a write error, by errno.
     This(u32),
-    /// The kind of report is about something else.
+    /// The kind of report has no failed sends.
     None,
 }
 
 impl<'a> Subject<'a> {
-    /// Of a failed send.
+    /// The fields of a write error.
     #[must_use]
     pub const fn of_failure(failure: &'a WriteFailure) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Of any report.
+    /// The fields of any report.
     #[must_use]
     pub fn of(report: &'a Report) -> Self {
         let (outcome, cause, failed) = match report {
@@ -100,12 +100,12 @@ impl<'a> Subject<'a> {
 }
 
 impl Filter {
-    /// Whether the report is wanted.
+    /// Whether the report fits. `cgroups` resolves the unit and the container.
     pub fn fits(&self, report: &Report, cgroups: &mut Cgroups) -> bool {
         self.fits_subject(&Subject::of(report), cgroups)
     }
 
-    /// Whether what is so is wanted.
+    /// Whether a report with these fields fits.
     pub fn fits_subject(&self, subject: &Subject<'_>, cgroups: &mut Cgroups) -> bool {
         self.local.is_none_or(|filter| filter.fits(subject.endpoints.local))
             && self.remote.is_none_or(|filter| filter.fits(subject.endpoints.remote))
@@ -113,7 +113,7 @@ impl Filter {
             && self.fits_process(subject.process, cgroups)
     }
 
-    /// Whether everything fits.
+    /// Whether every report fits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -144,14 +144,15 @@ impl Filter {
     }
 }
 
-/// Whether the process is of this unit, and of a container whose id begins so, as far as either is asked for.
+/// Whether the process belongs to this unit, and to a container whose id begins with `container`. None fits every
+/// process.
 pub(crate) fn is_in_cgroup(
     task: &Task,
     unit: Option<&str>,
     container: Option<&str>,
     cgroups: &mut Cgroups,
 ) -> bool {
-    // Only what is asked for is looked up.
+    // Avoid the look-up if neither is wanted.
     if unit.is_none() && container.is_none() {
         return true;
     }
@@ -162,7 +163,7 @@ pub(crate) fn is_in_cgroup(
         && container.is_none_or(|wanted| its_container.is_some_and(|id| id.starts_with(wanted)))
 }
 
-/// An address, a port, or both. In JSON as it is typed.
+/// An address, a port, or both. In JSON it is the text that the user types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AddressFilter {
@@ -170,13 +171,13 @@ pub struct AddressFilter {
     port: Option<u16>,
 }
 
-/// Not an address of any form.
+/// The text is no address, no port and no pair of both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("expected ADDR, ADDR:PORT or :PORT, with brackets around an IPv6 address that a port follows")]
 pub struct NotAnAddress;
 
 impl AddressFilter {
-    /// Whether the end of a connection is such.
+    /// Whether one end of a connection fits.
     #[must_use]
     pub fn fits(self, end: SocketAddr) -> bool {
         self.ip.is_none_or(|ip| ip == end.ip()) && self.port.is_none_or(|port| port == end.port())
@@ -211,7 +212,7 @@ impl FromStr for AddressFilter {
     type Err = NotAnAddress;
 
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
-        // First, since "::1" is an address and no port.
+        // The address comes first, because "::1" is an address and no port.
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         let (ip, port) = if let Ok(ip) = bare.parse::<IpAddr>() {
             (Some(ip), None)
@@ -221,7 +222,7 @@ impl FromStr for AddressFilter {
             let port = text.strip_prefix(':').and_then(|port| port.parse().ok());
             (None, Some(port.ok_or(NotAnAddress)?))
         };
-        // Addresses are compared as they are on the wire.
+        // An IPv4-mapped address is compared as IPv4, as it is on the wire.
         Ok(Self { ip: ip.map(|ip| ip.to_canonical()), port })
     }
 }

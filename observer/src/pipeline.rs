@@ -1,4 +1,4 @@
-//! event → story → verdict, joined: events in, [`Report`]s out. Used by every command, live or replayed.
+//! event → story → verdict: events in, [`Report`]s out. Every command uses it, live or from a recording.
 
 use crate::{
     event::{Body, Event},
@@ -9,49 +9,50 @@ use crate::{
     },
 };
 
-/// The understanding half of the observer.
+/// Stories in progress, and the reports that they become.
 pub struct Pipeline {
     table: StoryTable,
 }
 
 impl Pipeline {
-    /// An empty one.
+    /// A pipeline without connections.
     #[must_use]
     pub fn new(limits: TableLimits) -> Self {
         Self { table: StoryTable::new(limits) }
     }
 
-    /// What is above a new limit stays until its end.
+    /// Changes the limits. Entries above a new limit stay until their connection ends.
     pub fn set_limits(&mut self, limits: TableLimits) {
         self.table.set_limits(limits);
     }
 
-    /// Takes the mark of lost records, before anything more is reported: it is of the time up to now, and the records that
-    /// wait are older.
+    /// Takes the mark of lost records ([`Body::RecordsLost`]) without reporting anything. The mark covers the time up
+    /// to now, and the records that still wait are older.
     pub fn mark(&mut self, mark: &Event) {
         self.table.apply(mark, &mut |_| {});
     }
 
-    /// Takes one event: reports what is ready by its time, then notes it.
+    /// Takes one event: first reports what is due by its time, then adds it to its story.
     pub fn apply(&mut self, event: &Event, out: &mut impl FnMut(&Report)) {
-        // An owner that was looked up comes before the records that wait, among which may be what settles a story.
+        // The time of a scan's answer or of a mark is later than that of records that still wait, and those may
+        // complete a story.
         if !matches!(event.body, Body::Owner | Body::NoOwner { .. } | Body::RecordsLost { .. }) {
             self.expire(event.ns, out);
         }
-        self.table.apply(event, &mut |told| publish(&told, out));
+        self.table.apply(event, &mut |emitted| report(&emitted, out));
     }
 
-    /// Reports what is ready at `now_ns` (`CLOCK_MONOTONIC`).
+    /// Reports what is due at `now_ns` (`CLOCK_MONOTONIC`).
     pub fn expire(&mut self, now_ns: u64, out: &mut impl FnMut(&Report)) {
-        self.table.expire(now_ns, &mut |told| publish(&told, out));
+        self.table.expire(now_ns, &mut |emitted| report(&emitted, out));
     }
 
-    /// Reports every connection that has ended: nothing more will come.
+    /// Reports every connection that has ended, because no more events will come.
     pub fn finish(&mut self, out: &mut impl FnMut(&Report)) {
-        self.table.finish_all(&mut |told| publish(&told, out));
+        self.table.finish_all(&mut |emitted| report(&emitted, out));
     }
 
-    /// Connections that are about to be told, at `until_ns`, without anybody having been seen with them.
+    /// Connections that are due by `until_ns` (`CLOCK_MONOTONIC`) and whose process no record has named.
     pub fn unowned(&self, until_ns: u64) -> impl Iterator<Item = Unowned> {
         self.table.unowned(until_ns)
     }
@@ -61,7 +62,7 @@ impl Pipeline {
         self.table.half_closed()
     }
 
-    /// Connections whose end has begun.
+    /// Number of connections whose end has begun.
     #[must_use]
     pub fn tracked(&self) -> usize {
         self.table.len()
@@ -74,8 +75,8 @@ impl Pipeline {
     }
 }
 
-fn publish(told: &Emitted<'_>, out: &mut impl FnMut(&Report)) {
-    if let Some(report) = Report::of(told) {
+fn report(emitted: &Emitted<'_>, out: &mut impl FnMut(&Report)) {
+    if let Some(report) = Report::of(emitted) {
         out(&report);
     }
 }

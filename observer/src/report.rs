@@ -1,4 +1,6 @@
-//! What leaves the pipeline: verdicts on closes, explained write errors, resets without a connection.
+//! Reports: verdicts of closes, explained write errors, stray resets, expired lingers.
+//!
+//! In: what the story table emits. Out: [`Report`].
 
 use serde::{Deserialize, Serialize};
 
@@ -6,12 +8,15 @@ use crate::{
     classify::{
         StrayCause, WriteVerdict, classify, linger_expired, stray_cause, verdict::Verdict, write_error,
     },
-    event::{Body, Endpoints, Reason, State, Task, packed},
-    story::table::Emitted,
+    event::{Endpoints, Reason, State, Task, packed},
+    story::{
+        Story,
+        table::{Emitted, FailedWrite, Stray},
+    },
     words::Side,
 };
 
-/// One line of output, one count in the metrics.
+/// One line of output, and one count in the metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// A connection has ended.
@@ -20,7 +25,7 @@ pub enum Report {
     WriteError(WriteFailure),
     /// A reset was sent for no live connection.
     StrayReset(StrayReset),
-    /// A lingering `close()` gave up; the connection's own verdict comes when it really ends.
+    /// A lingering `close()` gave up. The connection's verdict follows when it really ends.
     LingerExpired(LingerExpired),
 }
 
@@ -29,20 +34,20 @@ pub enum Report {
 pub struct WriteFailure {
     /// When; `CLOCK_MONOTONIC`, ns.
     pub ns: u64,
-    /// Id of the connection's verdict; None where nothing of an end was seen.
+    /// Id of the connection's verdict; None if no sign of its end has been seen.
     pub close_id: Option<String>,
     /// Both ends.
     pub endpoints: Endpoints,
-    /// None when the connection is older than the observer, or nothing of its end was seen.
+    /// The side that connected. None if the connection is older than the observer, or no sign of its end has been seen.
     pub opened_by: Option<Side>,
     /// The writer.
     #[serde(with = "packed")]
     pub process: Option<Task>,
     /// Positive errno.
     pub errno: u32,
-    /// SIGPIPE was generated.
+    /// The kernel generated SIGPIPE.
     pub sigpipe: bool,
-    /// Why, and since when.
+    /// Why, and how long after the peer's FIN or a reset.
     pub verdict: WriteVerdict,
 }
 
@@ -55,75 +60,86 @@ pub struct StrayReset {
     pub endpoints: Endpoints,
     /// Why.
     pub cause: StrayCause,
-    /// State of the socket that the segment found; None when it found none.
+    /// State of the socket that the segment found; None if it found no socket.
     pub state: Option<State>,
-    /// The kernel's reason, where it gives one.
+    /// None if the kernel gives no reason (before 6.10).
     pub kernel_reason: Option<Reason>,
 }
 
 /// A lingering `close()` that gave up with data or its FIN unacknowledged.
 ///
-/// On Linux it returns 0, sends no reset, and the kernel goes on trying in the background.
+/// On Linux it returns 0 and sends no reset, and the kernel keeps retransmitting in the background.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LingerExpired {
-    /// When; `CLOCK_MONOTONIC`, ns.
+    /// Its deadline; `CLOCK_MONOTONIC`, ns.
     pub ns: u64,
-    /// Id of the connection's verdict to come.
+    /// Id of the connection's later verdict.
     pub close_id: String,
     /// Both ends.
     pub endpoints: Endpoints,
-    /// None when the connection is older than the observer.
+    /// The side that connected. None if the connection is older than the observer.
     pub opened_by: Option<Side>,
-    /// Who closed.
+    /// The process that closed.
     pub process: Option<Task>,
-    /// The time asked for, ms.
+    /// The time that SO_LINGER asked for, ms.
     pub configured_ms: u64,
 }
 
+impl WriteFailure {
+    fn of(story: Option<&Story>, failed: &FailedWrite<'_>) -> Self {
+        let FailedWrite { ns, process, errno, sigpipe, socket } = *failed;
+        Self {
+            ns,
+            close_id: story.map(Story::id),
+            endpoints: story.and_then(|story| story.endpoints).unwrap_or(socket.endpoints),
+            opened_by: story.and_then(|story| story.opening).map(|opening| opening.by),
+            process,
+            errno,
+            sigpipe,
+            verdict: write_error(story, ns, errno, socket),
+        }
+    }
+}
+
+impl StrayReset {
+    fn of(stray: &Stray<'_>) -> Self {
+        Self {
+            ns: stray.ns,
+            endpoints: stray.endpoints,
+            cause: stray_cause(stray.state, stray.reason, stray.asks),
+            state: stray.state,
+            kernel_reason: stray.reason.cloned(),
+        }
+    }
+}
+
+impl LingerExpired {
+    /// None if the wait of the `close()` was over before its deadline.
+    fn of(story: &Story) -> Option<Self> {
+        if !linger_expired(story) {
+            return None;
+        }
+        let call = story.close_call?;
+        Some(Self {
+            ns: story.linger_deadline_ns()?,
+            close_id: story.id(),
+            endpoints: story.endpoints.unwrap_or(Endpoints::UNKNOWN),
+            opened_by: story.opening.map(|opening| opening.by),
+            process: call.task,
+            configured_ms: call.linger_ms?,
+        })
+    }
+}
+
 impl Report {
-    /// Understands what the table tells. None when there is nothing to report, as for a `close()` that had waited
-    /// long enough.
+    /// Explains what the table emits. None if there is nothing to report: a `close()` had lingered successfully.
     #[must_use]
-    pub fn of(told: &Emitted<'_>) -> Option<Self> {
-        match told {
+    pub fn of(emitted: &Emitted<'_>) -> Option<Self> {
+        match emitted {
             Emitted::Close(story) => Some(Self::Close(Box::new(classify(story)))),
-            Emitted::WriteError { story, event } => {
-                let Body::WriteError { errno, sigpipe, socket } = &event.body else { return None };
-                Some(Self::WriteError(WriteFailure {
-                    ns: event.ns,
-                    close_id: story.map(crate::story::Story::id),
-                    endpoints: story.and_then(|story| story.endpoints).unwrap_or(socket.endpoints),
-                    opened_by: story.and_then(|story| story.opening).map(|opening| opening.by),
-                    process: event.task,
-                    errno: *errno,
-                    sigpipe: *sigpipe,
-                    verdict: write_error(*story, event.ns, *errno, socket),
-                }))
-            }
-            Emitted::LingerDeadline(story) => {
-                if !linger_expired(story) {
-                    return None;
-                }
-                let call = story.close_call?;
-                Some(Self::LingerExpired(LingerExpired {
-                    ns: story.linger_deadline_ns()?,
-                    close_id: story.id(),
-                    endpoints: story.endpoints.unwrap_or(Endpoints::UNKNOWN),
-                    opened_by: story.opening.map(|opening| opening.by),
-                    process: call.task,
-                    configured_ms: call.linger_ms?,
-                }))
-            }
-            Emitted::StrayReset(event) => {
-                let Body::StrayReset { reason, state, asks, endpoints } = &event.body else { return None };
-                Some(Self::StrayReset(StrayReset {
-                    ns: event.ns,
-                    endpoints: *endpoints,
-                    cause: stray_cause(*state, reason.as_ref(), *asks),
-                    state: *state,
-                    kernel_reason: reason.clone(),
-                }))
-            }
+            Emitted::WriteError { story, failed } => Some(Self::WriteError(WriteFailure::of(*story, failed))),
+            Emitted::LingerDeadline(story) => LingerExpired::of(story).map(Self::LingerExpired),
+            Emitted::StrayReset(stray) => Some(Self::StrayReset(StrayReset::of(stray))),
         }
     }
 
@@ -138,7 +154,7 @@ impl Report {
         }
     }
 
-    /// The process, where one is known.
+    /// The process; None if it is not known.
     #[must_use]
     pub fn process(&self) -> Option<&Task> {
         match self {

@@ -1,4 +1,4 @@
-//! Where events come from: the live kernel, or a recording of one. Beside them, the kernel's own tables of sockets.
+//! Sources of events: the live kernel, or a recording. Also the kernel's own tables of sockets, and the clocks.
 
 pub mod clock;
 pub(crate) mod namespace;

@@ -1,14 +1,12 @@
-//! All that is known of how one connection ends.
+//! The evidence of how one connection ends.
 //!
-//! Comes in: the events of one socket, in order. Goes out: [`Story`], the evidence that `classify` decides on.
-//! It notes what was seen and decides nothing about causes. No clock: time is the events' own.
+//! In: the events of one socket, in order. Out: [`Story`], from which `classify` makes a verdict. A story collects
+//! what was seen and decides nothing about causes. No clock: time is the events' own.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_macros, reason = "pure: no clock, no I/O")]
 
 mod chain;
-mod early_errors;
 mod evidence;
-mod openings;
 pub mod step;
 pub mod table;
 
@@ -24,24 +22,25 @@ use crate::{
     words::{LocalAction, Side},
 };
 
-/// Everything seen of one connection's end.
+/// Everything that was seen of one connection's end. Times are `CLOCK_MONOTONIC`, ns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Story {
     /// The socket.
     pub sock: SockId,
     /// Time of the first sign of an end.
     pub first_ns: u64,
-    /// Both ends, as last seen complete. None while only a reset was seen.
+    /// Both ends, as last seen complete. None while only resets have been seen.
     pub endpoints: Option<Endpoints>,
-    /// None when the connection is older than the observer.
+    /// The beginning; None if the connection is older than the observer.
     pub opening: Option<Opening>,
     /// Our FIN.
     pub fin_sent: Option<FinSent>,
-    /// Our FIN was acknowledged while a process still had the socket.
+    /// When our FIN was acknowledged while a process still held the socket.
     pub fin_acked_ns: Option<u64>,
     /// The peer's FIN.
     pub peer_fin: Option<PeerFin>,
-    /// The peer's FIN came before ours was acknowledged (CLOSING): whether ours had left by then.
+    /// Whether our FIN had left when the peer's FIN came before the acknowledgement (CLOSING). None if that did not
+    /// happen.
     pub crossed: Option<bool>,
     /// The states that were seen.
     pub chain: Chain,
@@ -49,32 +48,32 @@ pub struct Story {
     pub records_lost: bool,
     /// Our `close()`.
     pub close_call: Option<CloseCall>,
-    /// The wait of a lingering `close()` was seen to end: when, and in which state.
+    /// When a lingering `close()` stopped waiting, and in which state.
     pub linger_over: Option<(u64, State)>,
-    /// A signal was delivered to the thread that called `close()`, while it may have lingered.
+    /// When a signal was delivered to the thread in `close()`, which may have lingered at that time.
     pub linger_interrupted_ns: Option<u64>,
     /// Our reset.
     pub reset_sent: Option<ResetSent>,
-    /// `tcp_reset()` ran: the peer's reset, or late data (see `classify`).
+    /// `tcp_reset()` ran, for the peer's reset or for late data (see `classify`).
     pub reset_received: Option<ResetReceived>,
-    /// The end itself.
+    /// The change to CLOSE.
     pub end: Option<End>,
-    /// No process has the socket any more, since then.
+    /// Since when no process holds the socket.
     pub gone_ns: Option<u64>,
-    /// What nobody had read when a connection was destroyed that no process had accepted.
+    /// Unread bytes at the destruction of a connection that no process had accepted.
     pub unread_at_destruction: Option<u32>,
-    /// A process seen holding the socket; the fallback for who owns it.
+    /// The process that was last seen to hold the socket. It is the owner if no process is known to have closed.
     pub holder: Option<Task>,
-    /// Inode of the socket's file while it had one; 0 when never seen.
+    /// Inode of the socket's file; 0 if no record showed one.
     pub inode: u64,
-    /// Failed sends so far, by errno.
+    /// Number of failed sends so far, by errno.
     pub write_errors: BTreeMap<u32, u32>,
-    /// What happened, in order: the first [`step::LIMIT`] steps.
+    /// The first [`step::LIMIT`] steps, in order.
     pub steps: Vec<Step>,
 }
 
 impl Story {
-    /// Begins with the first sign of an end.
+    /// A story begins with the first sign of an end, at `first_ns`.
     #[must_use]
     pub fn new(sock: SockId, first_ns: u64, opening: Option<Opening>) -> Self {
         Self {
@@ -103,15 +102,15 @@ impl Story {
         }
     }
 
-    /// Name of the connection: the same in its verdict and in every write error of it.
+    /// The id of the connection: the same in its verdict and in all its write errors.
     #[must_use]
     pub fn id(&self) -> String {
-        // First sign and socket are unique together: a socket has one story at a time.
+        // Time and socket are unique together, because a socket has one story at a time.
         format!("{:x}-{:04x}", self.first_ns, self.sock.0 & 0xffff)
     }
 
-    /// Which side has sent its FIN while the other has not, and since when; None where neither or both have, or the
-    /// connection is over.
+    /// The side that has sent its FIN while the other has not, and since when. None if neither or both have sent one,
+    /// or if the connection is over.
     #[must_use]
     pub const fn half_closed(&self) -> Option<(Side, u64)> {
         match (self.end, self.fin_sent, self.peer_fin) {
@@ -121,9 +120,9 @@ impl Story {
         }
     }
 
-    /// When a lingering `close()` gives up at the latest; None when it does not wait.
+    /// The deadline of a lingering `close()`; None if it does not wait.
     ///
-    /// `inet_release()`: an exiting process does not wait, a kernel thread that drops the last reference does.
+    /// `inet_release()`: an exiting process does not wait. A kernel thread that drops the last reference does.
     #[must_use]
     pub fn linger_deadline_ns(&self) -> Option<u64> {
         let call = self.close_call?;
@@ -132,9 +131,10 @@ impl Story {
         Some(call.ns.saturating_add(wait_ms.saturating_mul(1_000_000)))
     }
 
-    /// When the wait of a lingering `close()` was over because our FIN was acknowledged.
+    /// When an acknowledgement of our FIN ended the wait of a lingering `close()`.
     ///
-    /// `sk_stream_wait_close()` waits in FIN_WAIT1, CLOSING and LAST_ACK, and the socket is orphaned only after it.
+    /// `sk_stream_wait_close()` waits in FIN_WAIT1, CLOSING and LAST_ACK, and the socket becomes an orphan only after
+    /// it.
     #[must_use]
     pub fn linger_acked_ns(&self) -> Option<u64> {
         let call = self.close_call?;
@@ -144,22 +144,23 @@ impl Story {
         acked.map(|acked| acked.max(call.ns))
     }
 
-    /// Whether a reset of ours belongs to this end and was not seen yet: the state changes first, and on a busy host
-    /// the rest of the call, or of the packet, may take its time.
+    /// Whether a reset of ours belongs to this end and has not been seen yet. The state changes first, and on a busy
+    /// host the rest of the call, or of the packet's processing, may come much later.
     #[must_use]
     pub fn awaits_reset(&self) -> bool {
         use State::{CloseWait, Closing, Established, FinWait1, FinWait2, LastAck};
         let Some(end) = self.end.filter(|_| self.reset_sent.is_none()) else { return false };
-        // `__tcp_close`, `tcp_disconnect`; a connection that is over already needs no reset.
+        // `__tcp_close()` and `tcp_disconnect()` send a reset in these states (`tcp_need_reset()`). After the peer's
+        // reset they send none.
         let aborted = end.task.is_some() && matches!(end.old, Established | CloseWait | FinWait1 | FinWait2);
-        // `tcp_rcv_state_process` calls `tcp_reset` for data that comes after our FIN, and then resets the peer.
+        // `tcp_rcv_state_process()` calls `tcp_reset()` for data that comes after our FIN, and then resets the peer.
         let after_our_fin = |state| matches!(state, FinWait1 | FinWait2 | Closing | LastAck);
         let by_data = self.reset_received.is_some_and(|received| after_our_fin(received.state));
         (aborted && self.reset_received.is_none()) || by_data
     }
 
-    /// The local address of a connection that ended in the accept queue, with nobody seen: the process that listens there
-    /// is the one to name.
+    /// The ends of a connection that ended in the accept queue and has no known process. The verdict names the
+    /// process that listens on the local address.
     #[must_use]
     pub fn awaits_listener(&self) -> Option<Endpoints> {
         let end = self.end.filter(|end| !end.socket.flags.has_socket && !end.socket.flags.dead)?;
@@ -168,28 +169,28 @@ impl Story {
         self.endpoints.filter(|_| by_peer && unseen && self.inode == 0)
     }
 
-    /// Whether a process has the socket, and none was seen with it.
+    /// Whether a process holds the socket, and no record has named it.
     #[must_use]
     pub const fn awaits_holder(&self) -> bool {
         self.inode != 0 && self.holder.is_none() && self.gone_ns.is_none()
     }
 
-    /// Notes one event. [`Body::Opened`] and [`Body::StrayReset`] are the table's to handle.
+    /// Adds one event. The table handles [`Body::Opened`] and [`Body::StrayReset`].
     pub fn note(&mut self, event: &Event) {
-        // The socket is another's by now, one that never had a connection.
+        // The address belongs to another socket by now, which never had a connection.
         if matches!(event.body, Body::Destroyed { .. }) && self.gone_ns.is_some() {
             return;
         }
         if let Body::Destroyed { rcv_nxt: Some(rcv_nxt), .. } = event.body
             && self.end.is_some_and(|end| end.socket.rcv_nxt != rcv_nxt)
         {
-            // Another socket has its place, so it is gone, and that was not seen.
+            // Another socket has the address: this one was destroyed, and that record was lost.
             self.gone_ns = Some(event.ns);
             self.records_lost = true;
             return;
         }
-        // A reset that our side decides on in CLOSE follows an end by our side. After the peer's RST it is of a later connection
-        // of the same socket, whose own records were lost.
+        // An active reset in CLOSE follows an end by our side. After the peer's RST it belongs to a later connection
+        // of the same socket, whose records were lost.
         if matches!(event.body, Body::ResetSent { active: true, state: State::Close, .. })
             && self.end.is_some()
             && self.reset_received.is_some()
@@ -197,13 +198,13 @@ impl Story {
             self.records_lost = true;
             return;
         }
-        // The note of the lingering may be older than this connection, whose socket was another's then.
+        // The kernel side's note of a lingering thread may be of an earlier connection with the same socket.
         if let Body::LingerInterrupted { tid, .. } = &event.body
             && self.close_call.and_then(|call| call.task).is_none_or(|task| task.tid != *tid)
         {
             return;
         }
-        // The function and the tracepoint tell of the same reset, the function first.
+        // The function and the tracepoint report the same reset, the function first.
         if matches!(event.body, Body::ResetSent { active: true, .. })
             && self.reset_sent.as_ref().is_some_and(|sent| sent.active)
         {
@@ -214,10 +215,10 @@ impl Story {
             self.chain.gap |= chain::link(self, change, socket) == chain::Link::AfterGap;
         }
         let room = step::LIMIT.saturating_sub(self.steps.len());
-        self.steps.extend(Step::of(event).into_iter().chain(Step::told(event)).take(room));
+        self.steps.extend(Step::of(event).into_iter().chain(Step::error_reported(event)).take(room));
         match &event.body {
             Body::StateChange { old, new, socket } => {
-                // Whoever ends a connection without closing its descriptor need not be its owner.
+                // A process that ends a connection without closing its descriptor may not be its owner (`ss -K`).
                 let kills = *new == State::Close && !socket.flags.closing;
                 self.see(socket, event.task.filter(|_| !kills));
                 self.note_state(event, *old, *new, socket);
@@ -238,8 +239,8 @@ impl Story {
             }
             Body::Destroyed { unread, .. } => {
                 self.gone_ns = Some(event.ns);
-                // Its listener destroyed it at once. The process that closes the socket later has another one, in the same
-                // place, that never had a connection.
+                // The listener destroyed the socket at once. A process that destroys one later has another socket at
+                // the same address, which never had a connection.
                 let never_accepted = |end: End| end.task.is_some() && !end.socket.flags.has_socket;
                 if event.task.is_some() && self.end.is_some_and(never_accepted) {
                     return;
@@ -250,7 +251,7 @@ impl Story {
                         ns: event.ns,
                         action: close_action(event.task),
                         task: event.task,
-                        // The connection was over: there was nothing left to linger for.
+                        // The connection was over, so close() did not linger.
                         linger_ms: None,
                         unread: *unread,
                         data_segs_in: self.end.and_then(|end| end.socket.data_segs_in),
@@ -270,7 +271,7 @@ impl Story {
                 self.see(socket, event.task);
                 *self.write_errors.entry(*errno).or_default() += 1;
             }
-            // The state says who sent it.
+            // The change of state shows our FIN.
             Body::FinQueued { .. }
             | Body::Opened { .. }
             | Body::NoOwner { .. }
@@ -279,9 +280,9 @@ impl Story {
         }
     }
 
-    /// What every look at the socket adds.
+    /// Takes the ends, the inode and the holder from a record with the socket.
     fn see(&mut self, socket: &Socket, task: Option<Task>) {
-        // tcp_disconnect() clears the remote port, and the verdict still needs it.
+        // tcp_disconnect() clears the remote port, which the verdict still needs.
         if socket.endpoints.remote.port() != 0 || self.endpoints.is_none() {
             self.endpoints = Some(socket.endpoints);
         }
@@ -292,7 +293,7 @@ impl Story {
     }
 
     fn hold(&mut self, task: Option<Task>) {
-        // A kernel thread that closes what nobody holds any more is no owner.
+        // A kernel thread that closes files after their last reference is gone is no owner.
         if let Some(task) = task.filter(|task| !task.kthread) {
             self.holder = Some(task);
         }
@@ -330,7 +331,7 @@ impl Story {
             }
             (FinWait1, FinWait2) => self.fin_acked_ns = Some(event.ns),
             (_, Close) => {
-                // In FIN_WAIT2 the peer's FIN ends the connection without a state of its own.
+                // In FIN_WAIT2 the peer's FIN ends the connection without a change of state before.
                 if old == FinWait2 && socket.flags.done {
                     self.note_peer_fin(event.ns, socket);
                 }
@@ -354,7 +355,7 @@ impl Story {
     }
 }
 
-/// How a process lets go of its last descriptor: `do_exit` closes files with PF_EXITING set and the exit code known.
+/// How a process dropped the last reference. `do_exit()` closes files after it has set PF_EXITING and the exit code.
 fn close_action(task: Option<Task>) -> LocalAction {
     match task {
         Some(Task { exiting: true, signal: 1.., .. }) => LocalAction::Killed,
@@ -365,8 +366,8 @@ fn close_action(task: Option<Task>) -> LocalAction {
 
 /// Which call queued our FIN.
 ///
-/// `close()` runs with the file's last reference gone (`__fput`), `shutdown()` with it held. In CLOSE_WAIT the
-/// receiving side is shut down already, so SHUT_WR and SHUT_RDWR are the same act there.
+/// `close()` runs after the file's last reference is gone (`__fput()`), and `shutdown()` while one is held. In
+/// CLOSE_WAIT the receiving side is already shut down, so SHUT_WR and SHUT_RDWR do the same.
 fn fin_action(task: Option<Task>, socket: &Socket, old: State) -> LocalAction {
     if socket.flags.closing || !socket.flags.has_socket {
         close_action(task)

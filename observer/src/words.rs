@@ -1,14 +1,14 @@
 //! Closed sets of words that have the same name in JSON lines, metric labels and sentences.
 //!
-//! A set is written once, with [`words!`], and every output takes its words from there. Sets that belong to one stage
-//! stand with that stage: [`Outcome`](crate::classify::Outcome) in `classify`, [`Mechanism`](crate::attach::Mechanism)
-//! in `attach`.
+//! A set is written once, with [`words!`], and every output takes its words from there. A set that belongs to one
+//! stage is in that stage's module: [`Outcome`](crate::classify::Outcome) in `classify`,
+//! [`Mechanism`](crate::attach::answer::Mechanism) in `attach`.
 
 pub mod errno;
 
 /// Defines a closed set of words: an enum whose variants have the given names in JSON and in labels.
 ///
-/// The order of the variants is a contract: the history stores their position.
+/// The order of the variants is a contract, because the history stores their position.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$meta])*
@@ -42,7 +42,7 @@ words! {
 }
 
 words! {
-    /// The call or event on this host that ended the connection (`local_action` in JSON).
+    /// The call or event on this host that ended its side of the connection (`local_action` in JSON).
     LocalAction {
         /// The last file descriptor was closed.
         Close = "close",
@@ -50,7 +50,7 @@ words! {
         ShutdownRead = "shutdown_read",
         /// `shutdown(SHUT_WR)`.
         ShutdownWrite = "shutdown_write",
-        /// `shutdown(SHUT_RDWR)`, or both directions one after the other.
+        /// `shutdown(SHUT_RDWR)`, or one `shutdown()` for each direction.
         ShutdownBoth = "shutdown_both",
         /// The process exited while the file descriptor was open.
         ProcessExit = "process_exit",

@@ -1,23 +1,23 @@
-//! The ways into the kernel, and whether this kernel allows them.
+//! The mechanisms for attaching programs, and whether this kernel has them.
 
 use observer_ebpf::abi::program::{Hook, Program};
 
 use crate::words::words;
 
 words! {
-    /// A way into the kernel, the best first.
+    /// How a program is attached to a hook, the best first.
     Mechanism {
-        /// BTF trampolines.
+        /// BTF trampolines at the entry or the return of a function.
         Fentry = "fentry",
-        /// Breakpoints, or ftrace where the kernel has it.
+        /// Breakpoints or ftrace, at the entry of a function.
         Kprobe = "kprobe",
-        /// Tracepoints without their formatting.
+        /// Tracepoints, with raw arguments.
         RawTracepoint = "raw_tracepoint",
     }
 }
 
 impl Mechanism {
-    /// The programs that enter a hook this way; none where there is no such way.
+    /// The programs for a hook; empty if the mechanism does not fit the hook.
     #[must_use]
     pub const fn programs(self, hook: &Hook) -> &'static [Program] {
         match self {
@@ -28,42 +28,40 @@ impl Mechanism {
     }
 }
 
-/// Answer to "can this kernel …?"; the last is not conclusive.
+/// Answer to "can this kernel …?".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// It can.
+    /// The kernel can.
     Yes,
-    /// It cannot, and why.
+    /// The kernel cannot, for this reason.
     No(String),
-    /// It could, and does not let us: why.
+    /// The kernel can but does not permit it, for this reason.
     Refused(String),
-    /// Could not tell, and why.
+    /// The probe failed, for this reason.
     Unclear(String),
 }
 
 impl Answer {
-    /// What an error says of the question.
+    /// The answer that the error of a probe means.
     pub(super) fn of(error: &std::io::Error) -> Self {
         match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => {
-                Self::Refused("the kernel refuses it: permission denied".to_owned())
-            }
+            Some(libc::EPERM | libc::EACCES) => Self::Refused("not permitted by the kernel".to_owned()),
             _ => Self::Unclear(error.to_string()),
         }
     }
 
-    /// What is older than the program type.
+    /// The answer of a kernel that is older than the program type.
     pub(super) fn unknown_type() -> Self {
         Self::No("this kernel does not know the program type".to_owned())
     }
 
-    /// Whether it certainly can.
+    /// Whether the kernel certainly can.
     #[must_use]
     pub const fn is_yes(&self) -> bool {
         matches!(self, Self::Yes)
     }
 
-    /// Why not; empty when it can.
+    /// Why not; empty if the kernel can.
     #[must_use]
     pub fn reason(&self) -> &str {
         match self {

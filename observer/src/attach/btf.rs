@@ -1,4 +1,4 @@
-//! The running kernel's BTF: field offsets, argument positions, enum names. Nothing here is assumed by version.
+//! The running kernel's BTF: field offsets, argument positions, enum names. Nothing here depends on a version number.
 
 mod types;
 
@@ -10,42 +10,42 @@ use thiserror::Error;
 use self::types::{Id, TypeKind, Types};
 use crate::event::Reason;
 
-/// Where the kernel shows its BTF.
+/// The file with the kernel's BTF.
 pub const PATH: &str = "/sys/kernel/btf/vmlinux";
 
-/// Why the BTF is of no use.
+/// Why the BTF cannot be used.
 #[derive(Debug, Error)]
 pub enum BtfError {
-    /// No file.
-    #[error("this kernel shows no BTF at {path} ({source}); it needs CONFIG_DEBUG_INFO_BTF=y")]
+    /// The file cannot be read.
+    #[error("cannot read the kernel's BTF at {path} ({source}); the kernel needs CONFIG_DEBUG_INFO_BTF=y")]
     Read {
-        /// Path tried.
+        /// Path of the file.
         path: String,
-        /// Error.
+        /// The error of the read.
         source: std::io::Error,
     },
-    /// Not BTF.
+    /// The file is not BTF.
     #[error("{path} is not BTF: {message}")]
     Parse {
-        /// Path read.
+        /// Path of the file.
         path: String,
-        /// What is wrong with it.
+        /// What is wrong with the bytes.
         message: &'static str,
     },
-    /// A field the observer cannot do without.
+    /// A required field is missing.
     #[error("this kernel's struct {container} has no field {path}, which the observer needs")]
     Field {
-        /// Struct.
+        /// Name of the struct.
         container: &'static str,
-        /// Member path.
+        /// Member path: names joined by dots.
         path: &'static str,
     },
-    /// A struct the observer cannot do without.
+    /// A required struct is missing.
     #[error("this kernel has no struct {0}, which the observer needs")]
     Struct(&'static str),
 }
 
-/// How far types are followed into each other: a broken file could lead in circles.
+/// Limit for following types into each other, because a broken file could contain circles.
 const DEPTH: u32 = 32;
 
 /// The types of the running kernel.
@@ -54,7 +54,10 @@ pub struct KernelBtf {
 }
 
 impl KernelBtf {
-    /// Reads the file.
+    /// Reads and parses the file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not BTF.
     pub fn read(path: &Path) -> Result<Self, BtfError> {
         let shown = || path.display().to_string();
         let bytes = std::fs::read(path).map_err(|source| BtfError::Read { path: shown(), source })?;
@@ -62,7 +65,7 @@ impl KernelBtf {
         Ok(Self { types })
     }
 
-    /// Byte offset of a member; None when the struct or the member is not there, or is a bit field.
+    /// Byte offset of a member. None if the struct or the member does not exist, or the member is a bit field.
     #[must_use]
     pub fn offset(&self, container: &str, path: &str) -> Option<u32> {
         let mut id = self.types.find(TypeKind::Struct, container)?;
@@ -75,13 +78,13 @@ impl KernelBtf {
         bits.is_multiple_of(8).then_some(bits / 8)
     }
 
-    /// Size of a struct, bytes.
+    /// Size of a struct in bytes; None if it does not exist.
     #[must_use]
     pub fn size(&self, container: &str) -> Option<u32> {
         self.types.size(self.types.find(TypeKind::Struct, container)?)
     }
 
-    /// Offset in bits, and type, of a member; those of anonymous members are its own.
+    /// Offset in bits and type of a member. Members of anonymous structs and unions count as members of the outer one.
     fn member(&self, id: Id, name: &[u8], depth: u32) -> Option<(u32, Id)> {
         let depth = depth.checked_sub(1)?;
         let id = self.unqualified(id)?;
@@ -97,7 +100,7 @@ impl KernelBtf {
         })
     }
 
-    /// Without typedefs and qualifiers.
+    /// The type behind typedefs and qualifiers.
     fn unqualified(&self, mut id: Id) -> Option<Id> {
         use TypeKind::{Const, Restrict, TypeTag, Typedef, Volatile};
         for _ in 0..DEPTH {
@@ -109,7 +112,11 @@ impl KernelBtf {
         None
     }
 
-    /// Every field's offset, and the size of each struct of [`SIZES`].
+    /// The offset of each field in [`FIELDS`] ([`ABSENT`] for an optional one that is missing), and the size in bytes
+    /// of each struct in [`SIZES`].
+    ///
+    /// # Errors
+    /// A required field or a struct is missing.
     pub fn layout(&self) -> Result<Vec<(Setting, u32)>, BtfError> {
         let mut layout = Vec::new();
         for field in FIELDS {
@@ -128,14 +135,14 @@ impl KernelBtf {
         Ok(layout)
     }
 
-    /// BTF type id of a kernel function.
+    /// BTF type id of a kernel function; None if it does not exist.
     #[must_use]
     pub fn function(&self, name: &str) -> Option<u32> {
         self.types.find(TypeKind::Function, name)
     }
 
-    /// BTF that holds nothing but these functions, each under its own id: for aya, which looks for ids in BTF that it
-    /// has read itself, and would take longer to read all of the kernel's than for all else.
+    /// BTF with these functions only, each under its own id. aya takes ids from BTF that it has parsed itself, and
+    /// parsing all of the kernel's BTF would take longer than the rest of the start.
     #[must_use]
     pub fn functions_alone<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<u8> {
         let mut found: Vec<_> = names.filter_map(|name| Some((self.function(name)?, name))).collect();
@@ -144,7 +151,7 @@ impl KernelBtf {
         types::functions(&found)
     }
 
-    /// Type ids of the structs that are cast to; None when one is not there.
+    /// Type ids of the structs in [`TYPES`]; None if one does not exist.
     #[must_use]
     pub fn type_ids(&self) -> Option<Vec<(Setting, u32)>> {
         let found =
@@ -152,13 +159,13 @@ impl KernelBtf {
         TYPES.iter().map(found).collect()
     }
 
-    /// Names of an enum's values by number, with the common prefix cut. Empty when there is no such enum.
+    /// Names of an enum's values by number, without the common prefix. Empty if the enum does not exist.
     #[must_use]
     pub fn enum_names(&self, name: &str, prefix: &str) -> Vec<Option<Reason>> {
         let Some(id) = self.types.find(TypeKind::Enum, name) else { return Vec::new() };
         let mut names = Vec::new();
         for (name, number) in self.types.values(id) {
-            // A kernel with a thousand reasons does not exist; a broken file may claim one.
+            // No kernel has a thousand reasons, but a broken file may claim so.
             let Some(number) = usize::try_from(number).ok().filter(|number| *number < 1024) else { continue };
             let Ok(name) = std::str::from_utf8(name) else { continue };
             if names.len() <= number {

@@ -1,4 +1,4 @@
-//! What this kernel and this process's rights offer, found by trying.
+//! What this kernel offers with this process's rights, found by trying.
 
 use std::path::Path;
 
@@ -10,15 +10,15 @@ use aya::{
 use observer_ebpf::abi::program::{HOOKS, Hook};
 
 use super::{
+    answer::{Answer, Mechanism},
     btf::{self, BtfError, KernelBtf},
     probe,
 };
-use crate::attach::answer::{Answer, Mechanism};
 
-/// The kernel's type of reasons for resets.
+/// The kernel's enum of reasons for resets (`include/net/rstreason.h`, 6.10).
 pub(super) const RESET_REASON: &str = "sk_rst_reason";
 
-/// What was found.
+/// What the kernel offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// `uname -r`.
@@ -29,11 +29,11 @@ pub struct Facts {
     pub kprobe: Answer,
     /// BPF ring buffers (5.8).
     pub ring_buffer: Answer,
-    /// Whether the tracepoint `tcp_send_reset` comes with a reason, and then for every reset (6.10).
+    /// Whether the tracepoint `tcp_send_reset` has a reason argument (6.10). Then it fires for every reset.
     pub reset_reasons: bool,
     /// Whether the kernel has the tracepoint or function of each hook, in the order of [`HOOKS`].
     pub hooks: Vec<(&'static str, Answer)>,
-    /// What failed when it was tried, by hook and mechanism.
+    /// Attachments that the kernel refused when they were tried: hook, mechanism and answer.
     pub tried: Vec<(&'static str, Mechanism, Answer)>,
 }
 
@@ -42,10 +42,10 @@ impl Facts {
     #[must_use]
     pub fn hook(&self, name: &str) -> Answer {
         let found = self.hooks.iter().find(|(hook, _)| *hook == name);
-        found.map_or_else(|| Answer::Unclear("nobody asked".to_owned()), |(_, answer)| answer.clone())
+        found.map_or_else(|| Answer::Unclear("not probed".to_owned()), |(_, answer)| answer.clone())
     }
 
-    /// Whether a mechanism can be used for a hook, as far as is known.
+    /// Whether a mechanism works for a hook, as far as is known.
     #[must_use]
     pub fn mechanism(&self, hook: &str, mechanism: Mechanism) -> Answer {
         let tried = self.tried.iter().find(|(name, tried, _)| *name == hook && *tried == mechanism);
@@ -58,7 +58,7 @@ impl Facts {
     }
 }
 
-/// Root directories of the kernel's file systems; tests pass their own.
+/// Root directories of the kernel's file systems. Tests pass their own.
 #[derive(Debug, Clone, Copy)]
 pub struct Roots<'a> {
     /// `/sys`.
@@ -73,7 +73,10 @@ impl Default for Roots<'_> {
     }
 }
 
-/// Looks around; the BTF is read once and handed on.
+/// Probes the kernel. The BTF is read once and returned too.
+///
+/// # Errors
+/// The BTF cannot be read or parsed.
 pub fn gather(roots: Roots<'_>) -> Result<(Facts, KernelBtf), BtfError> {
     let btf =
         KernelBtf::read(&roots.sys.join(Path::new(btf::PATH).strip_prefix("/sys").unwrap_or(Path::new(""))))?;
@@ -103,12 +106,12 @@ fn program(kind: ProgramType) -> Answer {
     match is_program_supported(kind) {
         Ok(true) => Answer::Yes,
         Ok(false) => Answer::unknown_type(),
-        Err(error) => refused(&error),
+        Err(error) => answer_of(&error),
     }
 }
 
 fn kprobe(sys: &Path) -> Answer {
-    // The event source exists where CONFIG_KPROBE_EVENTS does.
+    // The event source exists if the kernel is built with CONFIG_KPROBE_EVENTS.
     if sys.join("bus/event_source/devices/kprobe").exists() {
         program(ProgramType::KProbe)
     } else {
@@ -120,12 +123,12 @@ fn ring_buffer() -> Answer {
     match is_map_supported(MapType::RingBuf) {
         Ok(true) => Answer::Yes,
         Ok(false) => Answer::No("this kernel has no BPF ring buffer; it came with 5.8".to_owned()),
-        Err(error) => refused(&error),
+        Err(error) => answer_of(&error),
     }
 }
 
-/// EPERM is an answer; anything else leaves the question open.
-fn refused(error: &(dyn std::error::Error + 'static)) -> Answer {
+/// The answer that aya's error means: EPERM is a refusal, and any other error leaves the question open.
+fn answer_of(error: &(dyn std::error::Error + 'static)) -> Answer {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {

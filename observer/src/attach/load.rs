@@ -1,4 +1,4 @@
-//! The plan carried out: the only caller of aya's load and attach.
+//! Carries out the plan. Only this file calls aya's load and attach.
 
 use std::{
     fs::File,
@@ -23,99 +23,99 @@ use observer_ebpf::abi::{
 use thiserror::Error;
 
 use super::{
+    answer::Mechanism,
     btf::{BtfError, KernelBtf},
     facts::RESET_REASON,
+    object::OBJECT,
     patch::{self, patched},
     plan::{Plan, Planned},
 };
-use crate::{attach::answer::Mechanism, event::decode::KernelNames, source::clock};
+use crate::{event::decode::KernelNames, source::clock};
 
-/// The BPF object, built by build.rs.
-pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer-ebpf"));
-
-/// Why the kernel did not take it.
+/// Why the programs are not attached.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// A field is not there.
+    /// A required field of a kernel struct is missing.
     #[error(transparent)]
     Btf(#[from] BtfError),
-    /// The process lacks rights.
+    /// The process lacks capabilities.
     #[error(
-        "the kernel refuses BPF to this process: run it as root, or with CAP_BPF and CAP_PERFMON (Linux 5.8 or later)"
+        "the kernel does not permit BPF for this process: run it as root, or with CAP_BPF and CAP_PERFMON (Linux 5.8 or \
+         later)"
     )]
     NotPermitted,
-    /// The object itself.
+    /// The object cannot be loaded.
     #[error("loading the BPF object")]
     Object(#[source] EbpfError),
-    /// The build left it out.
+    /// The build left out the object.
     #[error("this observer was built without its BPF object (AYA_BUILD_SKIP)")]
     NoObject,
-    /// One program.
+    /// One program cannot be loaded or attached.
     #[error("attaching {program} to {hook}")]
     Program {
-        /// Program.
+        /// Name of the program.
         program: &'static str,
-        /// Hook.
+        /// Name of the hook.
         hook: &'static str,
-        /// How it is entered.
+        /// The mechanism that was tried.
         mechanism: Mechanism,
-        /// Error.
+        /// The error of aya or the kernel.
         #[source]
         source: ProgramError,
     },
-    /// Trampolines find their functions by it.
-    #[error("handing over the numbers of this kernel's functions")]
+    /// aya does not accept the BTF ids of the functions, which trampolines need.
+    #[error("passing the BTF ids of this kernel's functions to aya")]
     Functions(#[source] aya::BtfError),
-    /// The object does not hold what the ABI names.
+    /// The object lacks a program or map that the ABI names.
     #[error("the BPF object has no {0}")]
     Absent(&'static str),
-    /// A map is not what the ABI says.
+    /// A map has another type than the ABI says.
     #[error("opening the map {name}")]
     Map {
-        /// Map.
+        /// Name of the map.
         name: &'static str,
-        /// Error.
+        /// The error of aya or the kernel.
         #[source]
         source: aya::maps::MapError,
     },
 }
 
-/// What the programs are told before they are loaded.
+/// Choices of the user that the programs get before they are loaded.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadSettings {
-    /// The ring buffer, bytes: a power of two.
+    /// Size of the ring buffer in bytes, a power of two.
     pub ring_bytes: u32,
-    /// Whether sends that find the buffer full are counted.
+    /// Count sends that find the send buffer full (EAGAIN).
     pub count_send_buffer_full: bool,
 }
 
-/// Loaded and attached; everything is detached when it is dropped.
+/// The attached programs and their maps. Dropping it detaches everything.
 pub struct Attached {
     ebpf: Ebpf,
-    /// The records.
+    /// The ring buffer with the records.
     pub ring: RingBuf<MapData>,
-    /// What the kernel calls its numbers.
+    /// The kernel's names for its numbers.
     pub names: KernelNames,
     programs: Vec<&'static str>,
-    /// What the kernel says of the programs whose skipped runs nobody makes up for ([`program_info`]).
+    /// The fdinfo files of the programs whose skipped runs no other program covers ([`program_info`]).
     unguarded: Vec<File>,
     counters: PerCpuArray<MapData, u64>,
-    /// A hook counts sends that find the buffer full.
+    /// A hook counts sends that find the send buffer full.
     counts_full: bool,
 }
 
-/// What the object is told of this kernel, whatever the plan.
+/// What the object needs to know about this kernel, independent of the plan.
 pub(super) struct LoadInputs {
-    /// All but the types.
+    /// Every setting except type ids.
     settings: Vec<(Setting, u64)>,
-    /// Where the kernel can cast, to all that is cast to.
+    /// None if the kernel cannot cast, or lacks one of the types.
     casts: Option<Casts>,
     count_full: bool,
     ring_bytes: u32,
 }
 
 impl LoadInputs {
-    /// Reads it from the kernel's types; one thing is tried.
+    /// Collects it from the kernel's BTF, and probes two BPF helpers.
     pub(super) fn read(btf: &KernelBtf, settings: LoadSettings) -> Result<Self, BtfError> {
         let LoadSettings { ring_bytes, count_send_buffer_full: count_full } = settings;
         let task_btf =
@@ -124,7 +124,7 @@ impl LoadInputs {
         let reason = btf.tracepoint_enum_arg("tcp_send_reset", RESET_REASON);
         let active_reason = btf.function_enum_arg("tcp_send_active_reset", RESET_REASON);
         let others = [
-            // A kernel that does not say reads the slower way.
+            // If the probe fails, the programs use the slower reads.
             (Setting::TASK_BTF, u32::from(task_btf.unwrap_or(false))),
             (Setting::TASK_REGS, u32::from(task_regs.unwrap_or(false))),
             (Setting::PAGE_SIZE, page_size()),
@@ -136,14 +136,14 @@ impl LoadInputs {
             (Setting::COUNT_FULL, u32::from(count_full)),
         ];
         let numbers = btf.layout()?.into_iter().chain(others).map(|(setting, value)| (setting, value.into()));
-        // Any number that user space cannot guess will do: records then tell sockets apart and not where they lie.
+        // An unguessable number: records then distinguish sockets without showing their addresses.
         let key = (Setting::SOCK_KEY, RandomState::new().hash_one(0u8));
         let casts = btf.function(CAST_FUNCTION).zip(btf.type_ids());
         let casts = casts.map(|(function, types)| Casts { function, types });
         Ok(Self { settings: numbers.chain([key]).collect(), casts, count_full, ring_bytes })
     }
 
-    /// The object for this kernel, with casts or without.
+    /// The object for this kernel, with or without casts.
     fn object(&self, casts: Option<&Casts>) -> Result<Vec<u8>, LoadError> {
         let none = || TYPES.map(|(setting, _)| (setting, 0)).to_vec();
         let types = casts.map_or_else(none, |casts| casts.types.clone());
@@ -152,36 +152,36 @@ impl LoadInputs {
         let settings: patch::SettingValues =
             self.settings.iter().copied().chain(types).chain([can_cast]).collect();
         let function = casts.map(|casts| casts.function);
-        patched(OBJECT, &settings, function).ok_or(LoadError::Absent("places for settings"))
+        patched(OBJECT, &settings, function).ok_or(LoadError::Absent("value for one of its settings"))
     }
 }
 
-/// Bytes of a page of memory.
+/// Size of a memory page, bytes.
 fn page_size() -> u32 {
     // SAFETY: the call takes no pointer; this number always has a value.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     u32::try_from(size).unwrap_or(ABSENT)
 }
 
-/// Number of a system call, as the kernel's registers have it.
+/// Number of a system call, as it stands in the registers.
 fn call(number: libc::c_long) -> u32 {
     u32::try_from(number).unwrap_or(ABSENT)
 }
 
-/// The kernel function that casts, and the types it casts to.
+/// BTF ids of the kernel function that casts, and of the types.
 struct Casts {
     function: u32,
     types: Vec<(Setting, u32)>,
 }
 
-/// What loads the object: made once, since making it has aya read all of the kernel's types.
+/// Loads the object. Created once per start.
 pub(super) struct Loader<'a> {
     aya: EbpfLoader<'a>,
     btf: &'a KernelBtf,
-    told: &'a LoadInputs,
+    inputs: &'a LoadInputs,
 }
 
-/// aya reads the types for the sake of relocations, of which the object has none.
+/// An aya loader without the kernel's types. aya would read all of them for relocations, and the object has none.
 pub(super) fn without_types() -> EbpfLoader<'static> {
     let mut loader = EbpfLoader::new();
     loader.btf(None);
@@ -189,24 +189,26 @@ pub(super) fn without_types() -> EbpfLoader<'static> {
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(mut aya: EbpfLoader<'a>, btf: &'a KernelBtf, told: &'a LoadInputs) -> Self {
-        aya.map_max_entries(RING, told.ring_bytes);
-        Self { aya, btf, told }
+    pub(super) fn new(mut aya: EbpfLoader<'a>, btf: &'a KernelBtf, inputs: &'a LoadInputs) -> Self {
+        aya.map_max_entries(RING, inputs.ring_bytes);
+        Self { aya, btf, inputs }
     }
 
-    /// Loads the object with this kernel's offsets and attaches what the plan says.
+    /// Loads the object with this kernel's offsets and attaches the programs of the plan.
     ///
-    /// Where the kernel has `bpf_rdonly_cast`, programs that read by it are tried first, since they take a fraction of
-    /// the time; a kernel that refuses them gets those that read by helper calls.
+    /// If the kernel has `bpf_rdonly_cast` (6.2), programs that read with it are tried first, because they take a
+    /// fraction of the time. If the kernel refuses them, programs that read by helper calls are loaded.
     pub(super) fn attach(&mut self, plan: &Plan) -> Result<Attached, LoadError> {
         if OBJECT.is_empty() {
             return Err(LoadError::NoObject);
         }
-        let Some(casts) = &self.told.casts else { return self.attach_object(plan, None) };
+        let Some(casts) = &self.inputs.casts else { return self.attach_object(plan, None) };
         match self.attach_object(plan, Some(casts)) {
-            // What fails both ways has another reason, which is not to be covered.
+            // If both fail, the second error is returned: it names the real reason.
             Err(error @ LoadError::Program { .. }) => self.attach_object(plan, None).inspect(|_| {
-                log::warn!("reading kernel structs the slower way, since the kernel refuses {CAST_FUNCTION}");
+                log::warn!(
+                    "the kernel refuses {CAST_FUNCTION}; kernel structs are read by slower helper calls"
+                );
                 log::debug!("{:#}", anyhow::Error::new(error));
             }),
             attached => attached,
@@ -214,7 +216,7 @@ impl<'a> Loader<'a> {
     }
 
     fn attach_object(&mut self, plan: &Plan, casts: Option<&Casts>) -> Result<Attached, LoadError> {
-        let object = self.told.object(casts)?;
+        let object = self.inputs.object(casts)?;
         let mut ebpf = self.aya.load(&object).map_err(object_error)?;
 
         let by_trampoline = plan.hooks.iter().filter(|hook| hook.mechanism == Some(Mechanism::Fentry));
@@ -225,19 +227,20 @@ impl<'a> Loader<'a> {
             for program in hook.programs() {
                 let load =
                     |found: &mut Program| load_program(found, program.point, hook.hook.name, &functions);
-                step(&mut ebpf, hook, program.name, load)?;
+                with_program(&mut ebpf, hook, program.name, load)?;
                 programs.push(program.name);
                 if !is_guarded(hook) {
                     unguarded.extend(program_info(&ebpf, program.name));
                 }
             }
         }
-        // Loading takes its time, attaching does not. What tells of changes comes last, when what tells of a socket's end is
-        // there: the kernel uses sockets again, and a story must not go on with another's.
+        // Loading is slow and attaching is quick, so all programs are loaded first. The hook for state changes comes
+        // last: by then the hooks for a socket's end are attached. The kernel reuses sockets, and without those
+        // records a story could continue with another connection.
         for hook in plan.hooks.iter().rev() {
             for program in hook.programs() {
                 let attach = |found: &mut Program| attach_program(found, program.point, hook.hook.name);
-                step(&mut ebpf, hook, program.name, attach)?;
+                with_program(&mut ebpf, hook, program.name, attach)?;
             }
         }
 
@@ -251,13 +254,13 @@ impl<'a> Loader<'a> {
             tick_ns: clock::tick_ns(),
         };
         let counts_full =
-            self.told.count_full && (plan.has("sk_stream_error") || plan.has("sock_send_length"));
+            self.inputs.count_full && (plan.has("sk_stream_error") || plan.has("sock_send_length"));
         Ok(Attached { ebpf, ring, names, programs, unguarded, counters, counts_full })
     }
 }
 
-/// Does something with a program of the object, for a hook that is entered.
-fn step(
+/// Loads or attaches one program of a planned hook.
+fn with_program(
     ebpf: &mut Ebpf,
     hook: &Planned,
     name: &'static str,
@@ -292,32 +295,35 @@ fn attach_program(program: &mut Program, point: Point, hook: &str) -> Result<(),
     }
 }
 
-/// Whether something else tells what a program of the hook is kept from: its second program, or the tracepoint that
-/// tells it too.
+/// Whether skipped runs of the hook's programs are covered, by a second program or by a tracepoint that reports the
+/// same.
 fn is_guarded(hook: &Planned) -> bool {
     let twice = hook.mechanism == Some(Mechanism::RawTracepoint) && hook.programs().len() > 1;
     twice || matches!(hook.hook.else_by, "inet_sock_set_state" | "tcp_send_reset")
 }
 
 impl Attached {
-    /// The kernel side's own log, for what should never happen.
+    /// The log of the BPF programs, for events that should never happen.
+    ///
+    /// # Errors
+    /// The object has no log map.
     pub fn logger(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>, aya_log::Error> {
         aya_log::EbpfLogger::init(&mut self.ebpf)
     }
 
-    /// Whether this process may look at the maps.
+    /// Whether this process may read the maps.
     #[must_use]
     pub fn may_read(&self) -> bool {
         self.counters.get(&0, 0).is_ok()
     }
 
-    /// Each loss of `abi::counter`, summed over CPUs; zeros when the map cannot be read.
+    /// The loss counters in the order of `abi::counter`, summed over CPUs. All are 0 if the map cannot be read.
     #[must_use]
     pub fn lost(&self) -> [u64; counter::LOSSES as usize] {
         std::array::from_fn(|index| u32::try_from(index).map_or(0, |index| self.counter(index)))
     }
 
-    /// Sends that found the buffer full; None where they are not counted.
+    /// Number of sends that found the send buffer full. None if they are not counted.
     #[must_use]
     pub fn send_buffer_full(&self) -> Option<u64> {
         self.counts_full.then(|| self.counter(counter::SEND_BUFFER_FULL))
@@ -327,13 +333,13 @@ impl Attached {
         self.counters.get(&index, 0).map_or(0, |cpus| cpus.iter().sum())
     }
 
-    /// How often the kernel left out a program because it was running on that CPU already, where no second program
-    /// made up for it; 0 before 5.12, which does not count. Of kprobes the kernel counts it since 6.7 only
-    /// (`trace_call_bpf`).
+    /// Number of runs that the kernel skipped because a BPF program was already running on that CPU, and that no second
+    /// program covered. 0 before 5.12, which does not count them. For kprobes the kernel counts them since 6.7
+    /// (`trace_call_bpf()`).
     #[must_use]
     pub fn left_out(&self) -> u64 {
         let misses = |info: &File| -> Option<u64> {
-            // More than the kernel has to say (`bpf_prog_show_fdinfo()`).
+            // More than `bpf_prog_show_fdinfo()` writes.
             let mut text = [0; 1024];
             let length = info.read_at(&mut text, 0).ok()?;
             let mut lines = str::from_utf8(text.get(..length)?).ok()?.lines();
@@ -342,7 +348,7 @@ impl Attached {
         self.unguarded.iter().filter_map(misses).sum()
     }
 
-    /// Run time (ns) and runs of each attached program, as far as the kernel counts them
+    /// Name, run time (ns) and number of runs of each attached program. The numbers are 0 unless the kernel counts them
     /// (`kernel.bpf_stats_enabled`).
     #[must_use]
     pub fn run_stats(&self) -> Vec<(&'static str, u64, u64)> {
@@ -355,13 +361,13 @@ impl Attached {
     }
 }
 
-/// What the kernel says of a loaded program (`recursion_misses` and more), to be read anew each time.
+/// The fdinfo file of a loaded program, with `recursion_misses` and more. Each read gives current values.
 fn program_info(ebpf: &Ebpf, name: &str) -> Option<File> {
     let program = ebpf.program(name)?.fd().ok()?;
     File::open(format!("/proc/self/fdinfo/{}", program.as_fd().as_raw_fd())).ok()
 }
 
-/// A refusal for lack of rights is the most frequent failure, and has its own advice.
+/// Missing capabilities are the most frequent failure, so they have an error with advice.
 fn object_error(error: EbpfError) -> LoadError {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(at) = cause {

@@ -1,16 +1,16 @@
-//! What the BPF object is told before it is loaded: settings, and how to cast.
+//! Settings and casts, written into the BPF object before it is loaded.
 //!
-//! Comes in: the object as it was built. Goes out: the same with a value in the place of every setting's mark
-//! (`abi::setting`), and with its casts turned into calls of the kernel function `bpf_rdonly_cast`, whose BTF id is only
-//! known on the running kernel and which aya cannot call.
+//! In: the object as it was built. Out: the same object with a value in place of every setting's mark
+//! (`abi::setting`). Its casts have become calls of the kernel function `bpf_rdonly_cast`. Only the running kernel
+//! knows that function's BTF id, and aya cannot call kernel functions.
 
 use std::collections::HashMap;
 
 use object::{Object as _, ObjectSection as _, SectionKind};
 use observer_ebpf::abi::setting::{CAST_CALL, MARK, Setting};
 
-/// `BPF_LD | BPF_DW | BPF_IMM` (`include/uapi/linux/bpf.h`): an instruction of 16 bytes with a 64-bit immediate, half of it in
-/// either half.
+/// `BPF_LD | BPF_DW | BPF_IMM` (`include/uapi/linux/bpf.h`): an instruction of 16 bytes with a 64-bit immediate, one
+/// half of it in each 8 bytes.
 const LOAD_WIDE: u8 = 0x18;
 
 /// `BPF_JMP | BPF_CALL`.
@@ -22,9 +22,9 @@ const KERNEL_FUNCTION: u8 = 2 << 4;
 /// Values by setting.
 pub(super) type SettingValues = HashMap<Setting, u64>;
 
-/// The object with every setting in its places, and with its casts made by the kernel function with this BTF id; without
-/// one they stay what no kernel accepts, and `TYPED` must keep the programs from them. None when the object cannot be
-/// read, or has a setting without a value.
+/// Writes every setting into the object, and turns its casts into calls of the kernel function with BTF id `cast`.
+/// Without an id the casts stay calls that no kernel accepts, so `Setting::TYPED` must be 0 to make them dead code.
+/// Returns None if the object cannot be parsed, or contains a setting without a value.
 #[must_use]
 pub(super) fn patched(object: &[u8], settings: &SettingValues, cast: Option<u32>) -> Option<Vec<u8>> {
     let by_number: HashMap<_, _> =
@@ -36,7 +36,7 @@ pub(super) fn patched(object: &[u8], settings: &SettingValues, cast: Option<u32>
         let start = usize::try_from(start).ok()?;
         let code = patched.get_mut(start..start.checked_add(usize::try_from(len).ok()?)?)?;
         // An instruction has 8 bytes: opcode, registers, offset (2), immediate (4). The second half of a wide one has
-        // opcode 0, so it is taken for nothing else.
+        // opcode 0, so it matches no other pattern.
         let mut instructions = code.chunks_exact_mut(8).peekable();
         while let Some(instruction) = instructions.next() {
             let [opcode, registers, _, _, immediate @ ..] = instruction else { continue };
@@ -46,7 +46,7 @@ pub(super) fn patched(object: &[u8], settings: &SettingValues, cast: Option<u32>
                     if *upper == MARK.to_ne_bytes() {
                         let number = u32::from_ne_bytes(immediate.try_into().ok()?);
                         let value = by_number.get(&number)?.to_ne_bytes();
-                        // The lower half comes first, whatever the machine's order of bytes.
+                        // The lower half comes first on every machine.
                         let (first, second) = value.split_at(4);
                         let (low, high) =
                             if cfg!(target_endian = "little") { (first, second) } else { (second, first) };
@@ -70,7 +70,7 @@ mod tests {
     use observer_ebpf::abi::setting::{FIELDS, SIZES, TYPES, mark};
 
     use super::*;
-    use crate::attach::load::OBJECT;
+    use crate::attach::object::OBJECT;
 
     fn settings() -> SettingValues {
         use Setting::{
@@ -97,12 +97,12 @@ mod tests {
         fields.chain(types).chain(sizes).chain(others).chain([key]).collect()
     }
 
-    /// How often these bytes stand at the beginning of an instruction's immediate.
+    /// Number of instructions with this immediate.
     fn immediates(object: &[u8], immediate: u32) -> usize {
         object.chunks_exact(8).filter(|half| half[4..] == immediate.to_ne_bytes()).count()
     }
 
-    /// The same of an immediate that is spread over an instruction's two halves.
+    /// Number of wide instructions with this immediate.
     fn wide_immediates(object: &[u8], immediate: u64) -> usize {
         let halves: Vec<_> = object.chunks_exact(8).map(|half| &half[4..]).collect();
         let bytes = immediate.to_le_bytes();

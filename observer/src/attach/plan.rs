@@ -1,38 +1,38 @@
-//! Which hook is entered by which mechanism, and why. Pure: facts and preferences in, plan out.
+//! Which hook uses which mechanism, and why. Pure. In: facts and preferences. Out: a plan.
 
 use std::fmt;
 
 use observer_ebpf::abi::program::{HOOKS, Hook, Program, Want};
 use thiserror::Error;
 
-use super::facts::Facts;
-use crate::{
-    attach::answer::{Answer, Mechanism},
-    words::words,
+use super::{
+    answer::{Answer, Mechanism},
+    facts::Facts,
 };
+use crate::words::words;
 
 words! {
-    /// What becomes of a hook.
+    /// Whether a hook is attached, or why it is not.
     HookStatus {
-        /// It is entered.
+        /// It is attached.
         Attached = "attached",
-        /// Another tells what it would.
+        /// Another hook covers it.
         NotNeeded = "not_needed",
-        /// Nobody wants it.
+        /// The user excluded it.
         LeftOut = "left_out",
-        /// The kernel has it, and a way into it that it refuses.
+        /// The kernel has it, and refuses a mechanism for it.
         Refused = "refused",
-        /// The kernel does not have it, or has no way into it.
+        /// The kernel lacks it, or has no mechanism for it.
         Absent = "absent",
     }
 }
 
-/// What the user wants to be different from what the facts suggest.
+/// Choices of the user that override the facts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preferences {
-    /// Functions are entered by this mechanism or not at all.
+    /// Attach to functions only by this mechanism.
     pub mechanism: Option<Mechanism>,
-    /// Hooks to leave out, by name.
+    /// Names of hooks to leave out.
     pub without: Vec<String>,
 }
 
@@ -41,15 +41,15 @@ pub struct Preferences {
 pub struct Planned {
     /// The hook.
     pub hook: &'static Hook,
-    /// None when it is not needed, not wanted, or not to be had.
+    /// None if the hook is not attached.
     pub mechanism: Option<Mechanism>,
-    /// Why this mechanism, or why none, but for what is true of a mechanism everywhere ([`Plan::closed`]).
+    /// Why this mechanism, or why none. Reasons that hold for a mechanism everywhere are in [`Plan::closed`].
     pub reason: String,
-    /// The kernel has a better way in, and refuses it.
+    /// The kernel has a better mechanism and refuses it.
     pub refused: bool,
-    /// A way into this hook alone was tried in vain.
+    /// A mechanism was tried for this hook and failed.
     pub tried: bool,
-    /// What that comes to.
+    /// The result.
     pub status: HookStatus,
 }
 
@@ -60,7 +60,7 @@ impl Planned {
         self.mechanism.map_or(&[], |mechanism| mechanism.programs(self.hook))
     }
 
-    /// The mechanism, or `none` for a hook that this kernel lacks or refuses; one that nobody misses says why not.
+    /// The mechanism; `none` for a hook that this kernel lacks or refuses; the status for one that is not missed.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match (self.mechanism, self.status) {
@@ -70,7 +70,7 @@ impl Planned {
         }
     }
 
-    /// The mechanism, or why there is none in a word; `-` for a hook that nobody misses.
+    /// The mechanism; the status for a hook that this kernel lacks or refuses; `-` for one that is not missed.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match (self.mechanism, self.status) {
@@ -81,14 +81,14 @@ impl Planned {
     }
 }
 
-/// A mechanism by which no function can be entered.
+/// A mechanism that works for no function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
     /// The mechanism.
     pub mechanism: Mechanism,
     /// Why.
     pub reason: String,
-    /// The kernel has it, and refuses it.
+    /// The kernel has it and refuses it.
     pub refused: bool,
 }
 
@@ -98,24 +98,24 @@ impl fmt::Display for Closed {
     }
 }
 
-/// What will be attached.
+/// The hooks, and how each is attached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Every hook, in the order in which it is attached.
+    /// Every hook, in the order of [`HOOKS`].
     pub hooks: Vec<Planned>,
-    /// What no hook can be entered by.
+    /// Mechanisms that work for no function.
     pub closed: Vec<Closed>,
 }
 
 impl Plan {
-    /// Whether a hook is part of it.
+    /// Whether the hook is attached.
     #[must_use]
     pub fn has(&self, hook: &str) -> bool {
         has(&self.hooks, hook)
     }
 
-    /// What is not seen with this plan, since neither a hook nor its stand-in is to be had; nothing that somebody
-    /// chose not to see.
+    /// Events that this plan cannot see, because neither a hook nor its substitute is available. One line each.
+    /// Events that the user chose not to see are not listed.
     #[must_use]
     pub fn unseen(&self) -> Vec<String> {
         let missing = |name: &str| {
@@ -125,20 +125,21 @@ impl Plan {
         };
         let pairs = HOOKS.iter().filter_map(|hook| match hook.want {
             Want::InsteadOf(other) if missing(hook.name) && missing(other) => Some(format!(
-                "{} cannot be seen: neither {other} nor {} is to be had",
-                told_by(hook),
+                "{} cannot be seen: neither {other} nor {} is available",
+                shown_by(hook),
                 hook.name
             )),
             _ => None,
         });
         let resets = HOOKS.iter().find(|hook| hook.want == Want::WithoutReasons && missing(hook.name));
         let resets = resets.map(|hook| {
-            format!("resets without a connection cannot be seen: {} is not to be had", hook.name)
+            format!("resets for no live connection cannot be seen: {} is not available", hook.name)
         });
         pairs.chain(resets).collect()
     }
 
-    /// What the kernel refuses though it has it, for a person who might change that: one line each.
+    /// Mechanisms and attachments that the kernel has but refuses, which an administrator may be able to change. One
+    /// line each.
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
         let closed = self.closed.iter().filter(|closed| closed.refused).map(ToString::to_string);
@@ -147,44 +148,47 @@ impl Plan {
     }
 }
 
-/// What a stand-in tells, in words.
-fn told_by(hook: &Hook) -> &'static str {
+/// The events that a substitute hook shows, in words.
+fn shown_by(hook: &Hook) -> &'static str {
     match hook.name {
-        "sock_send_length" => "failing writes",
-        "signal_generate" => "whether a failing write came with SIGPIPE",
-        "signal_deliver" => "that a signal ended a lingering close()",
+        "sock_send_length" => "failed writes",
+        "signal_generate" => "whether a failed write raised SIGPIPE",
+        "signal_deliver" => "signals that end a lingering close()",
         other => other,
     }
 }
 
-/// Why there is no plan.
+/// Why there is no plan for this kernel.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum PlanError {
-    /// Records could not get out.
+    /// Records cannot leave the kernel.
     #[error("no BPF ring buffer: {0}")]
     NoRingBuffer(String),
-    /// A hook that verdicts need.
-    #[error("the hook {hook} is not to be had, and without it no verdict can be told: {reason}")]
+    /// A required hook is not available.
+    #[error("the hook {hook} is not available, and every verdict needs it: {reason}")]
     MissingHook {
-        /// Hook.
+        /// Name of the hook.
         hook: &'static str,
         /// Why not.
         reason: String,
     },
-    /// A wish for something that is not to be had.
-    #[error("no function can be entered by {mechanism} on this kernel: {reason}")]
+    /// The preferred mechanism is not available.
+    #[error("{mechanism} is not available: {reason}")]
     NoMechanism {
-        /// Wished for.
+        /// The preferred mechanism.
         mechanism: &'static str,
         /// Why not.
         reason: String,
     },
-    /// A wish for something that does not exist.
+    /// There is no hook of the name that should be left out.
     #[error("there is no hook {0}; `observer check` lists them")]
     NoSuchHook(String),
 }
 
 /// Chooses a mechanism for each hook.
+///
+/// # Errors
+/// The kernel has no ring buffer or lacks a required hook, or a preference cannot be met.
 pub fn plan(facts: &Facts, preferences: &Preferences) -> Result<Plan, PlanError> {
     if let Answer::No(reason) = &facts.ring_buffer {
         return Err(PlanError::NoRingBuffer(reason.clone()));
@@ -215,10 +219,10 @@ pub fn plan(facts: &Facts, preferences: &Preferences) -> Result<Plan, PlanError>
         };
         let planned = match hook.want {
             _ if preferences.without.iter().any(|name| name == hook.name) => {
-                none(HookStatus::LeftOut, "left out as asked".to_owned())
+                none(HookStatus::LeftOut, "left out as requested".to_owned())
             }
             Want::InsteadOf(other) if has(&hooks, other) => {
-                none(HookStatus::NotNeeded, format!("not needed: {other} tells it"))
+                none(HookStatus::NotNeeded, format!("not needed: {other} covers it"))
             }
             Want::WithoutReasons if facts.reset_reasons => {
                 none(HookStatus::NotNeeded, "not needed: tcp_send_reset shows every reset".to_owned())
@@ -232,31 +236,32 @@ pub fn plan(facts: &Facts, preferences: &Preferences) -> Result<Plan, PlanError>
         }
         hooks.push(planned);
     }
-    let ways = [(Mechanism::Fentry, &facts.fentry), (Mechanism::Kprobe, &facts.kprobe)];
-    let closed = ways.into_iter().filter_map(|(mechanism, answer)| {
+    let for_functions = [(Mechanism::Fentry, &facts.fentry), (Mechanism::Kprobe, &facts.kprobe)];
+    let closed = for_functions.into_iter().filter_map(|(mechanism, answer)| {
         let (reason, refused) = match answer {
-            _ if is_unwished(preferences, mechanism) => ("not wanted".to_owned(), false),
+            _ if is_excluded(preferences, mechanism) => ("excluded".to_owned(), false),
             Answer::Yes => return None,
             Answer::No(reason) => (reason.clone(), false),
             Answer::Refused(reason) => (reason.clone(), true),
-            Answer::Unclear(reason) => (format!("could not tell: {reason}"), false),
+            Answer::Unclear(reason) => (format!("probing failed: {reason}"), false),
         };
         Some(Closed { mechanism, reason, refused })
     });
     Ok(Plan { hooks, closed: closed.collect() })
 }
 
-fn is_unwished(preferences: &Preferences, way: Mechanism) -> bool {
-    preferences.mechanism.is_some_and(|only| only != way) && way != Mechanism::RawTracepoint
+/// Whether the user excluded a mechanism. Tracepoints cannot be excluded: some events have nothing else.
+fn is_excluded(preferences: &Preferences, mechanism: Mechanism) -> bool {
+    preferences.mechanism.is_some_and(|only| only != mechanism) && mechanism != Mechanism::RawTracepoint
 }
 
 fn has(hooks: &[Planned], name: &str) -> bool {
     hooks.iter().any(|planned| planned.hook.name == name && planned.mechanism.is_some())
 }
 
-/// The best way into the hook that is to be had.
+/// Chooses the best available mechanism for the hook.
 fn choose(hook: &'static Hook, facts: &Facts, preferences: &Preferences) -> Planned {
-    let ways = Mechanism::ALL.iter().copied().filter(|mechanism| !mechanism.programs(hook).is_empty());
+    let mechanisms = Mechanism::ALL.iter().copied().filter(|mechanism| !mechanism.programs(hook).is_empty());
     let mut planned = Planned {
         hook,
         mechanism: None,
@@ -265,27 +270,28 @@ fn choose(hook: &'static Hook, facts: &Facts, preferences: &Preferences) -> Plan
         tried: false,
         status: HookStatus::Absent,
     };
-    // What is against a way into this hook, and the ways that are closed for all.
-    let (mut against, mut closed, mut unwished) = (Vec::new(), Vec::new(), false);
+    // Reasons against this hook alone, and the mechanisms that are not available for any hook.
+    let (mut against, mut closed, mut excluded) = (Vec::new(), Vec::new(), false);
     if let Answer::No(reason) | Answer::Refused(reason) | Answer::Unclear(reason) = facts.hook(hook.name) {
         against.push(reason);
     } else {
-        for way in ways {
-            let answer = facts.mechanism(hook.name, way);
-            if is_unwished(preferences, way) {
-                unwished = true;
-                closed.push(way.word());
+        for mechanism in mechanisms {
+            let answer = facts.mechanism(hook.name, mechanism);
+            if is_excluded(preferences, mechanism) {
+                excluded = true;
+                closed.push(mechanism.word());
             } else if answer.is_yes() {
-                planned.mechanism = Some(way);
+                planned.mechanism = Some(mechanism);
                 break;
             } else {
                 planned.refused |= matches!(answer, Answer::Refused(_));
-                let tried = facts.tried.iter().any(|(name, tried, _)| *name == hook.name && *tried == way);
+                let tried =
+                    facts.tried.iter().any(|(name, tried, _)| *name == hook.name && *tried == mechanism);
                 planned.tried |= tried;
                 if tried {
-                    against.push(format!("{}: {}", way.word(), answer.reason()));
+                    against.push(format!("{}: {}", mechanism.word(), answer.reason()));
                 } else {
-                    closed.push(way.word());
+                    closed.push(mechanism.word());
                 }
             }
         }
@@ -293,20 +299,30 @@ fn choose(hook: &'static Hook, facts: &Facts, preferences: &Preferences) -> Plan
     planned.status = match (planned.mechanism, planned.refused) {
         (Some(_), _) => HookStatus::Attached,
         (None, true) => HookStatus::Refused,
-        (None, false) if unwished => HookStatus::LeftOut,
+        (None, false) if excluded => HookStatus::LeftOut,
         (None, false) => HookStatus::Absent,
     };
     if planned.mechanism.is_none() && !hook.else_by.is_empty() {
-        against.push(format!("{} tells it instead", hook.else_by));
+        against.push(format!("covered by {}", hook.else_by));
     }
     planned.reason = match (against.is_empty(), planned.mechanism, hook.want) {
         (false, ..) => against.join("; "),
-        (true, None, _) => format!("no way in but by {}", closed.join(" or ")),
-        (true, Some(_), Want::InsteadOf(other)) => format!("stands in for {other}"),
-        (true, Some(_), _) if closed.is_empty() => "the best there is for it".to_owned(),
+        (true, None, _) => needs(&closed, excluded),
+        (true, Some(_), Want::InsteadOf(other)) => format!("covers {other}, which is not available"),
+        (true, Some(_), _) if closed.is_empty() => "best available".to_owned(),
         (true, Some(_), _) => format!("instead of {}", closed.join(" or ")),
     };
     planned
+}
+
+/// The reason for a hook that none of its mechanisms can attach.
+fn needs(mechanisms: &[&str], excluded: bool) -> String {
+    let names = mechanisms.join(" or ");
+    match mechanisms.len() {
+        _ if excluded => format!("needs {names}"),
+        1 => format!("needs {names}, which is not available"),
+        _ => format!("needs {names}; neither is available"),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Whether trampolines work, found by trying one. aya can ask too, and would read all of the kernel's types for it.
+//! Whether BPF trampolines work, found by attaching one. aya has such a probe too, but it would read all of the
+//! kernel's types first.
 
 use std::{
     io,
@@ -6,13 +7,12 @@ use std::{
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
 };
 
-use super::btf::KernelBtf;
-use crate::attach::answer::Answer;
+use super::{answer::Answer, btf::KernelBtf};
 
-/// A function that does nothing, there for such trials (`net/bpf/test_run.c`, 5.5).
+/// A kernel function that does nothing and exists for such tests (`net/bpf/test_run.c`, 5.5).
 const FUNCTION: &str = "bpf_fentry_test1";
 
-/// Of `enum bpf_cmd`, `bpf_prog_type` and `bpf_attach_type` (`include/uapi/linux/bpf.h`).
+/// Values of `enum bpf_cmd`, `bpf_prog_type` and `bpf_attach_type` (`include/uapi/linux/bpf.h`).
 const PROG_LOAD: i32 = 5;
 const RAW_TRACEPOINT_OPEN: i32 = 17;
 const TRACING: u32 = 26;
@@ -21,10 +21,10 @@ const TRACE_FENTRY: u32 = 24;
 /// `r0 = 0; exit`, eight bytes each.
 const DO_NOTHING: [u64; 2] = [0xb7, 0x95];
 
-/// ENOTSUPP, which the kernel should not tell and does: no trampolines on this architecture.
+/// ENOTSUPP, an errno internal to the kernel that bpf(2) returns nevertheless: this architecture has no trampolines.
 const NOT_SUPPORTED: i32 = 524;
 
-/// `union bpf_attr` for PROG_LOAD, as long as it was in 5.8.
+/// `union bpf_attr` for PROG_LOAD, with the length that it had in 5.8.
 #[repr(C)]
 #[derive(Default)]
 struct ProgLoad {
@@ -46,7 +46,7 @@ const _: () = assert!(offset_of!(ProgLoad, expected_attach_type) == 68);
 const _: () = assert!(offset_of!(ProgLoad, attach_btf_id) == 108);
 const _: () = assert!(size_of::<ProgLoad>() == 120);
 
-/// The same for RAW_TRACEPOINT_OPEN; without a name the program says where it goes.
+/// `union bpf_attr` for RAW_TRACEPOINT_OPEN. Without a name the kernel takes the program's own target.
 #[repr(C)]
 #[derive(Default)]
 struct RawTracepoint {
@@ -55,7 +55,8 @@ struct RawTracepoint {
     unused: u32,
 }
 
-/// Enters that function for a moment. Where it is missing, the hooks are the trial.
+/// Attaches to [`FUNCTION`] for a moment. If the kernel lacks it, the answer is yes: attaching the hooks is then the
+/// test.
 pub(super) fn trampoline(btf: &KernelBtf) -> Answer {
     let Some(function) = btf.function(FUNCTION) else { return Answer::Yes };
     let load = ProgLoad {
@@ -82,13 +83,13 @@ pub(super) fn trampoline(btf: &KernelBtf) -> Answer {
     }
 }
 
-/// bpf(2), for a command that gives a descriptor. Before 5.11 programs are locked memory, of which a user may have no more
-/// than the limit: then that is raised, as aya does.
+/// bpf(2), for a command that returns a descriptor. Before 5.11 programs count as locked memory, so the second try
+/// comes after raising RLIMIT_MEMLOCK, as aya does.
 fn bpf<A>(command: i32, attr: &A) -> io::Result<OwnedFd> {
     match bpf_once(command, attr) {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
             let all = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-            // SAFETY: the limit outlives the call. Where it is refused the second try says why.
+            // SAFETY: the limit outlives the call. If the kernel refuses it, the second try returns the error.
             unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const all) };
             bpf_once(command, attr)
         }
@@ -97,9 +98,9 @@ fn bpf<A>(command: i32, attr: &A) -> io::Result<OwnedFd> {
 }
 
 fn bpf_once<A>(command: i32, attr: &A) -> io::Result<OwnedFd> {
-    // SAFETY: the kernel reads the attributes, and through them instructions and a string that live in this program.
+    // SAFETY: the kernel reads the attributes, and through them instructions and a string that are static.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of_val(attr)) };
     let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
-    // SAFETY: it is new, and nobody else has it.
+    // SAFETY: the descriptor is new, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -1,19 +1,23 @@
-//! The kernel's own account of what BPF programs cost, which it keeps only while somebody wants it.
+//! Run time statistics of BPF programs, which the kernel keeps only on request.
 
 use std::os::fd::OwnedFd;
 
 use aya::sys::{Stats, SyscallError, enable_stats};
 use thiserror::Error;
 
-/// Why it does not count.
+/// The kernel does not count.
 #[derive(Debug, Error)]
 #[error(
-    "the kernel does not count the time of BPF programs (it needs CAP_SYS_ADMIN); leave out kernel.program_stats"
+    "the kernel does not measure BPF programs for this process: run it with CAP_SYS_ADMIN, or leave out \
+     kernel.program_stats"
 )]
 pub struct StatsError(#[source] SyscallError);
 
-/// Counts for as long as the descriptor is open, whatever `kernel.bpf_stats_enabled` says. For every program of this
-/// host, and each of their runs then takes a little longer.
+/// Enables the statistics while the descriptor is open, whatever `kernel.bpf_stats_enabled` says. This covers every BPF
+/// program on the host and slows each run slightly.
+///
+/// # Errors
+/// The process lacks CAP_SYS_ADMIN.
 pub fn count() -> Result<OwnedFd, StatsError> {
     enable_stats(Stats::RunTime).map_err(StatsError)
 }

@@ -1,4 +1,4 @@
-//! SO_LINGER at `close()`, and how its wait ended.
+//! SO_LINGER at `close()`, and how the wait ended.
 
 use super::verdict::{Linger, LingerMode, LingerResult};
 use crate::{
@@ -6,13 +6,13 @@ use crate::{
     story::{End, Story},
 };
 
-/// Whether a lingering `close()` has just given up, at its deadline.
+/// Whether a lingering `close()` gave up at its deadline.
 #[must_use]
 pub fn linger_expired(story: &Story) -> bool {
     matches!(linger_result(story), Some((LingerResult::Expired, _)))
 }
 
-/// SO_LINGER, where `close()` met a connection that was still there.
+/// SO_LINGER at a `close()` that came before the connection's end; None without such a call.
 pub(super) fn linger(story: &Story) -> Option<Linger> {
     let end_ns = story.end.map_or(u64::MAX, |end| end.ns);
     let call = story.close_call.filter(|call| call.ns <= end_ns)?;
@@ -32,11 +32,12 @@ pub(super) fn linger(story: &Story) -> Option<Linger> {
     Some(linger)
 }
 
-/// How far the kernel's ticks, which its waits are counted in, may be behind its clock: in a virtual machine that is
-/// kept from its processor they catch up later.
+/// How far the kernel's ticks may lag behind its clock, ns. Waits are counted in ticks, and in a virtual machine that
+/// does not get its CPU the ticks catch up later.
 const TICKS_BEHIND_NS: u64 = 40_000_000;
 
-/// How a lingering `close()` ended, and when. None when it did not wait, or the connection was reset meanwhile.
+/// How the wait of a lingering `close()` ended, and when. None if it did not wait, if the connection was reset
+/// meanwhile, or if the record is missing.
 fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
     let deadline_ns = story.linger_deadline_ns()?;
     if let Some((ns, _)) = story.linger_over.filter(|(_, state)| state.fin_outstanding()) {
@@ -48,7 +49,7 @@ fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
         return Some((LingerResult::Acked, acked_ns));
     }
     let end = story.end.filter(|end| end.ns < deadline_ns);
-    // A signal that is delivered after the end interrupts nothing: the wait was over then.
+    // A signal after the end interrupts nothing, because the wait was already over.
     let interrupted = story.linger_interrupted_ns.filter(|ns| *ns < deadline_ns);
     if let Some(ns) = interrupted.filter(|ns| end.is_none_or(|end| *ns <= end.ns)) {
         return Some((LingerResult::Interrupted, ns));
@@ -57,7 +58,7 @@ fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
         return None;
     }
     match end {
-        // The acknowledgement that let it end so was in the backlog of close() when the wait was over, at this moment.
+        // close() processed the acknowledgement from its backlog, which ended the wait and the connection at this time.
         Some(end) if end.socket.err == 0 && end.socket.all_acked() && ends_in_close(&end) => {
             Some((LingerResult::Acked, end.ns))
         }
@@ -66,21 +67,24 @@ fn linger_result(story: &Story) -> Option<(LingerResult, u64)> {
     }
 }
 
-/// Whether the wait was over before the end and before its time, and no record says why.
+/// Whether the wait was over before the connection's end and before its deadline, and no record shows why.
 ///
-/// `__tcp_close()` orphans the socket after the wait. Only an acknowledgement or a signal ends the wait early, and each has a
-/// record: the socket is no orphan when its FIN is acknowledged.
+/// `__tcp_close()` makes the socket an orphan after the wait. Only an acknowledgement or a signal ends the wait
+/// early, and each has a record, because the socket is no orphan yet when its FIN is acknowledged.
 pub(super) fn wait_end_unseen(story: &Story) -> bool {
     let Some(deadline_ns) = story.linger_deadline_ns() else { return false };
-    let told = story.fin_acked_ns.is_some()
+    let shown = story.fin_acked_ns.is_some()
         || story.linger_interrupted_ns.is_some()
         || story.linger_over.is_some_and(|(_, state)| state.fin_outstanding());
     let early = |end: &End| end.ns.saturating_add(TICKS_BEHIND_NS) < deadline_ns;
-    !told && story.end.is_some_and(|end| end.socket.flags.dead && early(&end))
+    !shown && story.end.is_some_and(|end| end.socket.flags.dead && early(&end))
 }
 
-/// Whether `close()` still had the socket, in a state that is only left for CLOSE when our FIN is acknowledged, but for a
-/// reset or an error.
+/// Whether `close()` still held the socket lock in a state that leads to CLOSE only by the acknowledgement of our
+/// FIN, or by a reset or an error.
 const fn ends_in_close(end: &End) -> bool {
     end.socket.flags.owned && matches!(end.old, State::FinWait2 | State::LastAck | State::Closing)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
-//! Who closed first, and for how long only one side had.
+//! Which side closed first, and for how long the connection was half-closed.
 //!
-//! What counts is what was sent. A FIN that waits in the send queue has closed nothing yet.
+//! Only sent segments count. A FIN that waits in the send queue has closed nothing yet.
 
 use super::{
     Ruling,
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{event::State, story::Story, words::Side};
 
-/// Who sent the first FIN or RST.
+/// The side that sent the first FIN or RST.
 pub(super) fn first_close(story: &Story, ruling: &Ruling) -> FirstClose {
     match first_fin(story) {
         Some(Side::Local) => FirstClose::Local,
@@ -19,7 +19,7 @@ pub(super) fn first_close(story: &Story, ruling: &Ruling) -> FirstClose {
     }
 }
 
-/// Who sent the first RST of a connection without a FIN.
+/// The side that sent the first RST of a connection without a FIN.
 fn first_reset(story: &Story, ruling: &Ruling) -> FirstClose {
     if ruling.local_reset_ns(story).is_some() {
         FirstClose::Local
@@ -32,7 +32,7 @@ fn first_reset(story: &Story, ruling: &Ruling) -> FirstClose {
     }
 }
 
-/// Whether the FIN that our side queued has left; None when nothing tells.
+/// Whether our queued FIN was sent; None if that is not known.
 fn fin_sent(story: &Story) -> Option<bool> {
     if story.fin_sent.is_some_and(|fin| fin.left_at_once) {
         return Some(true);
@@ -43,7 +43,7 @@ fn fin_sent(story: &Story) -> Option<bool> {
     }
 }
 
-/// What became of our FIN.
+/// The progress of our FIN; None if we queued none.
 pub(super) fn fin(story: &Story, end_ns: u64) -> Option<FinProgress> {
     let fin = story.fin_sent?;
     Some(FinProgress {
@@ -54,7 +54,7 @@ pub(super) fn fin(story: &Story, end_ns: u64) -> Option<FinProgress> {
     })
 }
 
-/// When our FIN was acknowledged. An orphan shows that only by its end.
+/// When our FIN was acknowledged; None if it was not, or not seen. For an orphan only the end shows it.
 fn fin_acked_ns(story: &Story) -> Option<u64> {
     story.fin_acked_ns.or_else(|| {
         let end = story.end.filter(|end| end.socket.all_acked())?;
@@ -62,7 +62,7 @@ fn fin_acked_ns(story: &Story) -> Option<u64> {
     })
 }
 
-/// For how long only one side had sent its FIN; None where that never was, or where the time is not known.
+/// For how long only one side had sent its FIN. None if that never was the case, or if the time is not known.
 pub(super) fn half_closed(story: &Story, end_ns: u64) -> HalfClosedTimes {
     let none = HalfClosedTimes::default();
     if story.end.is_none() {
@@ -71,7 +71,8 @@ pub(super) fn half_closed(story: &Story, end_ns: u64) -> HalfClosedTimes {
     let theirs = story.peer_fin.map(|fin| fin.ns);
     match (first_fin(story), story.fin_sent) {
         (Some(Side::Local), Some(fin)) => {
-            // A FIN that waited left some time before its acknowledgement. Of an orphan that is the end itself.
+            // A FIN that waited in the queue was sent some time before its acknowledgement, which is the best known
+            // time. For an orphan no record shows it.
             let left_ns = if fin.left_at_once { Some(fin.ns) } else { story.fin_acked_ns };
             let local_ns = left_ns.and_then(|left_ns| theirs.unwrap_or(end_ns).checked_sub(left_ns));
             HalfClosedTimes { local_ns, ..none }
@@ -79,7 +80,7 @@ pub(super) fn half_closed(story: &Story, end_ns: u64) -> HalfClosedTimes {
         (Some(Side::Remote), ours) => {
             let until_ns = match ours {
                 Some(fin) if fin.left_at_once => Some(fin.ns),
-                // It never left: the end is what ended it.
+                // Our FIN was never sent, so the end of the connection ended this time.
                 Some(_) if fin_sent(story) == Some(false) => Some(end_ns),
                 Some(_) => None,
                 None if story.chain.visited(State::LastAck) => None,
@@ -92,10 +93,10 @@ pub(super) fn half_closed(story: &Story, end_ns: u64) -> HalfClosedTimes {
     }
 }
 
-/// Whose FIN was the first on the wire; None for crossed FINs and where there was none.
+/// The side whose FIN was first on the wire. None if the FINs crossed, or without a FIN.
 ///
-/// The states tell the order of two FINs by themselves: CLOSE_WAIT and LAST_ACK are those of the side that was closed
-/// first, FIN_WAIT2 is that of the side whose FIN was acknowledged before the other came (RFC 9293 section 3.6).
+/// The states show the order of two FINs: after CLOSE_WAIT or LAST_ACK the peer's FIN was first. In FIN_WAIT2 our FIN
+/// was acknowledged before the peer's came (RFC 9293 section 3.6).
 fn first_fin(story: &Story) -> Option<Side> {
     let visited = |state| story.chain.visited(state);
     if visited(State::CloseWait) || visited(State::LastAck) || story.crossed == Some(false) {

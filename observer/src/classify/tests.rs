@@ -1,17 +1,15 @@
-//! The table of verdicts: what was seen, and what it means.
+//! The table of verdicts: scripts of events, and the expected words.
 
-use super::{
-    verdict::{HalfClosedTimes, LingerMode, LingerResult},
-    *,
-};
+use super::{verdict::HalfClosedTimes, *};
 use crate::{
     event::{Body, Flags, SockId, State},
     story::tests::{MS, Script},
+    words::errno::{ECONNABORTED, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EPIPE, ETIMEDOUT},
 };
 
-use State::{Close, CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, SynSent};
+use State::{Close, CloseWait, Closing, FinWait1, FinWait2, LastAck, SynSent};
 
-const ABORTING: Flags = Flags {
+pub(super) const ABORTING: Flags = Flags {
     owned: true,
     has_socket: true,
     dead: false,
@@ -32,7 +30,7 @@ const ABORTING: Flags = Flags {
 const ORPHAN: Flags = Flags { dead: true, has_socket: false, ..ABORTING };
 const TIMER: Flags = Flags { owned: false, ..ABORTING };
 
-fn verdict(script: &Script) -> Verdict {
+pub(super) fn verdict(script: &Script) -> Verdict {
     classify(&script.story())
 }
 
@@ -41,10 +39,13 @@ fn check(what: &str, script: &Script, expected: [&str; 4]) {
     let found = verdict(script);
     let words = [found.outcome.word(), found.cause.word(), found.first_close.word(), found.evidence.word()];
     assert_eq!(words, expected, "{what}: {found:?}");
-    assert!(found.cause.outcomes().contains(&found.outcome), "{what}: a pair that is in no table");
+    assert!(
+        found.cause.outcomes().contains(&found.outcome),
+        "{what}: a pair that Cause::outcomes does not list"
+    );
 }
 
-fn opened() -> Script {
+pub(super) fn opened() -> Script {
     Script::opened()
 }
 
@@ -56,7 +57,7 @@ fn unread() -> Script {
     opened().with(|socket| socket.copied_seq -= 7)
 }
 
-fn failed(err: u32) -> impl FnOnce(&mut crate::event::Socket) {
+pub(super) fn failed(err: u32) -> impl FnOnce(&mut crate::event::Socket) {
     move |socket| socket.err = err
 }
 
@@ -81,7 +82,7 @@ fn resets_that_our_side_decided() {
     }
     for reason in [None, Some("TCP_STATE"), Some("TCP_DISCONNECT_WITH_DATA")] {
         check("A2", &abort(linger_zero(), reason), exact("linger_zero"));
-        // Unread data is asked for first.
+        // The kernel checks for unread data first.
         let both = linger_zero().with(|socket| socket.copied_seq -= 1);
         if reason.is_none() {
             check("A1 with linger", &abort(both, reason), exact("unread_data"));
@@ -101,9 +102,9 @@ fn resets_that_our_side_decided() {
             on_timer(FinWait2).reset_sent(true, reason, Flags { owned: false, ..ORPHAN }).orphan_to(Close);
         check("A6", &a6, exact("fin_wait2_timeout"));
         let a7 = opened().reset_sent(true, reason, Flags { keepalive: true, ..TIMER });
-        let a7 = a7.with(failed(110)).packet_to(Close);
+        let a7 = a7.with(failed(ETIMEDOUT)).packet_to(Close);
         check("A7", &a7, ["timed_out", "keepalive_timeout", "local", "exact"]);
-        let a8 = opened().reset_sent(true, reason, ABORTING).with(failed(103)).packet_to(Close);
+        let a8 = opened().reset_sent(true, reason, ABORTING).with(failed(ECONNABORTED)).packet_to(Close);
         check("A8", &a8, exact("socket_destroyed"));
         let a9 = linger_zero().call_to(Close, false).reset_sent(true, reason, ABORTING);
         check("A9", &a9, exact("disconnect"));
@@ -119,17 +120,17 @@ fn resets_that_our_side_decided() {
 }
 
 #[test]
-fn a_name_and_fields_that_disagree_are_no_exact_verdict() {
+fn a_reason_that_contradicts_the_fields_makes_no_exact_verdict() {
     let script = linger_zero().close_to(Close).reset_sent(true, Some("TCP_ABORT_ON_MEMORY"), ABORTING);
     check("name wins, inferred", &script, ["reset_sent", "orphan_limit", "local", "inferred"]);
     assert_eq!(verdict(&script).missing, [Missing::ResetCause]);
-    // A timer that waited for the lock runs when its holder lets go.
+    // A timer that was deferred while the lock was held runs when it is released.
     let waited = opened().close_to(FinWait1).reset_sent(true, Some("TCP_ABORT_ON_MEMORY"), ORPHAN);
-    check("A5 as its name says", &waited.orphan_to(Close), ["reset_sent", "orphan_limit", "local", "exact"]);
+    check("A5 by its reason", &waited.orphan_to(Close), ["reset_sent", "orphan_limit", "local", "exact"]);
     let subflow = opened()
         .reset_sent(true, Some("TCP_ABORT_ON_CLOSE"), Flags { mptcp: true, ..TIMER })
         .packet_to(Close);
-    check("MPTCP, by its mark", &subflow, ["reset_sent", "mptcp", "local", "exact"]);
+    check("MPTCP, by its flag", &subflow, ["reset_sent", "mptcp", "local", "exact"]);
     let mptcp = opened().reset_sent(true, Some("MPTCP_RST_EMPTCP"), TIMER).packet_to(Close);
     check("MPTCP", &mptcp, ["reset_sent", "mptcp", "local", "inferred"]);
 }
@@ -146,13 +147,13 @@ fn resets_that_a_segment_provoked() {
     for reason in [None, Some("TCP_ABORT_ON_DATA")] {
         let negative = Flags { linger2_negative: true, ..TIMER };
         let acked = opened().close_to(FinWait1).orphan_to(Close).reset_sent(false, reason, negative);
-        check("FIN_WAIT1 is what is left", &acked, ["reset_sent", "data_after_close", "local", "exact"]);
+        check("from FIN_WAIT1", &acked, ["reset_sent", "data_after_close", "local", "exact"]);
         let acked = opened().close_to(FinWait1).orphan_to(FinWait2).orphan_to(Close);
         let acked = acked.reset_sent(false, reason, negative);
         check("TCP_LINGER2, late FIN", &acked, ["reset_sent", "linger2_negative", "local", "exact"]);
     }
     check("bad segment", &late(Some("TCP_FLAGS")), ["reset_sent", "invalid_segment", "local", "exact"]);
-    // tcp_rcv_synsent_state_process answers a bad ACK and goes on.
+    // tcp_rcv_synsent_state_process() answers a bad ACK, and the handshake goes on.
     let survived = opened().reset_sent(false, Some("TCP_INVALID_ACK_SEQUENCE"), TIMER);
     let survived = survived.packet_to(CloseWait).close_to(LastAck).orphan_to(Close);
     assert_ne!(verdict(&survived).outcome, Outcome::ResetSent, "a reset long before the end decides nothing");
@@ -161,29 +162,29 @@ fn resets_that_a_segment_provoked() {
 #[test]
 fn resets_of_the_peer() {
     let reset = |script: Script, err| script.reset_received().with(failed(err)).packet_to(Close);
-    check("plain", &reset(opened(), 104), ["reset_received", "peer_reset", "remote", "exact"]);
+    check("plain", &reset(opened(), ECONNRESET), ["reset_received", "peer_reset", "remote", "exact"]);
     let half = opened().packet_to(CloseWait);
-    let idle = reset(half.clone(), 32);
+    let idle = reset(half.clone(), EPIPE);
     check("no data since", &idle, ["reset_received", "reset_after_peer_fin", "remote", "exact"]);
     let wrote = half.with(|socket| {
         socket.write_seq += 5;
         socket.snd_nxt += 5;
     });
-    let wrote = reset(wrote, 32);
+    let wrote = reset(wrote, EPIPE);
     check("data since", &wrote, ["reset_received", "write_after_peer_fin", "remote", "exact"]);
     let bytes = verdict(&wrote).bytes;
     assert_eq!((bytes.after_peer_fin, bytes.unacked, bytes.unsent), (Some(5), Some(5), Some(0)));
-    let ours = reset(opened().close_to(FinWait1), 104);
+    let ours = reset(opened().close_to(FinWait1), ECONNRESET);
     check("after our FIN", &ours, ["reset_received", "peer_reset", "local", "exact"]);
 }
 
 #[test]
-fn a_connection_older_than_the_observer_says_what_it_does_not_know() {
+fn the_verdict_of_an_older_connection_names_missing_evidence() {
     let old = Script::unseen().with(|socket| {
         socket.state = CloseWait;
         socket.snd_una -= 3;
     });
-    let old = old.reset_received().with(failed(32)).packet_to(Close);
+    let old = old.reset_received().with(failed(EPIPE)).packet_to(Close);
     check("wrote", &old, ["reset_received", "write_after_peer_fin", "remote", "inferred"]);
     let found = verdict(&old);
     assert_eq!(found.missing, [Missing::PeerFin, Missing::Opening, Missing::Process]);
@@ -198,18 +199,18 @@ fn attempts_that_fail() {
             socket.snd_una = 899;
         })
     };
-    let refused = connecting().reset_received().with(failed(111)).packet_to(Close);
+    let refused = connecting().reset_received().with(failed(ECONNREFUSED)).packet_to(Close);
     check("refused", &refused, ["refused", "refused", "none", "exact"]);
     let closed = verdict(&refused.destroyed(0));
     assert_eq!(closed.process.map(|task| task.comm.to_string()).as_deref(), Some("closer"));
-    let silent = connecting().with(failed(110)).packet_to(Close);
+    let silent = connecting().with(failed(ETIMEDOUT)).packet_to(Close);
     check("silence", &silent, ["timed_out", "connect_timeout", "none", "exact"]);
     let abandoned = connecting().close_to(Close);
     check("abandoned", &abandoned, ["aborted", "connect_abandoned", "none", "exact"]);
 }
 
 #[test]
-fn resets_without_a_connection() {
+fn stray_resets() {
     let cause =
         |state, reason: Option<&str>| stray_cause(state, reason.map(Into::into).as_ref(), false).word();
     assert_eq!(stray_cause(None, None, true), StrayCause::ClosedPort);
@@ -234,8 +235,9 @@ fn a_killer_is_no_owner() {
     assert_eq!((found.cause, found.process), (Cause::SocketDestroyed, None));
     let found = verdict(&destroyed.destroyed(0));
     assert_eq!(found.process.map(|task| task.comm.to_string()).as_deref(), Some("closer"));
-    // While connecting nothing is sent.
-    let connecting = opened().with(|socket| socket.state = SynSent).with(failed(103)).call_to(Close, false);
+    // During the handshake nothing is sent.
+    let connecting =
+        opened().with(|socket| socket.state = SynSent).with(failed(ECONNABORTED)).call_to(Close, false);
     assert_eq!(verdict(&connecting).process, None);
     let disconnected = opened().call_to(Close, false).reset_sent(true, Some("TCP_STATE"), ABORTING);
     let found = verdict(&disconnected);
@@ -245,15 +247,15 @@ fn a_killer_is_no_owner() {
 
 #[test]
 fn silence() {
-    let silent = opened().with(|socket| socket.snd_una -= 9).with(failed(110)).packet_to(Close);
+    let silent = opened().with(|socket| socket.snd_una -= 9).with(failed(ETIMEDOUT)).packet_to(Close);
     check("retransmissions", &silent, ["timed_out", "retransmit_timeout", "none", "exact"]);
     assert_eq!(verdict(&silent).bytes.unacked, Some(9));
-    // What an ICMP message had said meanwhile (EHOSTUNREACH) is what the process is told.
-    let unreachable = opened().with(|socket| socket.snd_una -= 9).with(failed(113)).packet_to(Close);
+    // The process gets the last ICMP error (EHOSTUNREACH).
+    let unreachable = opened().with(|socket| socket.snd_una -= 9).with(failed(EHOSTUNREACH)).packet_to(Close);
     check("host unreachable", &unreachable, ["timed_out", "retransmit_timeout", "none", "inferred"]);
-    let connecting = || opened().with(|socket| socket.state = SynSent).with(failed(101));
+    let connecting = || opened().with(|socket| socket.state = SynSent).with(failed(ENETUNREACH));
     check("ICMP", &connecting().packet_to(Close), ["refused", "icmp_error", "none", "exact"]);
-    assert_eq!(verdict(&connecting().packet_to(Close)).error, 101);
+    assert_eq!(verdict(&connecting().packet_to(Close)).error, ENETUNREACH);
     let soft = Flags { soft_error: true, retries_out: true, has_socket: true, ..Flags::default() };
     check(
         "no answer after ICMP",
@@ -266,10 +268,10 @@ fn silence() {
 }
 
 #[test]
-fn without_its_acknowledgement_a_last_fin_is_no_orderly_end() {
+fn an_unacknowledged_last_fin_is_no_orderly_end() {
     let gone = opened().packet_to(CloseWait).close_to(LastAck).with(|socket| socket.snd_una -= 5);
     let gone = gone.orphan_to(Close);
-    check("the kernel gave it up", &gone, ["unknown", "unknown", "remote", "inferred"]);
+    check("the kernel gave up", &gone, ["unknown", "unknown", "remote", "inferred"]);
     // Our FIN is one of the five.
     assert_eq!(verdict(&gone).bytes.unacked, Some(4));
 }
@@ -282,13 +284,13 @@ fn the_peers_fin_may_wait_for_a_lingering_close() {
 }
 
 #[test]
-fn nothing_leaves_from_last_ack() {
+fn no_reset_is_sent_from_last_ack() {
     let script = linger_zero().packet_to(CloseWait).call_to(LastAck, false).close_to(Close);
     check("linger zero, all sent", &script, ["aborted", "linger_zero", "remote", "exact"]);
 }
 
 #[test]
-fn what_nothing_else_could_have_been() {
+fn causes_by_elimination() {
     let repair = opened().close_to(Close);
     check("repair mode", &repair, ["aborted", "repair", "none", "inferred"]);
     assert!(verdict(&repair).missing.is_empty());
@@ -310,7 +312,7 @@ fn a_lost_record_leaves_an_inferred_verdict_or_none() {
     let cut = opened().close_to(FinWait1);
     check("no end", &cut, ["unknown", "unknown", "local", "inferred"]);
     assert_eq!(verdict(&cut).missing, [Missing::End]);
-    assert_eq!(verdict(&cut).bytes, Bytes::default(), "nobody knows what was in the queues");
+    assert_eq!(verdict(&cut).bytes, Bytes::default(), "the queues are unknown");
 }
 
 #[test]
@@ -324,154 +326,25 @@ fn half_closed_times_are_of_the_first_fin_only() {
 }
 
 #[test]
-fn lingering() {
-    let timed = || opened().with(|socket| socket.linger_ms = Some(1000));
-    let linger = |script: &Script| {
-        let linger = verdict(script).linger.expect("close() was called");
-        (linger.mode, linger.result, linger.waited_ns)
-    };
-    let acked = timed().close_to(FinWait1).wait(4 * MS).packet_to(FinWait2).orphan_to(Close);
-    assert_eq!(linger(&acked), (LingerMode::Timed, Some(LingerResult::Acked), Some(5 * MS)));
-    let last = timed().packet_to(CloseWait).close_to(LastAck).packet_to(Close);
-    assert_eq!(linger(&last), (LingerMode::Timed, Some(LingerResult::Acked), Some(MS)));
-    let expired = timed().close_to(FinWait1).wait(5000 * MS).orphan_to(FinWait2).orphan_to(Close);
-    // The change to FIN_WAIT2 of an orphan is not told by the kernel side; here it must not mislead.
-    let mut story = expired.story();
-    story.fin_acked_ns = None;
-    let found = classify(&story).linger.expect("close() was called");
-    assert_eq!((found.result, found.waited_ns), (Some(LingerResult::Expired), Some(1000 * MS)));
-    let mut story = expired.story();
-    story.fin_acked_ns = None;
-    story.linger_interrupted_ns = Some(story.close_call.expect("close() was called").ns + 7 * MS);
-    let found = classify(&story).linger.expect("close() was called");
-    assert_eq!((found.result, found.waited_ns), (Some(LingerResult::Interrupted), Some(7 * MS)));
-    // Where the return of the wait is traced, it says all.
-    let over = |after_ms, state| {
-        let mut story = expired.story();
-        story.fin_acked_ns = None;
-        story.linger_over = story.close_call.map(|call| (call.ns + after_ms * MS, state));
-        let found = classify(&story).linger.expect("close() was called");
-        (found.result, found.waited_ns)
-    };
-    assert_eq!(over(7, FinWait1), (Some(LingerResult::Interrupted), Some(7 * MS)));
-    assert_eq!(over(990, FinWait1), (Some(LingerResult::Expired), Some(990 * MS)));
-    assert_eq!(over(1003, FinWait1), (Some(LingerResult::Expired), Some(1003 * MS)));
-    let exiting = timed().exit_to(FinWait1, 15).orphan_to(FinWait2).orphan_to(Close);
-    assert_eq!(linger(&exiting).0, LingerMode::Suppressed);
-    assert_eq!(verdict(&exiting).local_action.map(crate::words::LocalAction::word), Some("killed"));
-    let reset = opened().reset_received().packet_to(Close).destroyed(3);
-    assert_eq!(verdict(&reset).linger, None, "there was nothing left to linger for");
-    assert_eq!(verdict(&reset).bytes.unread, Some(3));
-}
-
-#[test]
-fn a_lingering_close_whose_wait_ended_unseen_says_so() {
-    let timed = || opened().with(|socket| socket.linger_ms = Some(60_000)).close_to(FinWait1);
-    let found = |script: &Script| {
-        let found = verdict(script);
-        (found.linger.and_then(|linger| linger.result), found.evidence.word())
-    };
-    // A signal or the change to FIN_WAIT2: one of them came, and its record was lost.
-    let orphan = timed().with(|socket| socket.state = FinWait2).orphan_to(Close);
-    assert_eq!(found(&orphan), (None, "inferred"));
-    assert_eq!(verdict(&orphan).missing[0], Missing::Records);
-    // close() itself ended it: the same.
-    let flags = Flags { dead: true, owned: true, ..Flags::default() };
-    let waited = timed().with(|socket| socket.state = FinWait2).packet_with(Close, flags);
-    assert_eq!(found(&waited), (None, "inferred"));
-    // The signal is delivered at the end of close(), after the acknowledgement in its backlog.
-    let mut story = waited.story();
-    story.linger_interrupted_ns = story.end.map(|end| end.ns + MS);
-    let found = classify(&story);
-    assert_eq!(found.linger.and_then(|linger| linger.result), Some(LingerResult::Acked));
-    assert_eq!(found.evidence.word(), "exact");
-}
-
-#[test]
-fn a_reset_of_ours_whose_record_was_lost_is_no_other_end() {
+fn our_reset_with_a_lost_record_is_no_other_exact_end() {
     let held = opened().call_to(FinWait1, true).packet_to(FinWait2);
     let disconnected = held.clone().call_to(Close, true);
     check("connect(AF_UNSPEC)", &disconnected, ["unknown", "unknown", "local", "inferred"]);
     let zero = held.with(|socket| socket.linger_ms = Some(0)).close_to(Close);
     check("SO_LINGER {on, 0}", &zero, ["reset_sent", "linger_zero", "local", "inferred"]);
     let late = opened().call_to(FinWait1, true).with(|socket| socket.data_segs_in = Some(1));
-    let late = late.with(failed(104)).reset_received().packet_to(Close);
+    let late = late.with(failed(ECONNRESET)).reset_received().packet_to(Close);
     check("late data", &late, ["reset_received", "peer_reset", "local", "inferred"]);
     let over = opened().packet_to(CloseWait).with(|socket| socket.data_segs_in = Some(1));
-    let over = over.with(failed(32)).reset_received().packet_to(Close);
+    let over = over.with(failed(EPIPE)).reset_received().packet_to(Close);
     check("over the FIN", &over, ["reset_received", "reset_after_peer_fin", "remote", "inferred"]);
-    let keepalive = opened().with(failed(110)).packet_to(Close);
+    let keepalive = opened().with(failed(ETIMEDOUT)).packet_to(Close);
     check("keepalive", &keepalive, ["timed_out", "keepalive_timeout", "none", "inferred"]);
     assert_eq!(verdict(&keepalive).missing[0], Missing::Records);
 }
 
 #[test]
-fn failing_writes_are_explained_by_their_story() {
-    let cause = |script: &Script, errno| {
-        let story = script.story();
-        write_error(Some(&story), 100 * MS, errno, &socket()).cause
-    };
-    let reset = |script: Script, err| script.reset_received().with(failed(err)).packet_to(Close);
-    assert_eq!(cause(&reset(opened(), ECONNRESET), ECONNRESET), WriteCause::PeerReset);
-    assert_eq!(cause(&reset(opened(), ECONNRESET), EPIPE), WriteCause::PeerReset);
-    let wrote = opened().packet_to(CloseWait).with(|socket| socket.write_seq += 5);
-    assert_eq!(cause(&reset(wrote, EPIPE), EPIPE), WriteCause::WriteAfterPeerFin);
-    let wrote_nothing = opened().packet_to(CloseWait);
-    assert_eq!(cause(&reset(wrote_nothing, EPIPE), EPIPE), WriteCause::ResetAfterPeerFin);
-    assert_eq!(cause(&opened().with(failed(110)).packet_to(Close), 110), WriteCause::Timeout);
-    let destroyed = opened().reset_sent(true, Some("TCP_STATE"), ABORTING).with(failed(103)).packet_to(Close);
-    assert_eq!(cause(&destroyed, 103), WriteCause::Destroyed);
-    // The connection ended in order, on a descriptor that is still there.
-    let over = opened().call_to(FinWait1, false).packet_to(FinWait2).done().packet_to(Close);
-    assert_eq!(cause(&over, EPIPE), WriteCause::LocalShutdown);
-}
-
-#[test]
-fn what_is_about_the_call_says_nothing_about_the_connection() {
-    let over = opened().reset_received().with(failed(ECONNRESET)).packet_to(Close).story();
-    for story in [None, Some(&over)] {
-        let cause = |errno: i32| write_error(story, 100 * MS, errno.cast_unsigned(), &socket()).cause;
-        for errno in [libc::EFAULT, libc::EINVAL, libc::EMSGSIZE, libc::EDESTADDRREQ, libc::EISCONN] {
-            assert_eq!(cause(errno), WriteCause::InvalidArgument, "{errno}");
-        }
-        assert_eq!(cause(libc::EALREADY), WriteCause::NotConnected);
-        assert_eq!(cause(libc::EINTR), WriteCause::Other);
-        assert_eq!(cause(libc::ENOBUFS), WriteCause::Other);
-    }
-}
-
-#[test]
-fn icmp_errors_are_those_that_ended_nothing_or_the_handshake() {
-    let refused = libc::ECONNREFUSED.cast_unsigned();
-    let unreachable = libc::EHOSTUNREACH.cast_unsigned();
-    let cause =
-        |story: Option<&crate::story::Story>, errno| write_error(story, 100 * MS, errno, &socket()).cause;
-    let living = opened().packet_to(CloseWait).story();
-    for errno in [refused, unreachable, libc::ENOPROTOOPT.cast_unsigned(), libc::EACCES.cast_unsigned()] {
-        assert_eq!(cause(None, errno), WriteCause::IcmpError);
-        assert_eq!(cause(Some(&living), errno), WriteCause::IcmpError);
-    }
-    // It was there before the end, which left nothing like it.
-    let over = opened().call_to(FinWait1, false).packet_to(FinWait2).done().packet_to(Close).story();
-    assert_eq!(cause(Some(&over), refused), WriteCause::IcmpError);
-    // The retransmissions ran out, and the process gets what a router had said meanwhile.
-    let timed_out = opened().with(failed(unreachable)).packet_to(Close).story();
-    assert_eq!(cause(Some(&timed_out), unreachable), WriteCause::Timeout);
-    let connecting = opened().with(|socket| (socket.state, socket.err) = (SynSent, refused));
-    let rejected = connecting.reset_received().packet_to(Close).story();
-    assert_eq!(cause(Some(&rejected), refused), WriteCause::Refused);
-}
-
-#[test]
-fn a_connection_that_its_own_process_gave_up_was_not_reset_by_the_peer() {
-    let connecting = opened().with(|socket| socket.state = SynSent);
-    let given_up = connecting.call_to(Close, false).story();
-    let cause = |errno| write_error(Some(&given_up), 100 * MS, errno, &socket()).cause;
-    assert_eq!([cause(ECONNRESET), cause(EPIPE)], [WriteCause::Destroyed; 2]);
-}
-
-#[test]
-fn a_shutdown_while_connecting_has_an_unknown_direction_unless_the_registers_told() {
+fn the_registers_show_the_direction_of_a_shutdown_while_connecting() {
     let by_shutdown = |how| {
         let mut script = opened().with(|socket| socket.state = SynSent).call_to(Close, false);
         let Some(Body::StateChange { socket, .. }) = script.events.last_mut().map(|event| &mut event.body)
@@ -487,27 +360,6 @@ fn a_shutdown_while_connecting_has_an_unknown_direction_unless_the_registers_tol
 }
 
 #[test]
-fn failing_writes_without_a_story_are_explained_by_the_socket() {
-    let cause = |errno, socket| write_error(None, 100 * MS, errno, &socket).cause;
-    let closed = || crate::event::Socket { state: Close, ..socket() };
-    assert_eq!(cause(ECONNRESET, closed()), WriteCause::PeerReset);
-    assert_eq!(cause(EPIPE, closed()), WriteCause::PeerReset);
-    let mut done = closed();
-    done.flags.done = true;
-    assert_eq!(cause(EPIPE, done), WriteCause::Other, "it may have ended in order");
-    done.snd_una -= 5;
-    assert_eq!(cause(EPIPE, done), WriteCause::WriteAfterPeerFin);
-    let mut never = closed();
-    never.endpoints.remote.set_port(0);
-    assert_eq!(cause(EPIPE, never), WriteCause::NotConnected);
-    assert_eq!(cause(ECONNRESET, never), WriteCause::Destroyed, "tcp_disconnect() forgets the peer");
-    assert_eq!(cause(libc::ENETUNREACH.cast_unsigned(), never), WriteCause::NotConnected);
-    assert_eq!(cause(libc::ENETUNREACH.cast_unsigned(), closed()), WriteCause::Other);
-    let shut = crate::event::Socket { state: Established, send_shutdown: true, ..socket() };
-    assert_eq!(cause(EPIPE, shut), WriteCause::LocalShutdown);
-}
-
-#[test]
 fn an_id_is_the_same_for_a_connection_and_its_write_errors() {
     let early = opened().packet_to(CloseWait).story();
     let late = opened().packet_to(CloseWait).close_to(LastAck).orphan_to(Close).story();
@@ -515,11 +367,4 @@ fn an_id_is_the_same_for_a_connection_and_its_write_errors() {
     let mut other = late.clone();
     other.sock = SockId(1);
     assert_ne!(other.id(), late.id());
-}
-
-const EPIPE: u32 = 32;
-const ECONNRESET: u32 = 104;
-
-fn socket() -> crate::event::Socket {
-    crate::event::socket_for_tests()
 }

@@ -1,4 +1,4 @@
-//! The words of a verdict: closed sets, written once for JSON, labels and sentences.
+//! A verdict, and the closed sets of its words.
 
 use std::collections::BTreeMap;
 
@@ -15,17 +15,17 @@ words! {
     Outcome {
         /// By FIN.
         Graceful = "graceful",
-        /// By a reset of ours.
+        /// By our reset.
         ResetSent = "reset_sent",
-        /// By a reset of the peer's.
+        /// By the peer's reset.
         ResetReceived = "reset_received",
         /// The peer stopped answering.
         TimedOut = "timed_out",
-        /// It never began: the peer answered the SYN with a reset.
+        /// It never began: a RST or an ICMP error answered the SYN.
         Refused = "refused",
-        /// Torn down here with neither FIN nor RST reaching the peer.
+        /// Our side ended it, and neither a FIN nor a RST reached the peer.
         Aborted = "aborted",
-        /// Not decidable.
+        /// The evidence does not decide it.
         Unknown = "unknown",
     }
 }
@@ -35,7 +35,7 @@ words! {
     Cause {
         /// A FIN each way, ours acknowledged.
         Orderly = "orderly",
-        /// We closed first, the peer acknowledged our FIN, and the kernel let our socket go before the peer's FIN.
+        /// We closed first, the peer acknowledged our FIN, and the kernel freed our socket before the peer's FIN.
         ClosedFirst = "closed_first",
         /// `close()` with unread data in the receive queue.
         UnreadData = "unread_data",
@@ -47,9 +47,9 @@ words! {
         DataAfterClose = "data_after_close",
         /// `connect(AF_UNSPEC)`.
         Disconnect = "disconnect",
-        /// The listener closed with the connection still in its queue.
+        /// The listener closed with the connection in its accept queue.
         NeverAccepted = "never_accepted",
-        /// `ss -K`, SOCK_DESTROY or bpf_sock_destroy.
+        /// `ss -K`, SOCK_DESTROY or `bpf_sock_destroy()`.
         SocketDestroyed = "socket_destroyed",
         /// Too many orphans or no memory.
         OrphanLimit = "orphan_limit",
@@ -59,19 +59,19 @@ words! {
         InvalidSegment = "invalid_segment",
         /// An MPTCP subflow reset.
         Mptcp = "mptcp",
-        /// RST while no FIN of the peer had been seen.
+        /// The peer sent RST without a FIN before.
         PeerReset = "peer_reset",
-        /// We sent data after the peer's FIN, the peer answered RST.
+        /// We sent data after the peer's FIN, and the peer answered with RST.
         WriteAfterPeerFin = "write_after_peer_fin",
-        /// RST after the peer's FIN without data of ours since.
+        /// The peer sent RST after its FIN, without data of ours in between.
         ResetAfterPeerFin = "reset_after_peer_fin",
-        /// Retransmissions or TCP_USER_TIMEOUT ran out.
+        /// The retransmissions or TCP_USER_TIMEOUT ran out.
         RetransmitTimeout = "retransmit_timeout",
-        /// Keepalive probes unanswered.
+        /// The peer answered no keepalive probe.
         KeepaliveTimeout = "keepalive_timeout",
-        /// SYN unanswered.
+        /// The peer answered no SYN.
         ConnectTimeout = "connect_timeout",
-        /// SYN answered by RST.
+        /// The SYN was answered by RST.
         Refused = "refused",
         /// An ICMP error ended the handshake: a firewall that rejects, or no route to the peer.
         IcmpError = "icmp_error",
@@ -81,21 +81,21 @@ words! {
         Repair = "repair",
         /// Its network namespace went away.
         NetnsGone = "netns_gone",
-        /// Not decidable.
+        /// The evidence does not decide it.
         Unknown = "unknown",
     }
 }
 
 words! {
-    /// Who sent the first FIN or RST.
+    /// The side that sent the first FIN or RST.
     FirstClose {
-        /// We did.
+        /// This host.
         Local = "local",
-        /// The peer did.
+        /// The peer.
         Remote = "remote",
-        /// Both FINs crossed.
+        /// Both: the FINs crossed.
         Simultaneous = "simultaneous",
-        /// Nobody.
+        /// Neither.
         None = "none",
         /// The evidence does not say.
         Unknown = "unknown",
@@ -107,11 +107,11 @@ words! {
     LingerMode {
         /// Off.
         Off = "off",
-        /// On with time zero: reset.
+        /// On with time 0: close() sends RST.
         Zero = "zero",
-        /// On: close() waits.
+        /// On with another time: close() waits.
         Timed = "timed",
-        /// On, but the process exits and does not wait.
+        /// On, but an exiting process does not wait.
         Suppressed = "suppressed",
     }
 }
@@ -119,11 +119,11 @@ words! {
 words! {
     /// How the wait of a lingering `close()` ended.
     LingerResult {
-        /// Everything was acknowledged.
+        /// The peer acknowledged everything.
         Acked = "acked",
-        /// The time ran out.
+        /// The time of SO_LINGER ran out.
         Expired = "expired",
-        /// A signal came.
+        /// A signal ended the wait.
         Interrupted = "interrupted",
     }
 }
@@ -131,9 +131,9 @@ words! {
 words! {
     /// How sure the verdict is.
     Evidence {
-        /// Every fact it rests on was seen.
+        /// Every fact was seen, and the evidence is known to be complete.
         Exact = "exact",
-        /// One fact was derived from others.
+        /// At least one fact was derived from others, or evidence may be missing.
         Inferred = "inferred",
     }
 }
@@ -141,28 +141,28 @@ words! {
 words! {
     /// Evidence that is missing.
     Missing {
-        /// Records were lost while the connection was alive: ring buffer full, table full, read fault, skipped program,
-        /// or a chain of states with a gap.
+        /// Records were lost while the connection was alive: ring buffer full, table full, read fault, skipped
+        /// program, or a gap in the chain of states.
         Records = "records",
-        /// The beginning: the connection is older than the observer.
+        /// The opening: the connection is older than the observer.
         Opening = "opening",
-        /// No process was seen with the socket.
+        /// No process was seen to hold the socket.
         Process = "process",
-        /// The end itself: its record was lost, the socket is another connection's by now.
+        /// The end: its record was lost, and another connection has the socket by now.
         End = "end",
-        /// The peer's FIN came before the observer did.
+        /// The peer's FIN: it came before the observer started, or its record was lost.
         PeerFin = "peer_fin",
-        /// The state change that says what preceded the end.
+        /// The change of state before the end.
         Transition = "transition",
-        /// What our side did that made the kernel send a reset.
+        /// The act of our side that made the kernel send a reset.
         ResetCause = "reset_cause",
-        /// The segment or error that ended it.
+        /// The segment or error that ended the connection.
         Trigger = "trigger",
     }
 }
 
 impl Cause {
-    /// The outcomes it can lead to: together with [`Self::ALL`], every pair that a verdict can hold.
+    /// The outcomes that the cause can have. With [`Self::ALL`] these are all pairs that a verdict can have.
     #[must_use]
     pub const fn outcomes(self) -> &'static [Outcome] {
         match self {
@@ -175,7 +175,7 @@ impl Cause {
             | Self::FinWait2Timeout
             | Self::InvalidSegment
             | Self::Mptcp => &[Outcome::ResetSent],
-            // Nothing leaves when everything was sent after our FIN.
+            // After both FINs no reset is sent.
             Self::LingerZero | Self::Disconnect | Self::SocketDestroyed => {
                 &[Outcome::ResetSent, Outcome::Aborted]
             }
@@ -183,26 +183,27 @@ impl Cause {
             Self::RetransmitTimeout | Self::KeepaliveTimeout | Self::ConnectTimeout => &[Outcome::TimedOut],
             Self::Refused | Self::IcmpError => &[Outcome::Refused],
             Self::ConnectAbandoned | Self::Repair | Self::NetnsGone => &[Outcome::Aborted],
-            // A reset whose reason was not to be found is a reset all the same.
+            // The reason of a reset may be unknown.
             Self::Unknown => &[Outcome::Unknown, Outcome::ResetSent],
         }
     }
 }
 
-/// SO_LINGER and what became of it. None in a verdict when our side never called `close()`.
+/// SO_LINGER and its effect. None in a verdict if our side did not call `close()` before the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Linger {
-    /// Mode.
+    /// Whether `close()` waits.
     pub mode: LingerMode,
-    /// The time asked for, ms; None when off.
+    /// The time of SO_LINGER, ms; None if it is off.
     pub configured_ms: Option<u64>,
-    /// How long `close()` waited, ns; None when it did not, or it was not seen.
+    /// How long `close()` waited, ns. None if it did not wait, or if the end of the wait was not seen.
     pub waited_ns: Option<u64>,
-    /// None when it did not wait, or the result was not seen.
+    /// How the wait ended. None if `close()` did not wait, or if the end of the wait was not seen.
     pub result: Option<LingerResult>,
 }
 
-/// How long one direction was closed and the other open, ns; None where it never was.
+/// How long one direction was closed and the other open, ns. None if that never was the case, or if the time is not
+/// known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HalfClosedTimes {
     /// We had sent our FIN and the peer had not.
@@ -211,41 +212,41 @@ pub struct HalfClosedTimes {
     pub remote_ns: Option<u64>,
 }
 
-/// Bytes at the end; None where the evidence does not say. Neither SYN nor FIN counts.
+/// Bytes at the end. None if the evidence does not show them. SYN and FIN do not count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bytes {
-    /// Received, and thrown away unread when the socket was closed. 0 while a process can still read them.
+    /// Bytes received and discarded unread when the socket was closed. 0 while a process can still read them.
     pub unread: Option<u32>,
-    /// Sent and never acknowledged.
+    /// Bytes sent and never acknowledged.
     pub unacked: Option<u32>,
-    /// Written and never sent.
+    /// Bytes written and never sent.
     pub unsent: Option<u32>,
-    /// Written after the peer's FIN had arrived. None when that FIN came unseen.
+    /// Bytes written after the peer's FIN had arrived. None if that FIN was not seen.
     pub after_peer_fin: Option<u32>,
 }
 
-/// Our FIN on its way.
+/// The progress of our FIN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinProgress {
-    /// It left this host; None when that is not known. A FIN waits behind unsent data and for the peer's window.
+    /// It was sent; None if that is not known. A FIN waits behind unsent data and for the peer's window.
     pub sent: Option<bool>,
-    /// It left as soon as it was queued.
+    /// It was sent as soon as it was queued.
     pub at_once: bool,
-    /// From the call that queued it to its acknowledgement, ns; None when it was never acknowledged, or when that was
-    /// not seen.
+    /// Time from the call that queued it to its acknowledgement, ns. None if it was never acknowledged, or if that
+    /// was not seen.
     pub acked_ns: Option<u64>,
-    /// From that call to the end, ns.
+    /// Time from that call to the end, ns.
     pub queued_ns: u64,
 }
 
 /// The reset that ended the connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reset {
-    /// Who sent it.
+    /// The side that sent it.
     pub direction: Side,
-    /// State of our socket at that moment.
+    /// State of our socket at that time.
     pub in_state: State,
-    /// The kernel's reason, for one of ours, where the kernel gives it.
+    /// The kernel's reason for our reset (6.10 and later). None for the peer's reset.
     pub kernel_reason: Option<Reason>,
 }
 
@@ -254,76 +255,76 @@ pub struct Reset {
 /// Serialized for the daemon's history, which reads the first fields of many without the rest: see `history::pack`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// Name of the connection, shared with its write errors.
+    /// Id of the connection; its write errors have the same.
     pub id: String,
-    /// When it ended; `CLOCK_MONOTONIC`, ns.
+    /// When the connection ended; `CLOCK_MONOTONIC`, ns.
     pub ns: u64,
     /// Both ends.
     pub endpoints: Endpoints,
-    /// The process that closed it, or else owned it.
+    /// The owner: the process that closed, or else a holder, or the listener. None if it is not known.
     #[serde(with = "packed")]
     pub process: Option<Task>,
-    /// How.
+    /// How the connection ended.
     pub outcome: Outcome,
-    /// Why.
+    /// Why it ended so.
     pub cause: Cause,
-    /// Queues.
+    /// The queues at the end.
     pub bytes: Bytes,
-    /// Failed sends until now, by errno.
+    /// Number of failed sends before the verdict, by errno.
     pub write_errors: BTreeMap<u32, u32>,
-    /// None when the connection is older than the observer.
+    /// The side that connected. None if the connection is older than the observer.
     pub opened_by: Option<Side>,
-    /// Inode of the socket's file, for finding an owner that was not seen; 0 when unknown.
+    /// Inode of the socket's file; 0 if unknown.
     pub inode: u64,
-    /// Who was first.
+    /// The side that closed first.
     pub first_close: FirstClose,
-    /// What our side did to end it; None when it did nothing.
+    /// The first act of our side that had a part in the end. None if there was none, or if it is not known.
     pub local_action: Option<LocalAction>,
-    /// False when our side did something, and its record is missing.
+    /// False if our side acted and the record of it is missing.
     pub action_known: bool,
-    /// Our FIN; `local_action` then says by which call. None when our side queued none, or unseen.
+    /// Our FIN, queued by the call in `local_action`. None if our side queued none, or if that was not seen.
     pub fin: Option<FinProgress>,
-    /// The call that ended it, where that is another than `local_action`: `close()` after `shutdown()`.
+    /// The call that ended the connection if it is not `local_action`: `close()` after `shutdown()`.
     pub last_action: Option<LocalAction>,
-    /// The process that called `connect()`, where another one ended the connection.
+    /// The process that called `connect()`, if it is not `process`.
     #[serde(with = "packed")]
     pub opener: Option<Task>,
-    /// The errno left for the process; 0 for none.
+    /// The errno that the end left for the process; 0 for none.
     pub error: u32,
     /// SO_LINGER.
     pub linger: Option<Linger>,
     /// Half-closed times.
     pub half_closed: HalfClosedTimes,
-    /// The reset, where one ended it.
+    /// The reset that ended it; None without one.
     pub reset: Option<Reset>,
-    /// From the beginning to the end, ns; None when the beginning was not seen.
+    /// Time from the opening to the end, ns. None if the opening was not seen.
     pub duration_ns: Option<u64>,
-    /// How sure.
+    /// How sure the verdict is.
     pub evidence: Evidence,
-    /// What was not to be had.
+    /// The missing evidence.
     pub missing: Vec<Missing>,
-    /// What happened, in order, as far as it was kept.
+    /// The first steps, in order.
     pub steps: Vec<Step>,
-    /// For the audit against the kernel's counters; in no output.
+    /// For the audit against the kernel's counters. No output has it, and the history does not store it.
     #[serde(skip)]
     pub left: Left,
 }
 
-/// What the kernel's counters depend on beside the words of a verdict.
+/// Facts beside the words of a verdict on which the kernel's counters depend.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Left {
-    /// The state that the socket left for CLOSE; None when that was not seen.
+    /// The state before CLOSE; None if the end was not seen.
     pub state: Option<State>,
-    /// The last reset that we sent answered a segment of the peer's.
+    /// Our last reset answered a segment of the peer.
     pub answered: bool,
-    /// close() ended it.
+    /// `close()` ended the connection.
     pub closed: bool,
     /// A TCP Fast Open child whose handshake was not complete.
     pub fastopen: bool,
 }
 
 impl Verdict {
-    /// When it began; `CLOCK_MONOTONIC`, ns. None when the beginning was not seen.
+    /// When the connection began; `CLOCK_MONOTONIC`, ns. None if the opening was not seen.
     #[must_use]
     pub fn opened_ns(&self) -> Option<u64> {
         Some(self.ns.saturating_sub(self.duration_ns?))

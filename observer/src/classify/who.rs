@@ -1,37 +1,38 @@
-//! Which process, and what it did.
+//! The process of a verdict, and what it did.
 
 use super::{
     Ruling,
-    rules::ECONNABORTED,
     verdict::{Cause, Outcome},
 };
 use crate::{
     event::{State, Task},
     story::Story,
-    words::LocalAction,
+    words::{LocalAction, errno::ECONNABORTED},
 };
 
-/// The process whose call brought the end about, else the one that was last seen with the socket.
+/// The process whose call caused the end, or else the one that was last seen to hold the socket. None if neither is
+/// known.
 pub(super) fn process(story: &Story, ruling: &Ruling) -> Option<Task> {
     let closer = story.close_call.and_then(|call| call.task);
     let shutter = story.fin_sent.and_then(|fin| fin.task);
-    // A killer from outside (`ss -K`: tcp_abort) ends the connection too, but is no owner.
+    // A process that destroys the socket from outside (`ss -K`, `tcp_abort()`) is no owner.
     let ender =
         story.end.filter(|end| ruling.cause != Cause::SocketDestroyed && end.socket.err != ECONNABORTED);
     let ender = ender.and_then(|end| end.task);
     let acted = match ruling.outcome {
-        // The FIN is what ended it, whoever closed the descriptor afterwards.
+        // The FIN ended the connection, whichever process closed the descriptor afterwards.
         Outcome::Graceful => [shutter, closer, ender],
-        // The reset came from close() or connect(AF_UNSPEC), not from a shutdown() before it.
+        // The reset came from close() or connect(AF_UNSPEC), not from an earlier shutdown().
         _ if is_our_abort(story, ruling) => [closer, ender, shutter],
-        // The peer, a timer or a lost record: who has the socket now, rather than who had shut it down.
+        // The peer or a timer ended it, or a record was lost: the holder comes before the process that called
+        // shutdown().
         _ => [closer, story.holder, shutter.or(ender)],
     };
     let seen = acted.into_iter().flatten().find(|task| !task.kthread);
     seen.or(story.holder)
 }
 
-/// Whether a call of ours, other than the one that queued the FIN, ended the connection.
+/// Whether our call ended the connection, other than the one that queued the FIN.
 fn is_our_abort(story: &Story, ruling: &Ruling) -> bool {
     let by_call = matches!(
         ruling.cause,
@@ -46,35 +47,36 @@ fn is_our_abort(story: &Story, ruling: &Ruling) -> bool {
     by_call && story.end.is_some_and(|end| end.task.is_some())
 }
 
-/// The process that called `connect()`, where another one ended the connection.
+/// The process that called `connect()`; None if it is the verdict's process, or if it is not known.
 pub(super) fn opener(story: &Story, process: Option<&Task>) -> Option<Task> {
     let opener = story.opening.and_then(|opening| opening.task)?;
     process.is_some_and(|process| process.pid != opener.pid).then_some(opener)
 }
 
-/// What our side did, and whether all of it was seen.
+/// The calls of our side, and whether all of them were seen.
 pub(super) struct Action {
     pub(super) first: Option<LocalAction>,
     pub(super) last: Option<LocalAction>,
     pub(super) known: bool,
 }
 
-/// The end of a connection that the peer or a timer brought about is not our process's act, whatever it did after.
+/// The calls of our side that had a part in the end. If the peer or a timer ended the connection, later calls do not
+/// count.
 pub(super) fn action(story: &Story, ruling: &Ruling) -> Action {
     if story.chain.visited(State::SynSent) && ruling.cause == Cause::ConnectAbandoned {
-        // A call took the connect() back, so that None here is a call that was not seen in full.
+        // A call ended the connection, so None means that its record does not show which.
         let first = gave_up_connecting(story);
         return Action { first, last: None, known: first.is_some() };
     }
     let end_ns = story.end.map_or(0, |end| end.ns);
-    let closed = story.close_call.filter(|call| call.ns <= end_ns && !was_told(story));
+    let closed = story.close_call.filter(|call| call.ns <= end_ns && !knew_error(story));
     let last = match ruling.cause {
         Cause::Disconnect => Some(LocalAction::Disconnect),
         _ if is_our_abort(story, ruling) => closed.map(|call| call.action),
         _ => None,
     };
     if let Some(fin) = story.fin_sent {
-        // Of two processes, the one that ended the connection is named, and what it did.
+        // Of two processes, the verdict names the one that ended the connection, with its call.
         let another =
             |call: Option<Task>| call.zip(fin.task).is_some_and(|(last, first)| last.pid != first.pid);
         let ender = story.end.and_then(|end| end.task);
@@ -94,12 +96,12 @@ pub(super) fn action(story: &Story, ruling: &Ruling) -> Action {
     Action { first: last.or(closed.map(|call| call.action)), last: None, known: true }
 }
 
-/// An ICMP error that the process was told of: its close() afterwards ended nothing.
-fn was_told(story: &Story) -> bool {
+/// Whether an ICMP error was queued for the process: then its later close() ended nothing.
+fn knew_error(story: &Story) -> bool {
     story.end.is_some_and(|end| end.socket.flags.error_queued)
 }
 
-/// The call that took back a `connect()`; None when it is not known which.
+/// The call that gave up a `connect()`; None if it is not known.
 fn gave_up_connecting(story: &Story) -> Option<LocalAction> {
     let flags = story.end?.socket.flags;
     if flags.closing {

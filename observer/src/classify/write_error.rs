@@ -2,12 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{rules::decide, verdict::Cause};
+use super::{
+    errno::{is_by_arguments, is_by_connect, is_by_icmp, is_by_tcp},
+    rules::decide,
+    verdict::{Cause, Outcome},
+};
 use crate::{
-    classify::verdict::Outcome,
     event::{Socket, State},
     story::{End, Story},
-    words::words,
+    words::{
+        errno::{ECONNABORTED, ECONNREFUSED, ECONNRESET, EPIPE, ETIMEDOUT},
+        words,
+    },
 };
 
 words! {
@@ -15,41 +21,42 @@ words! {
     WriteCause {
         /// The peer had reset the connection.
         PeerReset = "peer_reset",
-        /// The peer had closed, and an earlier write of ours was answered with a reset.
+        /// The peer had closed, and answered an earlier write of ours with a reset.
         WriteAfterPeerFin = "write_after_peer_fin",
-        /// The peer had closed and then reset the connection, not in answer to a write of ours.
+        /// The peer had closed and then reset the connection, without a write of ours.
         ResetAfterPeerFin = "reset_after_peer_fin",
         /// We had shut down our own sending side.
         LocalShutdown = "local_shutdown",
         /// The peer had stopped answering.
         Timeout = "timeout",
-        /// An ICMP message had come: it ended the handshake, or the socket has IP_RECVERR and the connection goes on.
+        /// An ICMP message had come. It ended the handshake, or the socket has IP_RECVERR and the connection goes on.
         IcmpError = "icmp_error",
         /// This host ended the connection: `ss -K`, `connect(AF_UNSPEC)`, or `shutdown()` while connecting.
         Destroyed = "destroyed",
-        /// The socket was never connected, or not yet.
+        /// The socket was never connected, or is not connected yet.
         NotConnected = "not_connected",
         /// The peer had refused the connection.
         Refused = "refused",
-        /// The call itself was wrong: EFAULT, EINVAL and the like.
+        /// An argument of the call was wrong: EFAULT, EINVAL and similar errors.
         InvalidArgument = "invalid_argument",
         /// None of these.
         Other = "other",
     }
 }
 
-/// Why a send failed, and when what caused it had come.
+/// Why a send failed, and how long after the peer's FIN or a reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteVerdict {
     /// Why.
     pub cause: WriteCause,
-    /// Since the peer's FIN, ns; None when none was seen.
+    /// Time since the peer's FIN, ns; None if no FIN was seen.
     pub since_peer_fin_ns: Option<u64>,
-    /// Since the reset of either side, ns; None when none was seen.
+    /// Time since the reset of either side, ns; None if no reset was seen.
     pub since_reset_ns: Option<u64>,
 }
 
-/// Explains a failed send by the story of its connection, or by the socket alone where no end was seen.
+/// Explains a failed send at `ns` (`CLOCK_MONOTONIC`) by the story of its connection, or by the socket alone if no
+/// end was seen. `errno` is positive.
 #[must_use]
 pub fn write_error(story: Option<&Story>, ns: u64, errno: u32, socket: &Socket) -> WriteVerdict {
     let since = |then: Option<u64>| then.map(|then| ns.saturating_sub(then));
@@ -69,51 +76,27 @@ pub fn write_error(story: Option<&Story>, ns: u64, errno: u32, socket: &Socket) 
     }
 }
 
-/// What `tcp_sendmsg_locked` says of the call itself says nothing about the connection.
-fn by_call(errno: u32) -> Option<WriteCause> {
-    match errno.cast_signed() {
-        libc::EFAULT
-        | libc::EINVAL
-        | libc::EMSGSIZE
-        | libc::EDESTADDRREQ
-        | libc::EOPNOTSUPP
-        | libc::EAFNOSUPPORT
-        | libc::EISCONN => Some(WriteCause::InvalidArgument),
-        // sendto(MSG_FASTOPEN) on a socket that is connecting, or that cannot begin to.
-        libc::ENOTCONN | libc::EALREADY | libc::EADDRNOTAVAIL | libc::EADDRINUSE => {
-            Some(WriteCause::NotConnected)
-        }
-        _ => None,
+/// The cause of an error that is about the call and says nothing about the connection.
+const fn by_call(errno: u32) -> Option<WriteCause> {
+    if is_by_arguments(errno) {
+        Some(WriteCause::InvalidArgument)
+    } else if is_by_connect(errno) {
+        Some(WriteCause::NotConnected)
+    } else {
+        None
     }
 }
 
-/// What ICMP messages become: `icmp_err_convert`, `icmpv6_err_convert`, and EPROTO for a parameter problem. EMSGSIZE and
-/// EOPNOTSUPP are there too, but a send gives them for itself far more often.
-fn is_icmp(errno: u32) -> bool {
-    matches!(
-        errno.cast_signed(),
-        libc::ENETUNREACH
-            | libc::EHOSTUNREACH
-            | libc::EHOSTDOWN
-            | libc::ENONET
-            | libc::ENOPROTOOPT
-            | libc::ECONNREFUSED
-            | libc::EPROTO
-            | libc::EACCES
-    )
-}
-
-/// The connection is over: the send got the error that its end left (`sk_err`), or EPIPE once somebody had got that one.
+/// The connection is over. The send got the error that the end left (`sk_err`), or EPIPE if that error was already
+/// reported.
 fn by_end(story: &Story, end: &End, errno: u32) -> WriteCause {
     let left = end.socket.err == errno;
-    let ended =
-        matches!(errno.cast_signed(), libc::EPIPE | libc::ECONNRESET | libc::ECONNABORTED | libc::ETIMEDOUT);
-    if !left && !ended {
-        return if is_icmp(errno) { WriteCause::IcmpError } else { WriteCause::Other };
+    if !left && !is_by_tcp(errno) {
+        return if is_by_icmp(errno) { WriteCause::IcmpError } else { WriteCause::Other };
     }
     let ruling = decide(story);
     match (ruling.outcome, ruling.cause) {
-        // A socket that was shut down fails so whether or not its connection has ended by now.
+        // A socket that was shut down fails in this way, whether or not its connection has ended.
         (Outcome::Graceful, _) | (_, Cause::DataAfterClose) => WriteCause::LocalShutdown,
         (_, Cause::PeerReset) => WriteCause::PeerReset,
         (_, Cause::WriteAfterPeerFin) => WriteCause::WriteAfterPeerFin,
@@ -122,7 +105,7 @@ fn by_end(story: &Story, end: &End, errno: u32) -> WriteCause {
         (Outcome::TimedOut, _) => WriteCause::Timeout,
         (Outcome::Refused, _) => WriteCause::Refused,
         (_, Cause::SocketDestroyed | Cause::Disconnect | Cause::ConnectAbandoned) => WriteCause::Destroyed,
-        // inet_shutdown() and connect(AF_UNSPEC) of a socket that connects: tcp_disconnect() leaves ECONNRESET, and the
+        // inet_shutdown() and connect(AF_UNSPEC) of a connecting socket: tcp_disconnect() leaves ECONNRESET, and the
         // peer had sent nothing.
         _ if end.old == State::SynSent && end.task.is_some() && story.reset_received.is_none() => {
             WriteCause::Destroyed
@@ -131,31 +114,34 @@ fn by_end(story: &Story, end: &End, errno: u32) -> WriteCause {
     }
 }
 
-/// No end was seen: the connection goes on, or it ended before the observer came, or it never was.
+/// No end was seen. The connection goes on, or it ended before the observer started, or there was none.
 fn by_socket(errno: u32, socket: &Socket) -> WriteCause {
     let peerless = socket.endpoints.remote.port() == 0;
     if socket.state != State::Close {
-        return match errno.cast_signed() {
-            libc::EPIPE if socket.send_shutdown => WriteCause::LocalShutdown,
-            // IP_RECVERR has ICMP messages passed on at once, and the connection goes on.
-            _ if is_icmp(errno) => WriteCause::IcmpError,
+        return match errno {
+            EPIPE if socket.send_shutdown => WriteCause::LocalShutdown,
+            // With IP_RECVERR the kernel passes on ICMP errors at once, and the connection goes on.
+            _ if is_by_icmp(errno) => WriteCause::IcmpError,
             _ => WriteCause::Other,
         };
     }
-    match errno.cast_signed() {
-        // tcp_disconnect() forgets the peer.
-        libc::ECONNRESET if peerless => WriteCause::Destroyed,
-        libc::ETIMEDOUT => WriteCause::Timeout,
-        libc::ECONNREFUSED => WriteCause::Refused,
-        libc::ECONNABORTED => WriteCause::Destroyed,
-        libc::EPIPE if peerless => WriteCause::NotConnected,
-        // After the peer's FIN: as in `rules::reset_by_peer`, data that the peer has not acknowledged provoked the reset.
-        // With all acknowledged the connection may also have ended in order.
-        libc::EPIPE if socket.flags.done && socket.all_acked() => WriteCause::Other,
-        libc::EPIPE if socket.flags.done => WriteCause::WriteAfterPeerFin,
-        libc::EPIPE | libc::ECONNRESET => WriteCause::PeerReset,
-        // sendto(MSG_FASTOPEN) that finds no way to the peer, or may not go it.
-        _ if peerless && is_icmp(errno) => WriteCause::NotConnected,
+    match errno {
+        // tcp_disconnect() clears the peer's address.
+        ECONNRESET if peerless => WriteCause::Destroyed,
+        ETIMEDOUT => WriteCause::Timeout,
+        ECONNREFUSED => WriteCause::Refused,
+        ECONNABORTED => WriteCause::Destroyed,
+        EPIPE if peerless => WriteCause::NotConnected,
+        // After the peer's FIN, unacknowledged data of ours provoked the reset, as in `rules::reset_by_peer`. If
+        // everything is acknowledged, the connection may also have ended in order.
+        EPIPE if socket.flags.done && socket.all_acked() => WriteCause::Other,
+        EPIPE if socket.flags.done => WriteCause::WriteAfterPeerFin,
+        EPIPE | ECONNRESET => WriteCause::PeerReset,
+        // sendto(MSG_FASTOPEN) without a route to the peer, or without permission.
+        _ if peerless && is_by_icmp(errno) => WriteCause::NotConnected,
         _ => WriteCause::Other,
     }
 }
+
+#[cfg(test)]
+mod tests;

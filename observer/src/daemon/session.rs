@@ -285,7 +285,7 @@ fn find_owners(
             WantedOwner::Holder(inode) => owners.find(inode, ended_ns),
             WantedOwner::Listener(endpoints) => owners.listener(&endpoints, ended_ns),
         };
-        let body = if task.is_some() { Body::Owner } else { Body::NoOwner { looked_ns: monotonic_ns() } };
+        let body = if task.is_some() { Body::Owner } else { Body::NoOwner { scanned_ns: monotonic_ns() } };
         let event = Event { ns, sock, task, body };
         watcher.added(&event)?;
         pipeline.apply(&event, &mut |report| watcher.report(report));

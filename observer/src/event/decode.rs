@@ -1,4 +1,6 @@
-//! Bytes of the ring buffer → [`Event`]. Total: any bytes give an event or a [`DecodeError`], never a panic.
+//! Decodes records. In: the bytes of one record. Out: an [`Event`].
+//!
+//! Decoding is total: every input gives an event or a [`DecodeError`], and none panics.
 
 use std::{
     mem::size_of,
@@ -13,40 +15,40 @@ use zerocopy::FromBytes;
 use super::{Body, Endpoints, Event, Flags, Reason, SockId, Socket, State, Task, unread};
 use crate::words::Side;
 
-/// What the running kernel calls its numbers, and how long its clock tick is.
+/// The running kernel's names for its numbers, and the length of its clock tick.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelNames {
     /// Names of `enum sk_rst_reason` by number; empty before 6.10.
     pub reset_reasons: Vec<Option<Reason>>,
-    /// One jiffy, ns.
+    /// Length of one jiffy, ns.
     pub tick_ns: u64,
 }
 
-/// Why bytes are not a record.
+/// Why the bytes are no record.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum DecodeError {
-    /// Not even a header, or a kind this version does not know.
+    /// The kind is unknown, or the bytes are too short to have one.
     #[error("record of {len} bytes has kind {kind:?}, which this version does not know")]
     UnknownKind {
-        /// The first field, where there is one.
+        /// The first field; None if the bytes are too short.
         kind: Option<u32>,
-        /// Length of the record.
+        /// Length of the record, bytes.
         len: usize,
     },
     /// The length does not fit the kind.
     #[error("record of kind {kind} has {len} bytes instead of {expected}")]
     Length {
-        /// Kind.
+        /// Number of the kind.
         kind: u32,
-        /// Length of the record.
+        /// Length of the record, bytes.
         len: usize,
-        /// Length that the kind has.
+        /// Length of a record of this kind, bytes.
         expected: usize,
     },
-    /// A field holds a number that is no TCP state.
+    /// A state field has a number that is no TCP state.
     #[error("{0} is no TCP state")]
     State(u32),
-    /// A field holds a number that is no address family of TCP.
+    /// A family field has a number that is neither AF_INET nor AF_INET6.
     #[error("{0} is no address family of TCP")]
     Family(u16),
 }
@@ -57,7 +59,10 @@ fn view<T: FromBytes>(kind: u32, bytes: &[u8]) -> Result<T, DecodeError> {
     T::read_from_bytes(bytes).map_err(wrong)
 }
 
-/// One record → one event.
+/// Decodes one record.
+///
+/// # Errors
+/// The kind is unknown, the length does not fit the kind, or a field is out of its range.
 pub fn decode(bytes: &[u8], names: &KernelNames) -> Result<Event, DecodeError> {
     let number = bytes.first_chunk::<4>().map(|first| u32::from_ne_bytes(*first));
     let unknown = DecodeError::UnknownKind { kind: number, len: bytes.len() };
@@ -163,7 +168,7 @@ fn endpoints(ends: &record::Endpoints) -> Result<Endpoints, DecodeError> {
     let address = |bytes: &[u8; 16]| -> Result<IpAddr, DecodeError> {
         match ends.family {
             record::AF_INET => Ok(IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]])),
-            // An IPv6 socket may talk IPv4 (RFC 4291 section 2.5.5.2): then that is what the connection is.
+            // An IPv6 socket may carry IPv4 (RFC 4291 section 2.5.5.2). Such a connection counts as IPv4.
             record::AF_INET6 => Ok(Ipv6Addr::from(*bytes).to_canonical()),
             family => Err(DecodeError::Family(family)),
         }

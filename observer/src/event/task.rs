@@ -1,30 +1,30 @@
-//! The process of an event.
+//! The process that caused an event.
 
 use std::fmt;
 
 use observer_ebpf::abi::record;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
-/// A process and the thread of it that was running.
+/// A process, and its thread that was running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// Process id (the kernel's tgid) in the initial pid namespace.
     pub pid: u32,
-    /// Thread id.
+    /// Thread id in the initial pid namespace.
     pub tid: u32,
     /// Real user id.
     pub uid: u32,
-    /// Name of the process: its thread group leader's.
+    /// Name of the process: that of its main thread.
     pub comm: Comm,
-    /// Id of the cgroup v2 it is in.
+    /// Id of its cgroup v2; 0 if it was not recorded.
     pub cgroup: u64,
-    /// The thread was exiting.
+    /// The thread was exiting (`PF_EXITING`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exiting: bool,
-    /// A thread of the kernel, such as the worker that closes descriptors that nobody holds any more.
+    /// A kernel thread (`PF_KTHREAD`), such as the worker that closes files after their last reference is gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kthread: bool,
-    /// Signal that killed the process, 0 for none; means something only while `exiting`.
+    /// Signal that killed the process; 0 for none. Only valid while `exiting`.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub signal: u8,
 }
@@ -39,7 +39,7 @@ impl From<&record::Task> for Task {
             cgroup: task.cgroup,
             exiting: task.flags & record::PF_EXITING != 0,
             kthread: task.flags & record::PF_KTHREAD != 0,
-            // wait(2): the low seven bits of an exit code are the terminating signal, the eighth says core dumped.
+            // wait(2): the low seven bits of an exit code are the terminating signal, and the eighth means a core dump.
             signal: (task.exit_code & 0x7f) as u8,
         }
     }
@@ -76,7 +76,7 @@ impl Comm {
 }
 
 impl From<&str> for Comm {
-    /// Cuts at 15 bytes, as the kernel does.
+    /// Cuts the name at 15 bytes, as the kernel does.
     fn from(name: &str) -> Self {
         let mut bytes = [0; 16];
         for (to, from) in bytes.iter_mut().take(15).zip(name.bytes()) {
@@ -87,7 +87,7 @@ impl From<&str> for Comm {
 }
 
 impl fmt::Display for Comm {
-    /// Control characters and what is not UTF-8 become `?`: a process chooses its own name, a terminal shows it.
+    /// Control characters and invalid UTF-8 become `?`, because a process chooses its own name and a terminal shows it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.as_bytes().utf8_chunks() {
             for c in chunk.valid().chars() {
@@ -109,7 +109,7 @@ impl fmt::Debug for Comm {
 
 impl Serialize for Comm {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Nearly every name is written as it is, without going through the formatter.
+        // Nearly every name is written unchanged, without the formatter.
         match str::from_utf8(self.as_bytes()) {
             Ok(name) if !name.contains(char::is_control) => serializer.serialize_str(name),
             _ => serializer.collect_str(self),
@@ -135,7 +135,7 @@ impl<'de> Deserialize<'de> for Comm {
     }
 }
 
-/// A process where bytes count: every field, and none of their names.
+/// A compact form of a process for the history: every field in order, without names.
 pub mod packed {
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 

@@ -21,7 +21,7 @@ fn no_condition_fits_everything() {
 }
 
 #[test]
-fn each_condition_lets_its_own_through_and_nothing_else() {
+fn each_condition_fits_its_own_reports_only() {
     let word = |word: &str| Some(word.to_owned());
     let address = |text: &str| Some(text.parse().expect("an address"));
     let pairs = [
@@ -56,6 +56,6 @@ fn each_condition_lets_its_own_through_and_nothing_else() {
         assert!(!fits(&other), "{other:?}");
         assert!(!fits(&Filter { pid: Some(1), ..fitting.clone() }), "one condition that fails is enough");
     }
-    // No cgroup is known for a recording.
+    // A recording has no cgroups.
     assert!(!fits(&Filter { unit: word("nginx.service"), ..Filter::default() }));
 }

@@ -145,7 +145,7 @@ fn reset(reset: &Reset) -> ResetJson {
     };
     ResetJson {
         direction: direction.into(),
-        in_state: reset.in_state.name().into(),
+        in_state: reset.in_state.word().into(),
         kernel_reason: reset.kernel_reason.as_deref().map(ToOwned::to_owned),
     }
 }

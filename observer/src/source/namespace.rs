@@ -1,6 +1,7 @@
-//! The network namespaces of this host, and a way into each.
+//! The network namespaces of this host, and how to enter each.
 //!
-//! Only those that a process is in by its first thread; one that is merely held by a file or a mount is not found.
+//! A namespace is found if the first thread of a process is in it. One that only a file or a mount keeps alive is not
+//! found.
 
 use std::{
     collections::HashSet,
@@ -13,37 +14,41 @@ use std::{
 
 use procfs::{ProcResult, process::all_processes};
 
-/// One namespace.
+/// One network namespace.
 pub(crate) struct Namespace {
-    /// The number by which the kernel names it.
+    /// Its inode number, which is its name in the kernel.
     inode: u32,
-    /// None for our own, in which we are already.
-    door: Option<File>,
+    /// The namespace file; None for our own namespace, which needs no entering.
+    file: Option<File>,
 }
 
-/// What can be known of all namespaces.
+/// The network namespaces that this process can see.
 pub(crate) struct Namespaces {
-    /// Our own is the first.
+    /// Namespaces that can be entered; our own is the first.
     pub(crate) visible: Vec<Namespace>,
-    /// Processes that do not let us know where they are.
+    /// Number of processes whose namespace may not be read.
     pub(crate) hidden: usize,
 }
 
-/// Finds the namespaces of all processes.
+/// Finds the network namespaces of all processes.
+///
+/// # Errors
+/// /proc cannot be read.
 pub(crate) fn all() -> ProcResult<Namespaces> {
     let own = inode(fs::metadata("/proc/thread-self/ns/net")?.ino());
     let mut seen = HashSet::from([own]);
-    let mut visible = vec![Namespace { inode: own, door: None }];
+    let mut visible = vec![Namespace { inode: own, file: None }];
     let mut hidden = 0;
     for process in all_processes()?.flatten() {
         let path = format!("/proc/{}/ns/net", process.pid());
         match fs::metadata(&path) {
             Ok(metadata) if !seen.contains(&inode(metadata.ino())) => {
-                // Opened, it is still there when its process is not; and another may have taken the process id.
-                let Ok(door) = File::open(&path) else { continue };
-                let Ok(metadata) = door.metadata() else { continue };
+                // An open file keeps the namespace when the process exits. Another process may have taken the process
+                // id meanwhile, so the inode is read from the open file.
+                let Ok(file) = File::open(&path) else { continue };
+                let Ok(metadata) = file.metadata() else { continue };
                 if seen.insert(inode(metadata.ino())) {
-                    visible.push(Namespace { inode: inode(metadata.ino()), door: Some(door) });
+                    visible.push(Namespace { inode: inode(metadata.ino()), file: Some(file) });
                 }
             }
             Err(error) => hidden += usize::from(error.kind() == io::ErrorKind::PermissionDenied),
@@ -53,13 +58,17 @@ pub(crate) fn all() -> ProcResult<Namespaces> {
     Ok(Namespaces { visible, hidden })
 }
 
-/// Inodes of namespaces are 32 bits wide (`struct ns_common`).
+/// Inode numbers of namespaces have 32 bits (`struct ns_common`).
 fn inode(number: u64) -> u32 {
     u32::try_from(number).unwrap_or_default()
 }
 
-/// Looks into one after the other, and returns what was seen in each. In a thread of its own, which ends with it:
-/// one that has left its namespace is of no use to anybody else.
+/// Calls `look` with the inode number of each namespace, inside that namespace, and returns the results in the same
+/// order. This runs in a thread of its own, because a thread that has left its namespace cannot be used for anything
+/// else.
+///
+/// # Errors
+/// The thread cannot start. The error of one namespace is in its result.
 pub(crate) fn visit<T: Send>(
     namespaces: &[Namespace],
     look: impl Fn(u32) -> io::Result<T> + Send,
@@ -77,9 +86,9 @@ pub(crate) fn visit<T: Send>(
 
 impl Namespace {
     fn enter(&self) -> io::Result<()> {
-        let Some(door) = &self.door else { return Ok(()) };
-        // SAFETY: a descriptor that is open, and no memory of ours.
-        match unsafe { libc::setns(door.as_raw_fd(), libc::CLONE_NEWNET) } {
+        let Some(file) = &self.file else { return Ok(()) };
+        // SAFETY: the descriptor is open, and the call takes no pointer.
+        match unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }

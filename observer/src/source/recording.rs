@@ -1,4 +1,4 @@
-//! Recordings: JSON lines of events under a header line. They stand in for the kernel.
+//! Recordings: a header line and JSON lines of events. A recording replaces the kernel for every later stage.
 
 use std::io::{BufRead, Write};
 
@@ -8,53 +8,53 @@ use thiserror::Error;
 use super::clock::ClockOffset;
 use crate::event::Event;
 
-/// Version of the format; readers refuse a newer one.
+/// Version of the format. Readers refuse a newer one.
 pub const FORMAT: u32 = 1;
 
-/// First line of a recording.
+/// The first line of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// [`FORMAT`].
     pub recording: u32,
-    /// Version of the observer that wrote it.
+    /// Version of the observer that wrote the recording.
     pub version: String,
     /// `uname -r` of the kernel that was observed.
     pub kernel: String,
-    /// Mechanism of the hooks.
+    /// Mechanism of the hooks on functions.
     pub mechanism: String,
-    /// For the time of day of its events.
+    /// Converts the times of its events into the time of day.
     pub clock_offset_ns: ClockOffset,
 }
 
 /// Why a recording cannot be read.
 #[derive(Debug, Error)]
 pub enum RecordingError {
-    /// The file.
+    /// A line cannot be read.
     #[error("line {line}: {source}")]
     Read {
-        /// Line, from 1.
+        /// Number of the line, from 1.
         line: usize,
-        /// Error.
+        /// The error of the read.
         source: std::io::Error,
     },
-    /// No header.
+    /// The file has no line.
     #[error("it is empty; a recording begins with a header line, as `observer trace --record` writes it")]
     Empty,
-    /// Another file, or a damaged one.
+    /// The first line is no header: another kind of file, or a damaged one.
     #[error("line 1 is no header of a recording ({0}); is this a file of `observer trace --record`?")]
     Header(serde_json::Error),
-    /// From the future.
+    /// A newer observer wrote the recording.
     #[error("its format is version {found}, this observer reads up to {FORMAT}: use a newer observer")]
     Format {
-        /// The version it says.
+        /// The version in the header.
         found: u32,
     },
-    /// One event.
+    /// A line is no event.
     #[error("line {line} is no event ({source}); the file is damaged or cut short from there")]
     Event {
-        /// Line, from 1.
+        /// Number of the line, from 1.
         line: usize,
-        /// Error.
+        /// The error of the parser.
         source: serde_json::Error,
     },
 }
@@ -66,19 +66,28 @@ pub struct Recorder<W: Write> {
 
 impl<W: Write> Recorder<W> {
     /// Writes the header.
+    ///
+    /// # Errors
+    /// The write fails.
     pub fn new(mut out: W, header: &Header) -> std::io::Result<Self> {
         serde_json::to_writer(&mut out, header)?;
         out.write_all(b"\n")?;
         Ok(Self { out })
     }
 
-    /// Adds one event.
+    /// Writes one event.
+    ///
+    /// # Errors
+    /// The write fails.
     pub fn write(&mut self, event: &Event) -> std::io::Result<()> {
         serde_json::to_writer(&mut self.out, event)?;
         self.out.write_all(b"\n")
     }
 
-    /// Pushes everything to the file.
+    /// Flushes the output.
+    ///
+    /// # Errors
+    /// The write fails.
     pub fn flush(&mut self) -> std::io::Result<()> {
         self.out.flush()
     }
@@ -86,7 +95,7 @@ impl<W: Write> Recorder<W> {
 
 /// Reads a recording line by line.
 pub struct Recording<R: BufRead> {
-    /// Its first line.
+    /// The header.
     pub header: Header,
     lines: std::io::Lines<R>,
     line: usize,
@@ -94,6 +103,9 @@ pub struct Recording<R: BufRead> {
 
 impl<R: BufRead> Recording<R> {
     /// Reads the header.
+    ///
+    /// # Errors
+    /// The input is empty, cannot be read, has no header, or has a newer format.
     pub fn open(input: R) -> Result<Self, RecordingError> {
         let mut lines = input.lines();
         let first = lines.next().ok_or(RecordingError::Empty)?;

@@ -1,4 +1,4 @@
-//! The live ring buffer → events.
+//! Events from the live ring buffer.
 
 use std::{borrow::Borrow, ops::ControlFlow};
 
@@ -9,7 +9,8 @@ use crate::event::{
     decode::{DecodeError, KernelNames, decode},
 };
 
-/// Takes at most `limit` records and hands each on, decoded or not, until `take` has enough. Returns how many it took.
+/// Decodes at most `limit` records and gives each result to `take`, until `take` returns `Break`. Returns the number of
+/// records, without the one that caused the break.
 pub fn drain<T: Borrow<MapData>>(
     ring: &mut RingBuf<T>,
     names: &KernelNames,

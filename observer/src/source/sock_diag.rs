@@ -1,4 +1,4 @@
-//! The kernel's table of TCP sockets in the network namespace of the calling thread, by sock_diag(7).
+//! The kernel's table of TCP sockets in the network namespace of the calling thread, read by sock_diag(7).
 
 use std::{
     io,
@@ -15,10 +15,13 @@ use netlink_packet_sock_diag::{
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 
-/// More than the kernel ever puts into one answer (32 KiB, `netlink_dump()`).
+/// More than the kernel puts into one answer (32 KiB, `netlink_dump()`).
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Gives `each` every socket of either address family that is in one of these states.
+/// Calls `each` with every IPv4 and IPv6 socket that is in one of these states.
+///
+/// # Errors
+/// Netlink fails, the kernel lacks the modules (ENOENT for IPv4), or its answer cannot be parsed.
 pub(crate) fn list(
     states: &StateFlags,
     extensions: &ExtensionFlags,
@@ -31,7 +34,7 @@ pub(crate) fn list(
         let (states, extensions) = (states.clone(), extensions.clone());
         ask(&socket, InetRequest { family, protocol: IPPROTO_TCP, extensions, states, socket_id })?;
         match receive(&socket, &mut each) {
-            // A kernel without IPv6 has no such sockets.
+            // A kernel without IPv6 has no IPv6 sockets.
             Err(error) if family == AF_INET6 && error.raw_os_error() == Some(libc::ENOENT) => {}
             other => other?,
         }
@@ -39,7 +42,7 @@ pub(crate) fn list(
     Ok(())
 }
 
-/// Address and port. An IPv6 socket may carry IPv4: then the address is written as IPv4.
+/// Address and port. An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) becomes IPv4.
 pub(crate) fn address(ip: IpAddr, port: u16) -> Address {
     Address::new(ip.to_canonical(), port)
 }
@@ -65,7 +68,10 @@ fn receive(socket: &Socket, each: &mut impl FnMut(&InetResponse)) -> io::Result<
     }
 }
 
-/// Takes one answer apart. True when it was the last.
+/// Parses one answer. Returns true if it was the last.
+///
+/// # Errors
+/// The answer is an error of the kernel, or cannot be parsed.
 pub(crate) fn read(mut bytes: &[u8], each: &mut impl FnMut(&InetResponse)) -> io::Result<bool> {
     while !bytes.is_empty() {
         let message = NetlinkMessage::<SockDiagMessage>::deserialize(bytes).map_err(nonsense)?;

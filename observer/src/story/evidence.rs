@@ -1,4 +1,4 @@
-//! What a story is made of: one small struct per thing that was seen.
+//! The parts of a story: one small struct per thing that was seen. Times are `CLOCK_MONOTONIC`, ns.
 
 use std::net::SocketAddr;
 
@@ -7,26 +7,26 @@ use crate::{
     words::{LocalAction, Side},
 };
 
-/// The connection's beginning.
+/// The beginning of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opening {
-    /// When `connect()` was called, or the handshake was complete.
+    /// When `connect()` was called, or the handshake completed.
     pub ns: u64,
-    /// Who connected.
+    /// The side that connected.
     pub by: Side,
-    /// The process that called `connect()`; None when the peer connected, or when it was not recorded.
+    /// The process that called `connect()`. None if the peer connected, or if it was not recorded.
     pub task: Option<Task>,
-    /// Both ends, as far as the kernel had chosen them. None in recordings of 0.1.0.
+    /// Both ends, with port 0 where the kernel had not chosen one yet. None in recordings of 0.1.0.
     pub endpoints: Option<Endpoints>,
-    /// Inode of the socket's file; 0 when unknown.
+    /// Inode of the socket's file; 0 if unknown.
     pub inode: u64,
-    /// The handshake went on then (TCP Fast Open).
+    /// The handshake was not complete (TCP Fast Open).
     pub early: bool,
 }
 
 impl Opening {
-    /// Whether this can be the beginning of the connection that a record shows this socket of. The kernel uses the memory
-    /// of a socket again, so an opening whose end was not seen can be another connection's.
+    /// Whether this opening can belong to the connection that a record shows. The kernel reuses the address of a
+    /// socket, so an opening whose end was not seen may belong to an earlier connection.
     #[must_use]
     pub fn fits(&self, socket: &Socket) -> bool {
         if self.inode != 0 && socket.inode != 0 && self.inode != socket.inode {
@@ -46,83 +46,84 @@ impl Opening {
 /// Our FIN was queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FinSent {
-    /// When.
+    /// Time.
     pub ns: u64,
-    /// By which call.
+    /// The call that queued it.
     pub action: LocalAction,
-    /// By which process; None when it was not seen (a deferred FIN leaves in softirq).
+    /// The process that called; None if it was not seen (a deferred FIN leaves in softirq).
     pub task: Option<Task>,
-    /// `write_seq` before the FIN took its number.
+    /// `write_seq` before the FIN took its sequence number.
     pub write_seq: u32,
-    /// It left at once: nothing waited before it, and the peer's window took it. Else it waited in the send queue.
+    /// It left at once: no data waited before it, and the peer's window had room. Otherwise it waited in the send
+    /// queue.
     pub left_at_once: bool,
-    /// Segments with data that had come by then.
+    /// Number of data segments received by then; None in recordings of 0.1.0.
     pub data_segs_in: Option<u32>,
 }
 
 /// The peer's FIN arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerFin {
-    /// When.
+    /// Time.
     pub ns: u64,
-    /// What we had written by then.
+    /// Our `write_seq` at that time, without our FIN.
     pub write_seq: u32,
-    /// `rcv_nxt` behind the FIN: it does not move any more.
+    /// `rcv_nxt` after the FIN, which is final.
     pub rcv_nxt: u32,
-    /// Segments with data that had come by then.
+    /// Number of data segments received by then; None in recordings of 0.1.0.
     pub data_segs_in: Option<u32>,
 }
 
-/// `close()` by a call, an exit or a signal, with the SO_LINGER of that moment.
+/// `close()` by a call, an exit or a signal, with SO_LINGER at that time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CloseCall {
-    /// When.
+    /// Time.
     pub ns: u64,
-    /// How.
+    /// How the descriptor was closed.
     pub action: LocalAction,
-    /// By which process.
+    /// The process that closed.
     pub task: Option<Task>,
-    /// SO_LINGER: None when off, else its time in ms.
+    /// Time of SO_LINGER, ms; None if it is off.
     pub linger_ms: Option<u64>,
-    /// What the application had not read.
+    /// Bytes that the application had not read.
     pub unread: u32,
-    /// Segments with data that had come by then.
+    /// Number of data segments received by then; None in recordings of 0.1.0.
     pub data_segs_in: Option<u32>,
 }
 
 /// A reset of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResetSent {
-    /// When.
+    /// Time.
     pub ns: u64,
-    /// The kernel's name for it, where it gives one.
+    /// None if the kernel gives no reason (before 6.10).
     pub reason: Option<Reason>,
-    /// Our side decided, rather than a segment of the peer's.
+    /// Our side decided; false if a segment of the peer provoked the reset.
     pub active: bool,
-    /// State then: CLOSE already where a process aborts.
+    /// State at that time: already CLOSE if a process aborts.
     pub state: State,
-    /// The socket's flags then.
+    /// The socket's flags at that time.
     pub flags: Flags,
 }
 
 /// `tcp_reset()` ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResetReceived {
-    /// When.
+    /// Time.
     pub ns: u64,
-    /// State in which it came.
+    /// State in which the reset came.
     pub state: State,
 }
 
 /// The socket reached CLOSE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
-    /// When.
+    /// Time.
     pub ns: u64,
     /// State before.
     pub old: State,
-    /// The socket just before, queues still intact.
+    /// The socket just before, with its queues.
     pub socket: Socket,
-    /// Who ended it by a call; not necessarily who had it (`ss -K`).
+    /// The process whose call ended the connection. It may not be the owner (`ss -K`).
     pub task: Option<Task>,
 }

@@ -1,6 +1,6 @@
-//! What a story is told from, step by step: each event, cut down to what a reader of the story wants to see.
+//! The steps of a story, for `observer explain`: each event, reduced to what a reader needs.
 //!
-//! Comes in: the events of one socket. Goes out: [`Step`]s, at most [`LIMIT`] a story. Nothing is decided on them.
+//! In: the events of one socket. Out: [`Step`]s, at most [`LIMIT`] per story. No decision depends on them.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,21 +10,21 @@ use crate::{
     words::LocalAction,
 };
 
-/// Steps of one story. A connection has five to eight; what comes after so many repeats itself.
+/// Most steps per story. A connection usually has five to eight, and steps beyond this limit repeat earlier ones.
 pub const LIMIT: usize = 24;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// When; `CLOCK_MONOTONIC`, ns.
+    /// Time; `CLOCK_MONOTONIC`, ns.
     pub ns: u64,
-    /// The process whose call it was; None for what a packet or a timer did.
+    /// The process that called; None if a packet or a timer caused the step.
     pub who: Option<Who>,
-    /// What.
+    /// What happened.
     pub act: Act,
 }
 
-/// A process by number and name.
+/// A process by id and name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
     /// Process id.
@@ -39,54 +39,54 @@ impl From<&Task> for Who {
     }
 }
 
-/// What a step was.
+/// What happened in a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
     /// The socket changed its state.
     Moved {
-        /// Before.
+        /// State before.
         old: State,
-        /// After.
+        /// State after.
         new: State,
-        /// The call of ours that did it, where one is known to have.
+        /// Our call that caused it; None if no call is known.
         call: Option<LocalAction>,
-        /// SO_LINGER at that call, ms; None when off.
+        /// Time of SO_LINGER at that call, ms; None if it is off.
         linger_ms: Option<u64>,
         /// The peer's FIN had been received.
         peer_fin: bool,
-        /// The socket's error, 0 or a positive errno.
+        /// The socket's error: a positive errno, or 0.
         err: u32,
-        /// Just before.
+        /// The queues just before.
         queues: Queues,
     },
     /// We sent a reset.
     ResetSent {
-        /// The kernel's name for why, where it gives one.
+        /// None if the kernel gives no reason (before 6.10).
         reason: Option<Reason>,
     },
-    /// A reset of the peer's was taken.
+    /// A reset of the peer was accepted.
     ResetReceived {
-        /// State in which it came.
+        /// State in which the reset came.
         state: State,
     },
-    /// The descriptor of a connection that was over was closed.
+    /// The descriptor was closed after the connection had ended.
     Closed {
-        /// How.
+        /// How it was closed.
         call: LocalAction,
-        /// Bytes received that nobody had read.
+        /// Bytes received that no process had read.
         unread: u32,
     },
-    /// The kernel had an error to tell to the process.
+    /// The kernel reported an error to the process.
     ErrorReported {
         /// Positive errno.
         errno: u32,
     },
-    /// A lingering `close()` has waited.
+    /// A lingering `close()` stopped waiting.
     Waited {
-        /// Until our FIN was acknowledged.
+        /// Our FIN was acknowledged.
         acked: bool,
     },
-    /// A signal came to the thread that lingered in `close()`.
+    /// A signal was delivered to the thread that lingered in `close()`.
     Signalled {
         /// Signal number.
         signal: u32,
@@ -96,22 +96,22 @@ pub enum Act {
 /// Bytes in the queues of a socket. Neither SYN nor FIN counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queues {
-    /// Received and not read.
+    /// Bytes received and not read.
     pub unread: u32,
-    /// Sent and not acknowledged.
+    /// Bytes sent and not acknowledged.
     pub unacked: u32,
-    /// Written and not sent.
+    /// Bytes written and not sent.
     pub unsent: u32,
 }
 
 impl Queues {
-    /// Written and not acknowledged, sent or not.
+    /// Bytes written and not acknowledged, sent or not.
     #[must_use]
     pub fn outgoing(self) -> u64 {
         u64::from(self.unacked) + u64::from(self.unsent)
     }
 
-    /// All together.
+    /// Bytes in all queues.
     #[must_use]
     pub fn total(self) -> u64 {
         u64::from(self.unread) + self.outgoing()
@@ -125,8 +125,8 @@ impl From<&Socket> for Queues {
 }
 
 impl Step {
-    /// The step that an event is; None for one that is no step of the connection's own: a beginning is known from the
-    /// story, and each failing write is told by itself.
+    /// The step that an event makes. None for an event that is no step: the story has the opening, and a failed write
+    /// has a report of its own.
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
         let act = match &event.body {
@@ -141,13 +141,13 @@ impl Step {
             },
             Body::ResetSent { reason, .. } => Act::ResetSent { reason: reason.clone() },
             Body::ResetReceived { state } => Act::ResetReceived { state: *state },
-            // Where nobody had the connection, nobody closed it.
+            // Without a process the connection was never accepted, and so never closed.
             Body::Destroyed { unread, .. } if event.task.is_some() => {
                 Act::Closed { call: close_action(event.task), unread: *unread }
             }
             Body::LingerOver { state } => Act::Waited { acked: !state.fin_outstanding() },
             Body::LingerInterrupted { signal, .. } => Act::Signalled { signal: *signal },
-            // A queued FIN shows in the change of state.
+            // The change of state shows a queued FIN.
             Body::Opened { .. }
             | Body::FinQueued { .. }
             | Body::Destroyed { .. }
@@ -160,13 +160,13 @@ impl Step {
         Some(Self { ns: event.ns, who: event.task.as_ref().map(Who::from), act })
     }
 
-    /// The error that the end has for the process: `tcp_reset`, `tcp_write_err` and `tcp_abort` report it (`sk_error_report`)
-    /// around the change to CLOSE, if some process has the socket.
+    /// The error that the process gets at the end, if a process holds the socket. `tcp_reset()`, `tcp_write_err()` and
+    /// `tcp_abort()` report it (`sk_error_report()`) around the change to CLOSE.
     #[must_use]
-    pub fn told(event: &Event) -> Option<Self> {
+    pub fn error_reported(event: &Event) -> Option<Self> {
         let Body::StateChange { new: State::Close, socket, .. } = &event.body else { return None };
-        let told = socket.err != 0 && socket.flags.has_socket && !socket.flags.dead;
-        told.then_some(Self { ns: event.ns, who: None, act: Act::ErrorReported { errno: socket.err } })
+        let reported = socket.err != 0 && socket.flags.has_socket && !socket.flags.dead;
+        reported.then_some(Self { ns: event.ns, who: None, act: Act::ErrorReported { errno: socket.err } })
     }
 }
 

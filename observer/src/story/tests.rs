@@ -1,4 +1,4 @@
-//! Events by hand, for the tests of stories and of what is concluded from them.
+//! Events by hand, for the tests of stories and of verdicts.
 
 use super::*;
 use crate::{
@@ -49,7 +49,7 @@ impl Script {
         self.events.push(Event { ns: self.ns, sock: SOCK, task, body });
     }
 
-    /// Changes what the next look at the socket shows.
+    /// Changes the socket that the next records show.
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Socket)) -> Self {
         change(&mut self.socket);
         self
@@ -97,7 +97,7 @@ impl Script {
         self.change(new, Some(task("caller")), Flags { owned: true, has_socket: true, ..Flags::default() })
     }
 
-    /// A packet or a timer, on a socket that a process has.
+    /// A packet or a timer, on a socket that a process holds.
     pub(crate) fn packet_to(mut self, new: State) -> Self {
         if new == State::CloseWait {
             self.socket.flags.done = true;
@@ -116,7 +116,7 @@ impl Script {
         self.change(new, None, Flags { dead: true, ..Flags::default() })
     }
 
-    /// The peer's FIN, where it brings no state of its own.
+    /// The peer's FIN, if it causes no change of state.
     pub(crate) fn done(mut self) -> Self {
         self.socket.flags.done = true;
         self
@@ -149,9 +149,9 @@ impl Script {
         self
     }
 
-    /// Nobody is found to have the descriptor, at a time that the events have not reached.
-    pub(crate) fn unowned(mut self, looked_ns: u64) -> Self {
-        self.push(None, Body::NoOwner { looked_ns });
+    /// A scan finds no holder. Its time may be later than that of the events.
+    pub(crate) fn unowned(mut self, scanned_ns: u64) -> Self {
+        self.push(None, Body::NoOwner { scanned_ns });
         self
     }
 
@@ -175,7 +175,7 @@ impl Script {
 }
 
 #[test]
-fn the_action_is_told_from_the_file_and_the_process() {
+fn the_action_follows_from_the_file_and_the_process() {
     use State::{CloseWait, FinWait1, LastAck};
     let action = |script: Script| script.story().fin_sent.map(|fin| fin.action);
     assert_eq!(action(Script::opened().close_to(FinWait1)), Some(LocalAction::Close));
@@ -183,7 +183,7 @@ fn the_action_is_told_from_the_file_and_the_process() {
     assert_eq!(action(Script::opened().exit_to(FinWait1, 9)), Some(LocalAction::Killed));
     assert_eq!(action(Script::opened().call_to(FinWait1, false)), Some(LocalAction::ShutdownWrite));
     assert_eq!(action(Script::opened().call_to(FinWait1, true)), Some(LocalAction::ShutdownBoth));
-    // The peer's FIN has shut down receiving already: what is left of both is the writing side.
+    // The peer's FIN has already shut down receiving, so both calls shut down sending only.
     assert_eq!(
         action(Script::opened().packet_to(CloseWait).call_to(LastAck, false)),
         Some(LocalAction::ShutdownWrite)
@@ -200,7 +200,7 @@ fn what_the_peer_does_has_no_holder() {
 }
 
 #[test]
-fn who_gets_the_place_of_a_connection_that_nobody_accepted_has_nothing_to_do_with_it() {
+fn a_later_socket_at_the_address_of_an_unaccepted_connection_has_another_process() {
     let mut script = Script::opened();
     let flags = Flags::default();
     let socket = Socket { state: State::Established, inode: 0, flags, ..socket_for_tests() };
@@ -208,7 +208,7 @@ fn who_gets_the_place_of_a_connection_that_nobody_accepted_has_nothing_to_do_wit
         Some(task("listener")),
         Body::StateChange { old: State::Established, new: State::Close, socket },
     );
-    // Its own destruction may have been lost.
+    // The record of its own destruction may have been lost.
     let lost = script.clone().destroyed(0).story();
     script.push(None, Body::Destroyed { unread: 0, rcv_nxt: None });
     for story in [script.destroyed(0).story(), lost] {
@@ -219,7 +219,7 @@ fn who_gets_the_place_of_a_connection_that_nobody_accepted_has_nothing_to_do_wit
 }
 
 #[test]
-fn the_end_of_a_later_socket_in_the_same_place_is_not_this_ones() {
+fn the_end_of_a_later_socket_at_the_same_address_is_not_this_ones() {
     let mut script = Script::opened().reset_received().packet_to(State::Close);
     let rcv_nxt = Some(socket_for_tests().rcv_nxt);
     let same = Body::Destroyed { unread: 3, rcv_nxt };
@@ -254,7 +254,7 @@ fn a_kernel_thread_is_never_an_owner() {
 }
 
 #[test]
-fn a_reset_that_function_and_tracepoint_tell_of_is_the_functions() {
+fn a_reset_that_function_and_tracepoint_report_has_the_functions_time() {
     let flags = Flags { owned: true, has_socket: true, ..Flags::default() };
     let script = Script::opened().close_to(State::Close).reset_sent(true, None, flags);
     let first = script.events.last().map(|event| event.ns);
@@ -267,7 +267,7 @@ fn a_reset_that_function_and_tracepoint_tell_of_is_the_functions() {
 }
 
 #[test]
-fn a_signal_to_a_thread_that_lingered_on_the_same_socket_before_is_no_matter_of_this_one() {
+fn a_signal_to_a_thread_of_an_earlier_connection_interrupts_nothing() {
     let interrupted = |tid| {
         let script = Script::opened().with(|socket| socket.linger_ms = Some(1000)).close_to(State::FinWait1);
         let mut story = script.story();

@@ -1,25 +1,33 @@
 //! Errnos that a TCP send can return, as a closed set of names.
+//!
+//! Errnos are positive here, as `sk_err` and `errno(3)` have them.
 
-/// What every other number is called.
+/// The name of every other number.
 pub const OTHER: &str = "other";
 
 macro_rules! errnos {
     ($($name:ident)*) => {
+        $(
+            #[doc = concat!("`", stringify!($name), "` of errno(3).")]
+            pub const $name: u32 = libc::$name.cast_unsigned();
+        )*
+
         /// Every name that [`name`] gives, [`OTHER`] last.
         pub const NAMES: &[&str] = &[$(stringify!($name),)* OTHER];
 
         /// The name of a positive errno; [`OTHER`] for a number that no TCP send returns.
         #[must_use]
-        pub fn name(errno: u32) -> &'static str {
-            match errno.cast_signed() {
-                $(libc::$name => stringify!($name),)*
+        pub const fn name(errno: u32) -> &'static str {
+            match errno {
+                $($name => stringify!($name),)*
                 _ => OTHER,
             }
         }
     };
 }
 
-// The connection is gone, or has not begun; an ICMP message came; the call or its arguments; the machine; kTLS.
+// One line each: the connection is gone or has not begun; an ICMP message came; the call or its arguments are wrong; a
+// signal or the machine's limits; kTLS.
 errnos! {
     EPIPE ECONNRESET ECONNABORTED ETIMEDOUT ECONNREFUSED ENOTCONN EALREADY EISCONN
     EHOSTUNREACH ENETUNREACH EHOSTDOWN ENETDOWN ENONET ENOPROTOOPT EPROTO EACCES EPERM
@@ -28,7 +36,7 @@ errnos! {
     EBADMSG EKEYEXPIRED
 }
 
-/// The name of an errno; None for 0.
+/// The name of a positive errno; None for 0, which is no error.
 #[must_use]
 pub fn known(errno: u32) -> Option<&'static str> {
     (errno != 0).then(|| name(errno))

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Little pieces of BTF, in this machine's byte order.
+/// Builds small pieces of BTF in this machine's byte order.
 #[derive(Default)]
 struct Builder {
     types: Vec<u8>,
@@ -54,7 +54,7 @@ fn built() -> KernelBtf {
 fn members_are_found_through_names_and_through_anonymous_unions() {
     let btf = built();
     let found = ["a", "b", "d.c", "e", "c", "d.x"].map(|path| btf.offset("outer", path));
-    // A bit field has no byte of its own; an inner member needs its path.
+    // A bit field has no byte offset, and an inner member needs its path.
     assert_eq!(found, [Some(0), Some(8), Some(12), None, None, None]);
     assert_eq!(btf.offset("absent", "a"), None);
     assert_eq!([btf.size("outer"), btf.size("inner"), btf.size("absent")], [Some(16), Some(8), None]);
@@ -81,7 +81,7 @@ fn functions_keep_their_ids_when_they_are_alone() {
 }
 
 #[test]
-fn what_is_no_btf_is_refused_and_never_a_panic() {
+fn bytes_that_are_no_btf_are_an_error() {
     let whole = {
         let mut built = Builder::default();
         let name = built.string("outer");
@@ -103,9 +103,9 @@ fn what_is_no_btf_is_refused_and_never_a_panic() {
 }
 
 #[test]
-fn the_running_kernel_is_understood() {
+fn the_running_kernels_btf_is_read() {
     let path = Path::new(PATH);
-    // Not everybody who builds this has BTF.
+    // The kernel of a build machine may have no BTF.
     if !path.exists() {
         return;
     }

@@ -1,14 +1,14 @@
-//! BTF as it lies in memory: found by walking, never copied. A kernel describes some 150,000 types, of which the
-//! observer asks for a few dozen; building a tree of all of them took longer than all else at the start.
+//! A walk through BTF in memory, without copies. A kernel describes about 150,000 types, and the observer needs a few
+//! dozen. A tree of all of them took longer to build than the rest of the start.
 //!
 //! The format: <https://docs.kernel.org/bpf/btf.html>.
 
 use std::collections::HashMap;
 
-/// A type's number; 0 is `void`.
+/// Id of a type; 0 is `void`.
 pub(super) type Id = u32;
 
-/// Kinds that are looked at, by their number in the format.
+/// The kinds that the observer reads, by their number in the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum TypeKind {
     Pointer = 2,
@@ -24,26 +24,26 @@ pub(super) enum TypeKind {
     TypeTag = 18,
 }
 
-/// Those that are found by name.
+/// Kinds that are indexed by name.
 const NAMED: [TypeKind; 4] = [TypeKind::Struct, TypeKind::Enum, TypeKind::Typedef, TypeKind::Function];
 
 const MAGIC: u16 = 0xeb9f;
 
-/// `struct btf_type`: name, kind and length, size or type.
+/// Size of `struct btf_type` in bytes: name, kind and length, size or type.
 const TYPE: usize = 12;
-/// `struct btf_member`.
+/// Size of `struct btf_member` in bytes.
 const MEMBER: usize = 12;
-/// `struct btf_enum`, `struct btf_param`.
+/// Size of `struct btf_enum` and of `struct btf_param` in bytes.
 const PAIR: usize = 8;
 
-/// All types.
+/// All types of a kernel.
 pub(super) struct Types {
     bytes: Vec<u8>,
-    /// Where the strings are.
+    /// Begin and end of the strings in `bytes`.
     strings: (usize, usize),
-    /// Where each type lies, by its id less one.
+    /// Offset of each type in `bytes`, by its id minus one.
     places: Vec<u32>,
-    /// Name (its place among the strings) and id of each type of a kind, in the order of ids.
+    /// Name (offset among the strings) and id of each type of a kind, in the order of ids.
     named: HashMap<TypeKind, Vec<(u32, Id)>>,
 }
 
@@ -52,16 +52,19 @@ pub(super) struct Member<'a> {
     /// Empty for an anonymous struct or union.
     pub(super) name: &'a [u8],
     pub(super) id: Id,
-    /// From the beginning of the struct, bits.
+    /// Offset from the beginning of the struct, bits.
     pub(super) bits: u32,
     pub(super) is_bit_field: bool,
 }
 
 impl Types {
-    /// Walks through the types once. The error says what is wrong with the bytes.
+    /// Walks through the types once.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
     pub(super) fn parse(bytes: Vec<u8>) -> Result<Self, &'static str> {
-        const SHORT: &str = "it ends too soon";
-        // In the byte order of the machine that the file describes.
+        const SHORT: &str = "it is cut short";
+        // The magic number is in the byte order of the machine that the file describes.
         let magic = bytes.first_chunk::<2>().map(|magic| u16::from_ne_bytes(*magic));
         if magic != Some(MAGIC) {
             return Err("it does not begin as BTF does");
@@ -98,7 +101,7 @@ impl Types {
         named.iter().find(|(at, _)| self.is_string(*at, name.as_bytes())).map(|(_, id)| *id)
     }
 
-    /// Of one of [`TypeKind`]; None for any other and for `void`.
+    /// The kind of a type; None for `void` and for kinds that the observer does not read.
     pub(super) fn kind(&self, id: Id) -> Option<TypeKind> {
         use TypeKind::{
             Const, Enum, Function, Pointer, Prototype, Restrict, Struct, TypeTag, Typedef, Union, Volatile,
@@ -109,12 +112,12 @@ impl Types {
         all.into_iter().find(|kind| *kind as u32 == number)
     }
 
-    /// What a pointer, typedef, qualifier or function is of.
+    /// The type that a pointer, typedef, qualifier or function refers to.
     pub(super) fn inner(&self, id: Id) -> Option<Id> {
         number(&self.bytes, self.place(id)? + 8)
     }
 
-    /// Bytes that a struct takes.
+    /// Size of a struct in bytes.
     pub(super) fn size(&self, id: Id) -> Option<u32> {
         number(&self.bytes, self.place(id)? + 8)
     }
@@ -123,7 +126,7 @@ impl Types {
         self.string(number(&self.bytes, self.place(id)?)?)
     }
 
-    /// Of a struct or union.
+    /// Members of a struct or union.
     pub(super) fn members(&self, id: Id) -> impl Iterator<Item = Member<'_>> {
         let has_bit_fields = self.info(id).is_some_and(|info| info >> 31 == 1);
         self.entries(id, MEMBER).filter_map(move |at| {
@@ -138,7 +141,7 @@ impl Types {
         })
     }
 
-    /// Types of a prototype's parameters.
+    /// Types of the parameters of a prototype.
     pub(super) fn parameters(&self, id: Id) -> impl Iterator<Item = Id> {
         self.entries(id, PAIR).filter_map(|at| number(&self.bytes, at + 4))
     }
@@ -149,7 +152,7 @@ impl Types {
             .filter_map(|at| Some((self.string(number(&self.bytes, at)?)?, number(&self.bytes, at + 4)?)))
     }
 
-    /// Where the entries lie that follow a type.
+    /// Offsets of the entries that follow a type.
     fn entries(&self, id: Id, size: usize) -> impl Iterator<Item = usize> + use<> {
         let (at, count) = match self.place(id).zip(self.info(id)) {
             Some((place, info)) => (place + TYPE, length(info)),
@@ -167,7 +170,7 @@ impl Types {
         usize::try_from(*self.places.get(index)?).ok()
     }
 
-    /// From a place among the strings to the end of them all.
+    /// The bytes from an offset among the strings to the end of all strings.
     fn strings_from(&self, at: u32) -> Option<&[u8]> {
         let (begin, end) = self.strings;
         self.bytes.get(begin.checked_add(usize::try_from(at).ok()?)?..end)
@@ -183,16 +186,15 @@ impl Types {
     }
 }
 
-/// BTF of these functions, in the order of their ids, without what they take and give. Whatever else has an id below
-/// is nothing in particular.
+/// BTF with these functions, which are ordered by id, without their prototypes. Every other id is a placeholder.
 pub(super) fn functions(functions: &[(Id, &str)]) -> Vec<u8> {
-    // A forward declaration, without a name: of the kinds that have no more than the common part.
+    // A forward declaration without a name: a kind that has nothing beyond the common part.
     const NOTHING: [u32; 3] = [0, 7 << 24, 0];
     let (mut types, mut strings) = (Vec::new(), vec![0]);
     for (id, name) in functions {
         let before = usize::try_from(*id).unwrap_or(0).saturating_sub(1);
         types.resize(before, NOTHING);
-        // A kernel's names are short, and few are asked for.
+        // Names are short and few, so this cannot overflow.
         let at = u32::try_from(strings.len()).unwrap_or(0);
         types.push([at, (TypeKind::Function as u32) << 24, 0]);
         strings.extend_from_slice(name.as_bytes());
@@ -220,11 +222,11 @@ fn length(info: u32) -> usize {
     usize::try_from(info & 0xffff).unwrap_or(0)
 }
 
-/// Bytes that follow a type of this kind; None for a kind that came later than 6.18.
+/// Number of bytes that follow `struct btf_type` for this kind; None for a kind that is newer than 6.18.
 fn rest_of(info: u32) -> Option<usize> {
     let length = length(info);
     Some(match kind_of(info) {
-        // Integers, variables and declaration tags have one number more, arrays three.
+        // Integers, variables and declaration tags have one more number, arrays three.
         1 | 14 | 17 => 4,
         3 => 12,
         // Structs, unions, sections, 64-bit enums.

@@ -34,7 +34,7 @@ fn debian() -> [Facts; 4] {
 /// A 6.18 that refuses BPF trampolines and is built without kprobes.
 fn hardened() -> Facts {
     Facts {
-        fentry: Answer::Refused("the kernel refuses it: permission denied".to_owned()),
+        fentry: Answer::Refused("not permitted by the kernel".to_owned()),
         kprobe: Answer::No("this kernel is built without kprobes".to_owned()),
         ..facts("6.18.0", true, &[])
     }
@@ -56,7 +56,7 @@ fn of(facts: &Facts, preferences: &Preferences, hook: &str) -> Planned {
 }
 
 #[test]
-fn functions_are_entered_by_trampolines_where_the_kernel_has_them() {
+fn functions_use_trampolines_if_the_kernel_has_them() {
     let [old, _, new, newest] = debian();
     let common = [
         "inet_sock_set_state raw_tracepoint",
@@ -75,16 +75,16 @@ fn functions_are_entered_by_trampolines_where_the_kernel_has_them() {
 }
 
 #[test]
-fn no_send_is_traced_where_failing_ones_are() {
+fn no_send_is_traced_if_failed_ones_are() {
     for facts in debian() {
         let hook = of(&facts, &Preferences::default(), "sock_send_length");
         assert_eq!((hook.mechanism, hook.status, hook.word()), (None, HookStatus::NotNeeded, "-"));
-        assert_eq!(hook.reason, "not needed: sk_stream_error tells it");
+        assert_eq!(hook.reason, "not needed: sk_stream_error covers it");
     }
 }
 
 #[test]
-fn what_has_no_kprobe_keeps_its_tracepoint() {
+fn a_hook_without_a_kprobe_keeps_its_tracepoint() {
     for facts in debian() {
         let plan = attached(&facts, &only(Mechanism::Kprobe));
         assert!(plan.contains(&"tcp_send_fin kprobe".to_owned()), "{plan:?}");
@@ -95,7 +95,7 @@ fn what_has_no_kprobe_keeps_its_tracepoint() {
 }
 
 #[test]
-fn tracepoints_alone_will_do() {
+fn tracepoints_alone_are_enough() {
     for facts in debian() {
         let plan = attached(&facts, &only(Mechanism::RawTracepoint));
         assert!(plan.iter().all(|hook| hook.ends_with("raw_tracepoint")), "{plan:?}");
@@ -107,25 +107,28 @@ fn tracepoints_alone_will_do() {
 }
 
 #[test]
-fn a_refusal_is_named_and_marked_and_what_tells_it_instead_is_taken() {
+fn a_refusal_is_named_and_marked_and_its_substitute_is_used() {
     let fin = of(&hardened(), &Preferences::default(), "tcp_send_fin");
     assert_eq!(
         (fin.mechanism, fin.refused, fin.status, fin.word()),
         (None, true, HookStatus::Refused, "refused")
     );
-    assert_eq!(fin.reason, "inet_sock_set_state tells it instead");
+    assert_eq!(fin.reason, "covered by inet_sock_set_state");
     let close = of(&hardened(), &Preferences::default(), "__tcp_close");
-    assert_eq!((close.word(), close.reason.as_str()), ("refused", "no way in but by fentry or kprobe"));
+    assert_eq!(
+        (close.word(), close.reason.as_str()),
+        ("refused", "needs fentry or kprobe; neither is available")
+    );
     let sends = of(&hardened(), &Preferences::default(), "sock_send_length");
     assert_eq!((sends.mechanism, sends.refused), (Some(Mechanism::RawTracepoint), false));
-    assert_eq!(sends.reason, "stands in for sk_stream_error");
+    assert_eq!(sends.reason, "covers sk_stream_error, which is not available");
 }
 
 #[test]
-fn what_is_true_of_a_mechanism_is_said_once() {
+fn a_reason_that_holds_for_a_mechanism_is_given_once() {
     let plan = plan(&hardened(), &Preferences::default()).unwrap();
     let closed: Vec<_> = plan.closed.iter().map(ToString::to_string).collect();
-    let refused = "fentry: the kernel refuses it: permission denied";
+    let refused = "fentry: not permitted by the kernel";
     assert_eq!(closed, [refused, "kprobe: this kernel is built without kprobes"]);
     assert_eq!(plan.refusals(), [refused]);
     for hook in &plan.hooks {
@@ -135,24 +138,24 @@ fn what_is_true_of_a_mechanism_is_said_once() {
 
     let [_, _, facts, _] = debian();
     let plan = super::plan(&facts, &only(Mechanism::Kprobe)).unwrap();
-    assert_eq!(plan.closed.iter().map(ToString::to_string).collect::<Vec<_>>(), ["fentry: not wanted"]);
+    assert_eq!(plan.closed.iter().map(ToString::to_string).collect::<Vec<_>>(), ["fentry: excluded"]);
     assert_eq!(plan.refusals(), [""; 0]);
     let fin = of(&facts, &only(Mechanism::Kprobe), "tcp_send_fin");
     assert_eq!((fin.status, fin.reason.as_str()), (HookStatus::Attached, "instead of fentry"));
     let wait = of(&facts, &only(Mechanism::Kprobe), "sk_stream_wait_close");
-    assert_eq!((wait.status, wait.reason.as_str()), (HookStatus::LeftOut, "signal_deliver tells it instead"));
+    assert_eq!((wait.status, wait.reason.as_str()), (HookStatus::LeftOut, "covered by signal_deliver"));
 }
 
 #[test]
-fn what_nothing_tells_is_named_but_not_what_nobody_wants() {
+fn unseen_events_are_named_unless_the_user_excluded_them() {
     let unseen = |facts: &Facts, preferences: &Preferences| plan(facts, preferences).unwrap().unseen();
     for facts in debian().iter().chain([&hardened()]) {
         assert_eq!(unseen(facts, &Preferences::default()), [""; 0], "{}", facts.release);
     }
     // Before 6.3.
     let facts = Facts { hooks: debian()[1].hooks.clone(), reset_reasons: false, ..hardened() };
-    let writes = "failing writes cannot be seen: neither sk_stream_error nor sock_send_length is to be had";
-    let resets = "resets without a connection cannot be seen: tcp_v4_send_reset is not to be had";
+    let writes = "failed writes cannot be seen: neither sk_stream_error nor sock_send_length is available";
+    let resets = "resets for no live connection cannot be seen: tcp_v4_send_reset is not available";
     assert_eq!(unseen(&facts, &Preferences::default()), [writes, resets]);
     let chosen = Preferences { without: vec!["sk_stream_error".to_owned()], ..Preferences::default() };
     assert_eq!(unseen(&facts, &chosen), [resets]);
@@ -172,20 +175,17 @@ fn one_function_that_cannot_be_traced_falls_back_alone() {
     facts.tried.push(("tcp_send_fin", Mechanism::Kprobe, Answer::Refused("not there either".to_owned())));
     let fin = of(&facts, &Preferences::default(), "tcp_send_fin");
     assert_eq!(fin.mechanism, None);
-    assert_eq!(
-        fin.reason,
-        "fentry: not traceable; kprobe: not there either; inet_sock_set_state tells it instead"
-    );
+    assert_eq!(fin.reason, "fentry: not traceable; kprobe: not there either; covered by inet_sock_set_state");
     assert_eq!(of(&facts, &Preferences::default(), "sk_stream_error").mechanism, Some(Mechanism::Fentry));
 }
 
 #[test]
-fn a_hook_is_left_out_as_asked_and_its_stand_in_comes() {
+fn a_hook_is_left_out_as_requested_and_its_substitute_is_used() {
     let [_, _, facts, _] = debian();
     let without = |name: &str| Preferences { without: vec![name.to_owned()], ..Preferences::default() };
     let left_out = of(&facts, &without("sk_stream_error"), "sk_stream_error");
     assert_eq!((left_out.status, left_out.word()), (HookStatus::LeftOut, "-"));
-    assert_eq!(left_out.reason, "left out as asked");
+    assert_eq!(left_out.reason, "left out as requested");
     assert!(of(&facts, &without("sk_stream_error"), "sock_send_length").mechanism.is_some());
     assert_eq!(plan(&facts, &without("tcp_send")).unwrap_err(), PlanError::NoSuchHook("tcp_send".to_owned()));
     let error = plan(&facts, &without("inet_sock_set_state")).unwrap_err();
@@ -193,21 +193,21 @@ fn a_hook_is_left_out_as_asked_and_its_stand_in_comes() {
 }
 
 #[test]
-fn a_mechanism_that_is_not_to_be_had_is_not_replaced_in_silence() {
+fn an_unavailable_preferred_mechanism_is_an_error() {
     assert_eq!(
         plan(&hardened(), &only(Mechanism::Kprobe)).unwrap_err().to_string(),
-        "no function can be entered by kprobe on this kernel: this kernel is built without kprobes"
+        "kprobe is not available: this kernel is built without kprobes"
     );
 }
 
 #[test]
-fn a_required_hook_that_is_not_there_ends_it() {
+fn a_missing_required_hook_is_an_error() {
     let error = plan(&facts("5.8.0", false, &["inet_sock_set_state"]), &Preferences::default()).unwrap_err();
     assert!(matches!(error, PlanError::MissingHook { hook: "inet_sock_set_state", .. }), "{error}");
 }
 
 #[test]
-fn no_ring_buffer_no_plan() {
+fn a_missing_ring_buffer_is_an_error() {
     let facts = Facts { ring_buffer: Answer::No("it came with 5.8".to_owned()), ..hardened() };
     assert_eq!(
         plan(&facts, &Preferences::default()).unwrap_err().to_string(),

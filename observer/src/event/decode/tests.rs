@@ -1,4 +1,4 @@
-//! Every kind of record, and bytes that are none.
+//! Every kind of record, and bytes that are no record.
 
 use zerocopy::{Immutable, IntoBytes};
 
@@ -169,7 +169,22 @@ fn every_kind_is_decoded_under_its_name() {
 }
 
 #[test]
-fn a_state_change_says_everything_of_its_socket() {
+fn recordings_have_the_same_names() {
+    let decoded = every_kind().into_iter().map(|(bytes, _)| decode(&bytes, &names()).unwrap().body);
+    let added = [
+        Body::Owner,
+        Body::NoOwner { scanned_ns: 1 },
+        Body::RecordsLost { since_ns: 1, until_ns: 2, count: 3 },
+    ];
+    for body in decoded.chain(added) {
+        assert_eq!(serde_json::to_value(&body).unwrap()["event"], body.name());
+    }
+    let no_owner = serde_json::to_value(Body::NoOwner { scanned_ns: 1 }).unwrap();
+    assert_eq!(no_owner["looked_ns"], 1, "recordings have the old name of the field");
+}
+
+#[test]
+fn a_state_change_has_every_field_of_its_socket() {
     let (bytes, _) = &every_kind()[1];
     let event = decode(bytes, &names()).unwrap();
     assert_eq!((event.ns, event.sock), (77, SockId(0xabc)));
@@ -188,7 +203,7 @@ fn a_state_change_says_everything_of_its_socket() {
 }
 
 #[test]
-fn reasons_become_names_and_unknown_ones_nothing() {
+fn reasons_become_names_and_unknown_ones_none() {
     let reset = |number| record::ResetSent {
         header: header(kind::RESET_SENT, 0),
         reason: number,
@@ -207,7 +222,7 @@ fn reasons_become_names_and_unknown_ones_nothing() {
 }
 
 #[test]
-fn an_ipv6_socket_that_talks_ipv4_is_ipv4() {
+fn an_ipv6_socket_that_carries_ipv4_counts_as_ipv4() {
     let mut ends = endpoints_v4();
     ends.family = record::AF_INET6;
     ends.local = std::net::Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped().octets();
@@ -218,7 +233,7 @@ fn an_ipv6_socket_that_talks_ipv4_is_ipv4() {
 }
 
 #[test]
-fn what_a_packet_changes_has_no_task() {
+fn a_change_by_a_packet_has_no_task() {
     let event = decode(&bytes(&change()), &names()).unwrap();
     assert_eq!(event.task, None);
     let (act, _) = &every_kind()[1];
@@ -245,7 +260,7 @@ fn every_truncation_is_an_error() {
 }
 
 #[test]
-fn numbers_that_are_nothing_are_errors() {
+fn numbers_out_of_range_are_errors() {
     let no_state = record::StateChange { old: 99, ..change() };
     assert_eq!(decode(&bytes(&no_state), &names()), Err(DecodeError::State(99)));
     let mut no_family = change();
@@ -257,7 +272,7 @@ fn numbers_that_are_nothing_are_errors() {
     ));
 }
 
-/// Any bytes give an event or an error. A fixed generator, so that a failure can be repeated.
+/// Any bytes give an event or an error. The generator is fixed, so a failure can be repeated.
 #[test]
 fn garbage_never_panics() {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -269,9 +284,10 @@ fn garbage_never_panics() {
         state
     };
     let mut decoded = 0;
+    let kinds = every_kind();
     for round in 0..20_000 {
-        let (mut bytes, _) = every_kind()[usize::try_from(random() % 9).unwrap()].clone();
-        // The kind stays in most rounds, so that the rest is reached.
+        let (mut bytes, _) = kinds[usize::try_from(random()).unwrap() % kinds.len()].clone();
+        // Most rounds keep the kind, so that the code behind it is reached.
         let from = if round % 10 == 0 { 0 } else { 4 };
         for _ in 0..random() % 16 {
             let at = from + usize::try_from(random()).unwrap_or(0) % (bytes.len() - from);
@@ -279,5 +295,5 @@ fn garbage_never_panics() {
         }
         decoded += u32::from(decode(&bytes, &names()).is_ok());
     }
-    assert!(decoded > 1000, "only {decoded} rounds reached an event: the test has lost its point");
+    assert!(decoded > 1000, "only {decoded} rounds gave an event, so the test shows too little");
 }

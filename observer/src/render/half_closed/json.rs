@@ -52,7 +52,7 @@ pub fn line(socket: &HalfClosed, time: &str, cgroups: &mut Cgroups) -> String {
         kind: "half_closed",
         time: time.to_owned(),
         side: socket.side,
-        state: socket.state.name(),
+        state: socket.state.word(),
         // The kernel's socket table does not have it.
         connection: connection(&socket.endpoints, None),
         process: socket.owner.task().map(|task| process(task, cgroups)),

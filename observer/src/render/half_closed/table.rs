@@ -86,7 +86,7 @@ fn row(socket: &HalfClosed, port_only: bool) -> [String; COLUMNS.len()] {
             Age::Unknown => "?".to_owned(),
         },
         socket.side.word().to_owned(),
-        socket.state.name().to_owned(),
+        socket.state.word().to_owned(),
         process,
         descriptor(socket),
         socket.queued.unread.to_string(),

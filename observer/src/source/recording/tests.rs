@@ -1,4 +1,4 @@
-//! Recordings there and back, and what is no recording.
+//! Recordings, written and read, and files that are none.
 
 use super::*;
 use crate::{
@@ -34,7 +34,7 @@ fn error(file: &[u8]) -> String {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn a_written_recording_is_read_back() {
     let opened = Event {
         ns: 1,
         sock: SockId(u64::MAX),
@@ -52,7 +52,7 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn errors_say_where_and_what() {
+fn errors_name_the_line_and_the_mistake() {
     assert!(error(b"").contains("it is empty"));
     assert!(error(b"PNG\n").contains("line 1 is no header of a recording"));
     let mut newer = header();

@@ -1,19 +1,22 @@
-//! Beginnings of connections whose end has not begun. Their stories, which begin with the end, take them over.
+//! Openings of connections whose end has not begun. The story, which begins with the end, takes its opening over.
 
 use rustc_hash::FxHashMap;
 
-use super::{Opening, chain::TWICE_NS, table::Lost};
+use super::{
+    super::{Opening, chain::TWICE_NS},
+    output::Lost,
+};
 use crate::event::{SockId, Socket};
 
-/// By socket. Bounded: what does not fit is counted.
+/// Openings by socket. Bounded: what does not fit is counted.
 #[derive(Debug, Default)]
 pub(super) struct Openings {
     known: FxHashMap<SockId, Opening>,
 }
 
 impl Openings {
-    /// Whether this beginning is remembered: it is reported twice, or is the rest of a handshake that began with Fast
-    /// Open's SYN.
+    /// Whether this opening is already remembered. Then it was reported twice, or it completes a handshake that began
+    /// with the SYN of TCP Fast Open.
     pub(super) fn is_known(&mut self, sock: SockId, opening: &Opening) -> bool {
         let Some(known) = self.known.get_mut(&sock).filter(|known| known.by == opening.by) else {
             return false;
@@ -25,7 +28,7 @@ impl Openings {
         opening.ns.saturating_sub(known.ns) < TWICE_NS
     }
 
-    /// Remembers a beginning. One that is remembered already is of a connection whose end nobody saw.
+    /// Remembers an opening. An earlier one of the same socket is of a connection that ended unseen.
     pub(super) fn note(&mut self, sock: SockId, opening: Opening, limit: usize, lost: &mut Lost) {
         if let Some(known) = self.known.get_mut(&sock) {
             lost.unseen_ends += 1;
@@ -37,7 +40,7 @@ impl Openings {
         }
     }
 
-    /// Forgets a beginning that is another connection's than the one this record shows, whose end nobody saw.
+    /// Forgets the opening if the record shows another connection: the first one ended unseen.
     pub(super) fn check(&mut self, sock: SockId, socket: &Socket, lost: &mut Lost) {
         if self.known.get(&sock).is_some_and(|opening| !opening.fits(socket)) {
             self.known.remove(&sock);
@@ -45,7 +48,7 @@ impl Openings {
         }
     }
 
-    /// What is remembered of a socket, which is then forgotten.
+    /// Removes and returns the opening of a socket.
     pub(super) fn take(&mut self, sock: SockId) -> Option<Opening> {
         self.known.remove(&sock)
     }

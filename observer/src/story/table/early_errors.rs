@@ -1,21 +1,21 @@
-//! Failed sends of connections whose end has not begun. Their stories, which begin with the end, take them over.
+//! Failed sends of connections whose end has not begun. The story, which begins with the end, takes them over.
 //!
-//! Comes in: a failed send without a story. Goes out: how many there were of each errno.
-//! Bounded: of many sockets the latest are remembered, at least [`REMEMBERED`]. The others are counted.
+//! In: failed sends without a story. Out: their number per errno.
+//! Bounded: the latest sockets are remembered, at least [`REMEMBERED`] of them. Forgotten ones are counted.
 
 use std::{collections::BTreeMap, mem};
 
 use rustc_hash::FxHashMap;
 
-use super::table::Lost;
+use super::output::Lost;
 use crate::event::SockId;
 
-/// Sockets that are remembered in any case; at most twice as many are.
+/// Number of sockets that are certainly remembered. At most twice as many are.
 pub(super) const REMEMBERED: usize = 4096;
 
 type ByErrno = BTreeMap<u32, u32>;
 
-/// Two halves: when the later one is full, the earlier one is forgotten.
+/// Two generations: when the later one is full, the earlier one is forgotten.
 #[derive(Debug, Default)]
 pub(super) struct EarlyErrors {
     later: FxHashMap<SockId, ByErrno>,
@@ -23,7 +23,7 @@ pub(super) struct EarlyErrors {
 }
 
 impl EarlyErrors {
-    /// Remembers one failed send. True when those of other sockets were forgotten for it.
+    /// Remembers one failed send. Returns true if other sockets were forgotten to make room.
     pub(super) fn note(&mut self, sock: SockId, errno: u32, lost: &mut Lost) -> bool {
         let mut errors = self.take(sock);
         *errors.entry(errno).or_default() += 1;
@@ -37,7 +37,7 @@ impl EarlyErrors {
         forgotten > 0
     }
 
-    /// What is remembered of a socket, which is then forgotten: it is a story's, or another connection's.
+    /// Removes and returns the errors of a socket: a story takes them, or another connection has the socket now.
     pub(super) fn take(&mut self, sock: SockId) -> ByErrno {
         self.later.remove(&sock).or_else(|| self.earlier.remove(&sock)).unwrap_or_default()
     }
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_sockets_are_remembered_and_no_more_than_two_halves() {
+    fn the_latest_sockets_are_remembered_and_no_more_than_two_generations() {
         let (mut errors, mut lost) = (EarlyErrors::default(), Lost::default());
         let sockets = 5 * REMEMBERED as u64;
         for sock in 0..sockets {
@@ -71,7 +71,7 @@ mod tests {
             assert!(errors.later.len() + errors.earlier.len() <= 2 * REMEMBERED);
         }
         let kept = errors.later.len() + errors.earlier.len();
-        assert_eq!(kept as u64 + lost.early_errors, sockets, "what is forgotten is counted");
+        assert_eq!(kept as u64 + lost.early_errors, sockets, "forgotten sockets are counted");
         for sock in sockets - REMEMBERED as u64 + 1..sockets {
             assert_eq!(errors.take(SockId(sock)).len(), 1, "socket {sock} is forgotten");
         }
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(
             often.values().sum::<u32>(),
             5 * 4096 + 1,
-            "a socket that goes on failing keeps its count"
+            "a socket whose sends keep failing keeps its count"
         );
     }
 }
