@@ -38,6 +38,7 @@ pub fn classify(story: &Story) -> Verdict {
     let mut missing = ruling.missing.clone();
     missing.extend(gaps);
     missing.dedup();
+    // The next two leave the evidence as it is: what depends on them is null or unknown, and the rest is known.
     if story.opening.is_none() {
         missing.push(Missing::Opening);
     }

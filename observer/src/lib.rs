@@ -33,21 +33,21 @@
 //!
 //! # Layers
 //!
-//! A module imports only modules of its own layer or of lower ones. `floors.toml` has the exact order, and
-//! `cargo xtask lint` checks it. From the bottom to the top:
+//! Modules stand on floors, and a module imports only lower ones. `observer/floors.toml` has the order;
+//! `cargo xtask lint` enforces it. What a module may not do:
 //!
-//! | layer | modules | what it may not do |
-//! |---|---|---|
-//! | words | [`words`], [`console_log`] | depend on any other module |
-//! | meaning | [`event`], [`story`], [`classify`], [`report`], [`pipeline`] | read a clock, a file or the environment |
-//! | kernel and host | [`attach`], [`source`], [`owner`] | give verdicts; they only observe |
-//! | selection and comparison | [`filter`], [`half_closed`], [`audit`] | change a report |
-//! | memory | [`history`] | wait; the draining loop must never wait for it |
-//! | output | [`render`] | write; it returns strings |
-//! | settings | [`config`] | start anything; it only reads and checks |
-//! | services | [`metrics`], [`event_log`], [`query`], [`http`] | delay the draining loop; their queues are bounded |
-//! | daemon | `daemon` | wait for a disk, a client or a scrape in the draining loop |
-//! | command line | [`cli`] | decide anything about a connection |
+//! | modules | may not |
+//! |---|---|
+//! | [`words`], [`console_log`] | depend on any other module |
+//! | [`event`], [`story`], [`classify`], [`report`], [`pipeline`] | read a clock, a file or the environment |
+//! | [`attach`], [`source`], [`owner`] | give verdicts; they only observe |
+//! | [`filter`], [`half_closed`], [`audit`] | change a report |
+//! | [`history`] | do I/O |
+//! | [`render`] | write; it returns strings |
+//! | [`config`] | start anything; it only reads and checks |
+//! | [`metrics`], [`event_log`], [`query`], [`http`] | delay the draining loop; their queues are bounded |
+//! | `daemon` | wait for a disk, a client or a scrape in the draining loop |
+//! | [`cli`] | decide anything about a connection |
 
 pub mod attach;
 pub mod audit;

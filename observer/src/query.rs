@@ -46,7 +46,7 @@ pub enum Request {
     Top {
         /// The property that makes a group.
         by: By,
-        /// StorySelector reports are counted.
+        /// Only reports that match are counted.
         #[serde(default)]
         filter: Filter,
         /// Only reports from this time on; ns since 1970.

@@ -1,14 +1,12 @@
 //! Closed sets of words that have the same name in JSON lines, metric labels and sentences.
 //!
-//! A set is written once, with [`words!`], and every output takes its words from there. A set that belongs to one
+//! A set is written once, with `words!`, and every output takes its words from there. A set that belongs to one
 //! stage is in that stage's module: [`Outcome`](crate::classify::Outcome) in `classify`,
 //! [`Mechanism`](crate::attach::answer::Mechanism) in `attach`.
 
 pub mod errno;
 
 /// Defines a closed set of words: an enum whose variants have the given names in JSON and in labels.
-///
-/// The order of the variants is a contract, because the history stores their position.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$meta])*

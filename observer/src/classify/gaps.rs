@@ -1,6 +1,6 @@
-//! Missing records: those that must have existed because of the others.
+//! Missing records of the end: those that must have existed because of the others.
 //!
-//! `exact` is a promise about the whole verdict, so any missing record makes the verdict `inferred`.
+//! `exact` is a promise about the whole verdict, so any gap that is found here makes the verdict `inferred`.
 
 use super::{
     Ruling,

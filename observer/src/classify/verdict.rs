@@ -152,7 +152,7 @@ words! {
         End = "end",
         /// The peer's FIN: it came before the observer started, or its record was lost.
         PeerFin = "peer_fin",
-        /// The change of state before the end.
+        /// The change of state by which our FIN was queued.
         Transition = "transition",
         /// The act of our side that made the kernel send a reset.
         ResetCause = "reset_cause",

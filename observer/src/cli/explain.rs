@@ -128,7 +128,7 @@ fn asked(daemon: &DaemonArgs, which: StorySelector) -> anyhow::Result<Result<Str
     Ok(Err(format!("No such close in history{start}. {hint}")))
 }
 
-/// The story from a recording, of which a history is made first.
+/// Replays a recording into a history, and returns the story from it.
 fn recorded(path: &Path, which: &StorySelector) -> anyhow::Result<Option<String>> {
     let shown = path.display();
     let input = File::open(path).with_context(|| format!("opening the recording {shown}"))?;

@@ -71,7 +71,7 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     match broken {
         Some(error) => Err(error).with_context(|| format!("reading the recording {shown}")),
         None if output.written() == 0 => {
-            log::info!("No match in this recording.");
+            log::info!("no match in this recording");
             Ok(ExitCode::from(1))
         }
         None => Ok(ExitCode::SUCCESS),

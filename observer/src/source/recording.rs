@@ -44,7 +44,9 @@ pub enum RecordingError {
     #[error("line 1 is no header of a recording ({0}); is this a file of `observer trace --record`?")]
     Header(serde_json::Error),
     /// A newer observer wrote the recording.
-    #[error("its format is version {found}, this observer reads up to {FORMAT}: use a newer observer")]
+    #[error(
+        "the recording has format version {found}; this observer reads versions up to {FORMAT}: use a newer observer"
+    )]
     Format {
         /// The version in the header.
         found: u32,
