@@ -18,7 +18,10 @@ use super::{
 use crate::{
     history::top::By,
     query::{Request, TopLine},
-    render::table::{self, numbers, words},
+    render::{
+        sentence::counted,
+        table::{self, numbers, words},
+    },
 };
 
 /// Show what closes most: by cause, owner, address or port
@@ -105,9 +108,9 @@ impl TopArgs {
 fn text(top: TopLine, now: Timestamp) -> String {
     let (now, hidden) = (now.to_string(), top.groups - top.rows.len().min(top.groups));
     let mut text = format!(
-        "{} closes, {} write errors by {}{}\n",
-        top.closes,
-        top.write_errors,
+        "{}, {} by {}{}\n",
+        counted(top.closes, "close", "closes"),
+        counted(top.write_errors, "write error", "write errors"),
         top.by.word(),
         if hidden > 0 { format!("; {hidden} more groups are not shown") } else { String::new() }
     );
