@@ -48,11 +48,11 @@ impl AttachError {
     }
 }
 
-/// What the kernel offers, what was chosen, and the attached programs.
+/// The kernel's offers, the plan, and the attached programs.
 pub struct Attachment {
-    /// What the kernel offers.
+    /// The kernel's offers.
     pub facts: Facts,
-    /// What was chosen.
+    /// The chosen mechanisms.
     pub plan: Plan,
     /// The attached programs.
     pub attached: Attached,

@@ -41,12 +41,12 @@ pub struct Event {
     /// The process whose system call caused the event. None if a packet or a timer did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
-    /// What happened.
+    /// The event itself.
     #[serde(flatten)]
     pub body: Body,
 }
 
-/// What happened to a socket. Most variants are kinds of records of the kernel side; the docs name the others.
+/// An event of a socket. Most variants are kinds of records of the kernel side; the docs name the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Body {

@@ -84,7 +84,7 @@ pub struct Snapshot {
     pub ns: u64,
     /// The connections, oldest first.
     pub sockets: Vec<HalfClosed>,
-    /// What the snapshot could not read.
+    /// The parts that the snapshot could not read.
     pub unseen: Unseen,
 }
 
@@ -168,7 +168,7 @@ fn fins_of_orphans(
     if unknown.is_empty() { Fins::new() } else { remembered(&unknown) }
 }
 
-/// What an age is calculated from.
+/// The inputs of an age.
 struct AgeInputs<'a> {
     seen: &'a Fins,
     remembered: &'a Fins,

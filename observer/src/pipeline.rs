@@ -68,7 +68,7 @@ impl Pipeline {
         self.table.len()
     }
 
-    /// What the table could not keep, or missed.
+    /// Counts of everything that the table could not keep, or missed.
     #[must_use]
     pub const fn lost(&self) -> Lost {
         self.table.lost()

@@ -29,7 +29,7 @@ pub enum BtfError {
     Parse {
         /// Path of the file.
         path: String,
-        /// What is wrong with the bytes.
+        /// The mistake in the bytes.
         message: &'static str,
     },
     /// A required field is missing.

@@ -18,7 +18,7 @@ use super::{
 /// The kernel's enum of reasons for resets (`include/net/rstreason.h`, 6.10).
 pub(super) const RESET_REASON: &str = "sk_rst_reason";
 
-/// What the kernel offers.
+/// Everything that the kernel offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     /// `uname -r`.

@@ -104,7 +104,7 @@ pub struct Attached {
     counts_full: bool,
 }
 
-/// What the object needs to know about this kernel, independent of the plan.
+/// The facts about this kernel that the object needs, independent of the plan.
 pub(super) struct LoadInputs {
     /// Every setting except type ids.
     settings: Vec<(Setting, u64)>,

@@ -148,7 +148,7 @@ words! {
         Opening = "opening",
         /// No process was seen to hold the socket.
         Process = "process",
-        /// The end: its record was lost, and another connection has the socket by now.
+        /// The end: its record was lost, and another connection uses the socket by now.
         End = "end",
         /// The peer's FIN: it came before the observer started, or its record was lost.
         PeerFin = "peer_fin",

@@ -17,7 +17,7 @@ use crate::{
 };
 
 words! {
-    /// What made a send fail.
+    /// The cause of the failed send.
     WriteCause {
         /// The peer had reset the connection.
         PeerReset = "peer_reset",

@@ -15,9 +15,9 @@ use crate::{
 
 /// Show which mechanism each hook uses on this kernel, and why
 ///
-/// Loads and attaches all hooks for a moment, as the daemon would. The table shows the mechanism of each hook, or why
-/// it is not attached: `-` if it is not needed or was left out by --without, `refused` if the kernel does not permit
-/// it, `absent` if the kernel does not offer it.
+/// Loads and attaches all hooks for a moment, as the daemon would. The table shows the mechanism of each hook.
+/// A hook that is not attached has one of three marks: `-`, it is not needed or was left out by --without; `refused`,
+/// the kernel does not permit it; `absent`, the kernel does not offer it.
 ///
 /// Exit status: 0 the observer works on this kernel, 1 it does not, 2 error (no hook could be tried)
 #[derive(Debug, Args)]

@@ -23,13 +23,12 @@ use crate::{
 
 /// Show the daemon's health, hooks, losses and cost
 ///
-/// The daemon is degraded while verdicts may be inexact or missing: records were lost in the last ten minutes, the
-/// daemon does not keep up, no hook sees some kind of event on this kernel, or half-closed connections cannot be
-/// counted.
+/// The daemon is degraded while verdicts may be inexact or missing. Records were lost in the last ten minutes, or the
+/// daemon does not keep up. Or this kernel hides a kind of event, or half-closed connections cannot be counted.
 ///
-/// The table lists all hooks. A hook that is not attached has `-` if it is not needed or was left out by the
-/// configuration, `refused` if the kernel does not permit it, and `absent` if the kernel does not offer it. None of
-/// these degrades the daemon by itself.
+/// The table lists all hooks. A hook that is not attached has one of three marks: `-`, it is not needed or was left out
+/// by the configuration; `refused`, the kernel does not permit it; `absent`, the kernel does not offer it. None of these
+/// degrades the daemon by itself.
 ///
 /// Exit status: 0 healthy, 1 degraded, 2 error
 #[derive(Debug, Args)]

@@ -57,7 +57,7 @@ pub enum ClientError {
     Garbled {
         /// The socket.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The mistake.
         source: serde_json::Error,
     },
     /// The daemon has another version.
@@ -131,7 +131,7 @@ pub fn ask(path: &Path, request: &Request) -> Result<Lines, ClientError> {
     Ok(Lines { path: path.to_owned(), input: BufReader::new(stream), end: None })
 }
 
-/// What one line was.
+/// The kind of one line.
 enum Read {
     /// A part of the answer, as JSON.
     Line(String),

@@ -121,7 +121,7 @@ impl Losses {
 }
 
 impl DaemonStatus {
-    /// What makes verdicts inexact or missing now. `age_ms` is the age of this state, `last_loss_ms` the time since
+    /// Everything that makes verdicts inexact or missing now. `age_ms` is the age of this state, `last_loss_ms` the time since
     /// the last loss.
     #[must_use]
     pub fn problems(&self, age_ms: u64, last_loss_ms: Option<u64>) -> Vec<String> {

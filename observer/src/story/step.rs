@@ -20,7 +20,7 @@ pub struct Step {
     pub ns: u64,
     /// The process that called; None if a packet or a timer caused the step.
     pub who: Option<Who>,
-    /// What happened.
+    /// The event.
     pub act: Act,
 }
 
@@ -39,7 +39,7 @@ impl From<&Task> for Who {
     }
 }
 
-/// What happened in a step.
+/// The event of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
     /// The socket changed its state.

@@ -94,7 +94,7 @@ impl StoryTable {
         self.stories.values().map(|entry| &entry.story).filter(|story| story.half_closed().is_some())
     }
 
-    /// What did not fit or was missed so far.
+    /// Counts of everything that did not fit, or was missed, so far.
     #[must_use]
     pub const fn lost(&self) -> Lost {
         self.lost

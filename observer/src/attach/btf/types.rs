@@ -61,7 +61,7 @@ impl Types {
     /// Walks through the types once.
     ///
     /// # Errors
-    /// What is wrong with the bytes.
+    /// The mistake in the bytes.
     pub(super) fn parse(bytes: Vec<u8>) -> Result<Self, &'static str> {
         const SHORT: &str = "it is cut short";
         // The magic number is in the byte order of the machine that the file describes.

@@ -38,7 +38,7 @@ fn unaccepted(socket: &HalfClosed, queue: AcceptQueue) -> String {
     format!("in the accept queue{of}{waited}{unknown}; the peer closed{}{unread}", ago(socket.age))
 }
 
-/// What the process has still to do.
+/// The calls that the process has still to make.
 fn not_closed(socket: &HalfClosed) -> String {
     let Some(who) = who(socket) else { return "the process that holds the socket was not found".to_owned() };
     match (socket.end_read, socket.queued.unread) {

@@ -31,7 +31,7 @@ enum Saving {
     LocalAddress,
 }
 
-/// What is left out on a narrow terminal, in this order. Age, process and peer always stay.
+/// The parts that are left out on a narrow terminal, in this order. Age, process and peer always stay.
 const SAVINGS: [Saving; 7] = [
     // The state implies the side.
     Saving::Column("SIDE"),

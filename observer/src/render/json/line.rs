@@ -160,7 +160,7 @@ pub struct HalfClosedJson {
     pub remote_ms: Option<f64>,
 }
 
-/// What was in the queues at the end, and what was written after the peer's FIN.
+/// The queues at the end, and the bytes that were written after the peer's FIN.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "docs/json.md explains the fields")]
 pub struct BytesJson {
@@ -170,7 +170,7 @@ pub struct BytesJson {
     pub after_peer_fin: Option<u32>,
 }
 
-/// What became of our FIN.
+/// The fate of our FIN.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "docs/json.md explains the fields")]
 pub struct FinJson {

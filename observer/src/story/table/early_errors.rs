@@ -37,7 +37,7 @@ impl EarlyErrors {
         forgotten > 0
     }
 
-    /// Removes and returns the errors of a socket: a story takes them, or another connection has the socket now.
+    /// Removes and returns the errors of a socket: a story takes them, or another connection uses the socket now.
     pub(super) fn take(&mut self, sock: SockId) -> ByErrno {
         self.later.remove(&sock).or_else(|| self.earlier.remove(&sock)).unwrap_or_default()
     }

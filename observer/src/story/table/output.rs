@@ -51,7 +51,7 @@ pub struct Stray<'a> {
     pub endpoints: Endpoints,
 }
 
-/// What the table could not keep, or missed.
+/// Counts of everything that the table could not keep, or missed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lost {
     /// Events of connections that did not fit.
@@ -60,7 +60,7 @@ pub struct Lost {
     pub openings: u64,
     /// Connections whose failed sends did not fit. Verdicts of connections that were open then lack records.
     pub early_errors: u64,
-    /// Connections that ended unseen: another connection has the socket already. A record was lost, or the kernel ran
+    /// Connections that ended unseen: another connection uses the socket already. A record was lost, or the kernel ran
     /// no program: it skips them in processes that it shields, and for packets that arrive while such a process is on
     /// the CPU.
     pub unseen_ends: u64,
