@@ -39,13 +39,13 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
     LibraryBenchmarkConfig::default().tool(Callgrind::default().hard_limits(limit)).clone()
 }
 
-#[library_benchmark(config = at_most(430))]
+#[library_benchmark(config = at_most(540))]
 #[bench::act(act())]
 fn decode_one(bytes: [u8; size_of::<material::Act>()]) {
     drop(black_box(decode::decode(black_box(&bytes), &decode::KernelNames::default())));
 }
 
-#[library_benchmark(config = at_most(5_100_000))]
+#[library_benchmark(config = at_most(7_700_000))]
 #[bench::hundred_times(many(100))]
 fn story_table(events: Vec<Event>) -> (u64, Vec<Event>) {
     let mut table = StoryTable::new(table::TableLimits::default());
@@ -57,7 +57,7 @@ fn story_table(events: Vec<Event>) -> (u64, Vec<Event>) {
     (told, events)
 }
 
-#[library_benchmark(config = at_most(41_000))]
+#[library_benchmark(config = at_most(51_000))]
 #[bench::recorded(stories())]
 fn classify_all(stories: Vec<Story>) -> Vec<Story> {
     for story in &stories {
