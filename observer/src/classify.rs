@@ -15,7 +15,7 @@ pub mod verdict;
 mod who;
 mod write_error;
 
-use self::verdict::{Bytes, Left, Reset, Verdict};
+use self::verdict::{Bytes, Head, Left, Reset, Verdict};
 pub use self::{
     linger::linger_expired,
     rules::{Ruling, decide},
@@ -49,15 +49,19 @@ pub fn classify(story: &Story) -> Verdict {
     let action = who::action(story, &ruling);
     let end_ns = story.end.map_or(story.first_ns, |end| end.ns);
     Verdict {
-        id: story.id(),
-        ns: end_ns,
-        endpoints: story.endpoints.unwrap_or(Endpoints::UNKNOWN),
-        opened_by: story.opening.map(|opening| opening.by),
         opener: who::opener(story, process.as_ref()),
-        process,
+        head: Head {
+            id: story.id(),
+            ns: end_ns,
+            endpoints: story.endpoints.unwrap_or(Endpoints::UNKNOWN),
+            process,
+            outcome: ruling.outcome,
+            cause: ruling.cause,
+            bytes: bytes(story, &ruling),
+            write_errors: story.write_errors.clone(),
+            opened_by: story.opening.map(|opening| opening.by),
+        },
         inode: story.inode,
-        outcome: ruling.outcome,
-        cause: ruling.cause,
         first_close: order::first_close(story, &ruling),
         local_action: action.first,
         last_action: action.last,
@@ -65,10 +69,8 @@ pub fn classify(story: &Story) -> Verdict {
         fin: order::fin(story, end_ns),
         linger: linger::linger(story),
         half_closed: order::half_closed(story, end_ns),
-        bytes: bytes(story, &ruling),
         reset: reset(story, &ruling),
         error: error(story, &ruling),
-        write_errors: story.write_errors.clone(),
         duration_ns: story
             .opening
             .filter(|_| story.end.is_some())

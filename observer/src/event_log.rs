@@ -158,7 +158,7 @@ impl EventLog {
 fn recorded(wanted: &RecordedKinds, report: &Report) -> Option<(&'static str, &'static str)> {
     let (is_wanted, kind, cause) = match report {
         Report::Close(verdict) => {
-            let is_wanted = match verdict.outcome {
+            let is_wanted = match verdict.head.outcome {
                 Outcome::Graceful => wanted.graceful,
                 Outcome::ResetSent => wanted.reset_sent,
                 Outcome::ResetReceived => wanted.reset_received,
@@ -167,7 +167,7 @@ fn recorded(wanted: &RecordedKinds, report: &Report) -> Option<(&'static str, &'
                 Outcome::Aborted => wanted.aborted,
                 Outcome::Unknown => wanted.unknown,
             };
-            (is_wanted, "close", verdict.cause.word())
+            (is_wanted, "close", verdict.head.cause.word())
         }
         Report::WriteError(failure) => (wanted.write_errors, "write_error", failure.verdict.cause.word()),
         Report::StrayReset(reset) => (wanted.stray_resets, "reset", reset.cause.word()),

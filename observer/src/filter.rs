@@ -87,9 +87,9 @@ impl<'a> Subject<'a> {
     pub fn of(report: &'a Report) -> Self {
         let (outcome, cause, failed) = match report {
             Report::Close(verdict) => (
-                Some(verdict.outcome.word()),
-                Some(verdict.cause.word()),
-                Failed::Some(&verdict.write_errors),
+                Some(verdict.head.outcome.word()),
+                Some(verdict.head.cause.word()),
+                Failed::Some(&verdict.head.write_errors),
             ),
             Report::WriteError(failure) => return Self::of_failure(failure),
             Report::StrayReset(reset) => (None, Some(reset.cause.word()), Failed::None),

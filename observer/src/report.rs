@@ -147,7 +147,7 @@ impl Report {
     #[must_use]
     pub fn endpoints(&self) -> &Endpoints {
         match self {
-            Self::Close(verdict) => &verdict.endpoints,
+            Self::Close(verdict) => &verdict.head.endpoints,
             Self::WriteError(failure) => &failure.endpoints,
             Self::StrayReset(reset) => &reset.endpoints,
             Self::LingerExpired(expired) => &expired.endpoints,
@@ -158,7 +158,7 @@ impl Report {
     #[must_use]
     pub fn process(&self) -> Option<&Task> {
         match self {
-            Self::Close(verdict) => verdict.process.as_ref(),
+            Self::Close(verdict) => verdict.head.process.as_ref(),
             Self::WriteError(failure) => failure.process.as_ref(),
             Self::StrayReset(_) => None,
             Self::LingerExpired(expired) => expired.process.as_ref(),

@@ -36,7 +36,7 @@ pub fn expected(report: &Report) -> Option<(u32, u64, Counters)> {
         Report::WriteError(_) | Report::LingerExpired(_) => return None,
     };
     let ns = match report {
-        Report::Close(verdict) => verdict.ns,
+        Report::Close(verdict) => verdict.head.ns,
         Report::StrayReset(reset) => reset.ns,
         Report::WriteError(_) | Report::LingerExpired(_) => return None,
     };
@@ -57,7 +57,7 @@ fn of_close(verdict: &Verdict) -> Counters {
         moved += Counters::moved(&[Counter::AttemptFails]);
     }
     // tcp_check_req() counts the request of a Fast Open child, and tcp_done() counts the child.
-    if attempt && verdict.left.fastopen && verdict.outcome == Outcome::ResetReceived {
+    if attempt && verdict.left.fastopen && verdict.head.outcome == Outcome::ResetReceived {
         moved += Counters::moved(&[Counter::AttemptFails]);
     }
     moved
@@ -68,7 +68,7 @@ fn of_close(verdict: &Verdict) -> Counters {
 fn by_cause(verdict: &Verdict) -> &'static [Counter] {
     use Counter::{AbortOnClose, AbortOnData, AbortOnLinger, AbortOnMemory, AbortOnTimeout, OutRsts};
     let linger_zero = verdict.linger.is_some_and(|linger| linger.mode == LingerMode::Zero);
-    match (verdict.outcome, verdict.cause) {
+    match (verdict.head.outcome, verdict.head.cause) {
         // __tcp_close() counts, then tcp_send_active_reset().
         (Outcome::ResetSent, Cause::UnreadData) => &[AbortOnClose, OutRsts],
         // tcp_disconnect() resets, then __tcp_close() counts.
@@ -116,11 +116,11 @@ fn is_abort_on_data(verdict: &Verdict) -> bool {
 /// `tcp_v4_err()` and `tcp_abort()` call it.
 fn ends_by_tcp_done(verdict: &Verdict) -> bool {
     // The process got the ICMP error from a call, and then closed the socket.
-    if verdict.cause == Cause::IcmpError && verdict.left.closed {
+    if verdict.head.cause == Cause::IcmpError && verdict.left.closed {
         return false;
     }
-    matches!(verdict.outcome, Outcome::Refused | Outcome::ResetReceived | Outcome::TimedOut)
-        || verdict.cause == Cause::SocketDestroyed
+    matches!(verdict.head.outcome, Outcome::Refused | Outcome::ResetReceived | Outcome::TimedOut)
+        || verdict.head.cause == Cause::SocketDestroyed
 }
 
 #[cfg(test)]

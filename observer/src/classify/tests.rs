@@ -37,10 +37,11 @@ pub(super) fn verdict(script: &Script) -> Verdict {
 /// One row: the script, and outcome, cause, first_close and evidence in words.
 fn check(what: &str, script: &Script, expected: [&str; 4]) {
     let found = verdict(script);
-    let words = [found.outcome.word(), found.cause.word(), found.first_close.word(), found.evidence.word()];
+    let words =
+        [found.head.outcome.word(), found.head.cause.word(), found.first_close.word(), found.evidence.word()];
     assert_eq!(words, expected, "{what}: {found:?}");
     assert!(
-        found.cause.outcomes().contains(&found.outcome),
+        found.head.cause.outcomes().contains(&found.head.outcome),
         "{what}: a pair that Cause::outcomes does not list"
     );
 }
@@ -156,7 +157,11 @@ fn resets_that_a_segment_provoked() {
     // tcp_rcv_synsent_state_process() answers a bad ACK, and the handshake goes on.
     let survived = opened().reset_sent(false, Some("TCP_INVALID_ACK_SEQUENCE"), TIMER);
     let survived = survived.packet_to(CloseWait).close_to(LastAck).orphan_to(Close);
-    assert_ne!(verdict(&survived).outcome, Outcome::ResetSent, "a reset long before the end decides nothing");
+    assert_ne!(
+        verdict(&survived).head.outcome,
+        Outcome::ResetSent,
+        "a reset long before the end decides nothing"
+    );
 }
 
 #[test]
@@ -172,7 +177,7 @@ fn resets_of_the_peer() {
     });
     let wrote = reset(wrote, EPIPE);
     check("data since", &wrote, ["reset_received", "write_after_peer_fin", "remote", "exact"]);
-    let bytes = verdict(&wrote).bytes;
+    let bytes = verdict(&wrote).head.bytes;
     assert_eq!((bytes.after_peer_fin, bytes.unacked, bytes.unsent), (Some(5), Some(5), Some(0)));
     let ours = reset(opened().close_to(FinWait1), ECONNRESET);
     check("after our FIN", &ours, ["reset_received", "peer_reset", "local", "exact"]);
@@ -188,7 +193,7 @@ fn the_verdict_of_an_older_connection_names_missing_evidence() {
     check("wrote", &old, ["reset_received", "write_after_peer_fin", "remote", "inferred"]);
     let found = verdict(&old);
     assert_eq!(found.missing, [Missing::PeerFin, Missing::Opening, Missing::Process]);
-    assert_eq!((found.duration_ns, found.opened_by), (None, None));
+    assert_eq!((found.duration_ns, found.head.opened_by), (None, None));
 }
 
 #[test]
@@ -202,7 +207,7 @@ fn attempts_that_fail() {
     let refused = connecting().reset_received().with(failed(ECONNREFUSED)).packet_to(Close);
     check("refused", &refused, ["refused", "refused", "none", "exact"]);
     let closed = verdict(&refused.destroyed(0));
-    assert_eq!(closed.process.map(|task| task.comm.to_string()).as_deref(), Some("closer"));
+    assert_eq!(closed.head.process.map(|task| task.comm.to_string()).as_deref(), Some("closer"));
     let silent = connecting().with(failed(ETIMEDOUT)).packet_to(Close);
     check("silence", &silent, ["timed_out", "connect_timeout", "none", "exact"]);
     let abandoned = connecting().close_to(Close);
@@ -232,24 +237,24 @@ fn stray_resets() {
 fn a_killer_is_no_owner() {
     let destroyed = opened().reset_sent(true, Some("TCP_STATE"), ABORTING).call_to(Close, false);
     let found = verdict(&destroyed);
-    assert_eq!((found.cause, found.process), (Cause::SocketDestroyed, None));
+    assert_eq!((found.head.cause, found.head.process), (Cause::SocketDestroyed, None));
     let found = verdict(&destroyed.destroyed(0));
-    assert_eq!(found.process.map(|task| task.comm.to_string()).as_deref(), Some("closer"));
+    assert_eq!(found.head.process.map(|task| task.comm.to_string()).as_deref(), Some("closer"));
     // During the handshake nothing is sent.
     let connecting =
         opened().with(|socket| socket.state = SynSent).with(failed(ECONNABORTED)).call_to(Close, false);
-    assert_eq!(verdict(&connecting).process, None);
+    assert_eq!(verdict(&connecting).head.process, None);
     let disconnected = opened().call_to(Close, false).reset_sent(true, Some("TCP_STATE"), ABORTING);
     let found = verdict(&disconnected);
-    assert_eq!(found.cause, Cause::Disconnect);
-    assert_eq!(found.process.map(|task| task.comm.to_string()).as_deref(), Some("caller"));
+    assert_eq!(found.head.cause, Cause::Disconnect);
+    assert_eq!(found.head.process.map(|task| task.comm.to_string()).as_deref(), Some("caller"));
 }
 
 #[test]
 fn silence() {
     let silent = opened().with(|socket| socket.snd_una -= 9).with(failed(ETIMEDOUT)).packet_to(Close);
     check("retransmissions", &silent, ["timed_out", "retransmit_timeout", "none", "exact"]);
-    assert_eq!(verdict(&silent).bytes.unacked, Some(9));
+    assert_eq!(verdict(&silent).head.bytes.unacked, Some(9));
     // The process gets the last ICMP error (EHOSTUNREACH).
     let unreachable = opened().with(|socket| socket.snd_una -= 9).with(failed(EHOSTUNREACH)).packet_to(Close);
     check("host unreachable", &unreachable, ["timed_out", "retransmit_timeout", "none", "inferred"]);
@@ -273,7 +278,7 @@ fn an_unacknowledged_last_fin_is_no_orderly_end() {
     let gone = gone.orphan_to(Close);
     check("the kernel gave up", &gone, ["unknown", "unknown", "remote", "inferred"]);
     // Our FIN is one of the five.
-    assert_eq!(verdict(&gone).bytes.unacked, Some(4));
+    assert_eq!(verdict(&gone).head.bytes.unacked, Some(4));
 }
 
 #[test]
@@ -296,7 +301,7 @@ fn causes_by_elimination() {
     assert!(verdict(&repair).missing.is_empty());
     let mut gone = opened().close_to(FinWait1).orphan_to(Close).story();
     gone.end.as_mut().expect("an end").socket.flags.owned = true;
-    assert_eq!(classify(&gone).cause, Cause::NetnsGone);
+    assert_eq!(classify(&gone).head.cause, Cause::NetnsGone);
 }
 
 #[test]
@@ -312,7 +317,7 @@ fn a_lost_record_leaves_an_inferred_verdict_or_none() {
     let cut = opened().close_to(FinWait1);
     check("no end", &cut, ["unknown", "unknown", "local", "inferred"]);
     assert_eq!(verdict(&cut).missing, [Missing::End]);
-    assert_eq!(verdict(&cut).bytes, Bytes::default(), "the queues are unknown");
+    assert_eq!(verdict(&cut).head.bytes, Bytes::default(), "the queues are unknown");
 }
 
 #[test]

@@ -250,13 +250,14 @@ pub struct Reset {
     pub kernel_reason: Option<Reason>,
 }
 
-/// How one connection ended.
+/// The fields of a verdict that filters and counts read.
 ///
-/// Serialized for the daemon's history, which reads the first fields of many without the rest: see `history::pack`.
+/// They come first in a packed verdict, so that the history reads them without the rest. `I` is the text of the id: a
+/// `String`, or a `&str` in packed bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
+pub struct Head<I> {
     /// Id of the connection; its write errors have the same.
-    pub id: String,
+    pub id: I,
     /// When the connection ended; `CLOCK_MONOTONIC`, ns.
     pub ns: u64,
     /// Both ends.
@@ -274,6 +275,15 @@ pub struct Verdict {
     pub write_errors: BTreeMap<u32, u32>,
     /// The side that connected. None if the connection is older than the observer.
     pub opened_by: Option<Side>,
+}
+
+/// How one connection ended.
+///
+/// Serialized for the daemon's history, which reads the first fields of many without the rest: see `history::pack`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The fields that filters and counts read.
+    pub head: Head<String>,
     /// Inode of the socket's file; 0 if unknown.
     pub inode: u64,
     /// The side that closed first.
@@ -327,6 +337,6 @@ impl Verdict {
     /// When the connection began; `CLOCK_MONOTONIC`, ns. None if the opening was not seen.
     #[must_use]
     pub fn opened_ns(&self) -> Option<u64> {
-        Some(self.ns.saturating_sub(self.duration_ns?))
+        Some(self.head.ns.saturating_sub(self.duration_ns?))
     }
 }

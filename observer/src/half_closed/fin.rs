@@ -45,11 +45,14 @@ impl Fin {
     /// minisocket. None for any other connection.
     #[must_use]
     pub fn of_verdict(verdict: &Verdict) -> Option<(Endpoints, Self)> {
-        if verdict.cause != Cause::ClosedFirst {
+        if verdict.head.cause != Cause::ClosedFirst {
             return None;
         }
-        let ns = verdict.ns.checked_sub(verdict.fin?.queued_ns)?;
-        Some((verdict.endpoints, Self { side: Side::Local, ns, closed: true, process: verdict.process }))
+        let ns = verdict.head.ns.checked_sub(verdict.fin?.queued_ns)?;
+        Some((
+            verdict.head.endpoints,
+            Self { side: Side::Local, ns, closed: true, process: verdict.head.process },
+        ))
     }
 
     /// The newest FIN of this side of the connection, from several maps.

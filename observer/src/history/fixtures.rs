@@ -4,7 +4,7 @@ use super::{History, HistoryLimits, pack::PackedReport};
 use crate::{
     classify::{
         WriteCause, WriteVerdict, classify,
-        verdict::{Left, Verdict},
+        verdict::{Head, Left, Verdict},
     },
     event::{Endpoints, State},
     owner::Cgroups,
@@ -24,14 +24,15 @@ pub(super) fn verdict() -> Verdict {
 /// The close of a connection from this port of 10.0.0.1, that many seconds after boot.
 pub(super) fn close(number: u16, comm: &str) -> Report {
     let verdict = verdict();
-    let ends = Endpoints { local: ([10, 0, 0, 1], number).into(), ..verdict.endpoints };
-    Report::Close(Box::new(Verdict {
+    let ends = Endpoints { local: ([10, 0, 0, 1], number).into(), ..verdict.head.endpoints };
+    let head = Head {
         id: format!("{number:x}-0001"),
         ns: u64::from(number) * 1_000_000_000,
         endpoints: ends,
         process: Some(task(comm)),
-        ..verdict
-    }))
+        ..verdict.head
+    };
+    Report::Close(Box::new(Verdict { head, ..verdict }))
 }
 
 /// A failing write that many seconds after boot.
@@ -39,7 +40,7 @@ pub(super) fn failure(number: u16, close_id: Option<&str>) -> Report {
     Report::WriteError(WriteFailure {
         ns: u64::from(number) * 1_000_000_000,
         close_id: close_id.map(ToOwned::to_owned),
-        endpoints: verdict().endpoints,
+        endpoints: verdict().head.endpoints,
         opened_by: Some(Side::Local),
         process: Some(task("writer")),
         errno: 32,

@@ -2,21 +2,16 @@
 //!
 //! The first fields of a verdict are those that queries compare, so that a query reads only these.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Selection;
 use crate::{
-    classify::{
-        Cause, Outcome,
-        verdict::{Bytes, Verdict},
-    },
-    event::{Endpoints, Task, packed},
+    classify::verdict::{Head, Verdict},
     filter::{Failed, Subject},
     owner::Cgroups,
     report::{Report, WriteFailure},
-    words::Side,
 };
 
 /// The kinds of reports that are remembered.
@@ -40,30 +35,6 @@ pub struct PackedReport {
     data: Arc<[u8]>,
 }
 
-/// The first fields of a packed [`Verdict`], in the same order.
-#[derive(Debug, Deserialize)]
-pub struct Head<'a> {
-    /// Id of the connection.
-    pub id: &'a str,
-    /// Time of the end; `CLOCK_MONOTONIC`, ns.
-    pub ns: u64,
-    /// Both ends.
-    pub endpoints: Endpoints,
-    /// The process.
-    #[serde(with = "packed")]
-    pub process: Option<Task>,
-    /// The outcome.
-    pub outcome: Outcome,
-    /// The cause.
-    pub cause: Cause,
-    /// Bytes in the queues.
-    pub bytes: Bytes,
-    /// Failing writes by errno.
-    pub write_errors: BTreeMap<u32, u32>,
-    /// The side that connected.
-    pub opened_by: Option<Side>,
-}
-
 /// Memory besides the data, bytes: the two counts of its `Arc`, and a word of the allocator.
 const ALLOCATION: usize = 24;
 
@@ -82,7 +53,7 @@ impl PackedReport {
     pub fn of(report: &Report) -> Option<Self> {
         // Packing plain data fails only without memory, and then the process aborts.
         let (kind, ns, data) = match report {
-            Report::Close(verdict) => (ReportKind::Close, verdict.ns, pack(verdict.as_ref())?),
+            Report::Close(verdict) => (ReportKind::Close, verdict.head.ns, pack(verdict.as_ref())?),
             Report::WriteError(failure) => (ReportKind::WriteError, failure.ns, pack(failure)?),
             Report::StrayReset(_) | Report::LingerExpired(_) => return None,
         };
@@ -98,7 +69,7 @@ impl PackedReport {
 
     /// The first fields of a close; None for another kind.
     #[must_use]
-    pub fn head(&self) -> Option<Head<'_>> {
+    pub fn head(&self) -> Option<Head<&str>> {
         if self.kind != ReportKind::Close {
             return None;
         }
@@ -146,7 +117,7 @@ impl PackedReport {
     }
 }
 
-impl Head<'_> {
+impl<I> Head<I> {
     /// The parts that a filter compares.
     #[must_use]
     pub fn subject(&self) -> Subject<'_> {

@@ -2,12 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    History,
-    pack::{Head, PackedReport},
-};
+use super::{History, pack::PackedReport};
 use crate::{
-    classify::verdict::Verdict,
+    classify::verdict::{Head, Verdict},
     event::Endpoints,
     filter::AddressFilter,
     report::{Report, WriteFailure},
@@ -83,7 +80,7 @@ impl History {
         let verdict = self.last_close(|head| selector.fits(head.id, &head.endpoints))?;
         match self.peer(&verdict) {
             // The user named this end first.
-            Some(peer) if selector.prefers(&peer.endpoints, &verdict.endpoints) => {
+            Some(peer) if selector.prefers(&peer.head.endpoints, &verdict.head.endpoints) => {
                 Some(FoundStory { story: self.with_errors(peer), peer: Some(self.with_errors(verdict)) })
             }
             peer => Some(FoundStory {
@@ -93,7 +90,7 @@ impl History {
         }
     }
 
-    fn last_close(&self, mut is_selected: impl FnMut(&Head<'_>) -> bool) -> Option<Verdict> {
+    fn last_close(&self, mut is_selected: impl FnMut(&Head<&str>) -> bool) -> Option<Verdict> {
         let mut newest_first = self.closes.reports.iter().rev();
         let report = newest_first.find(|report| report.head().is_some_and(|head| is_selected(&head)))?;
         report.verdict()
@@ -101,19 +98,22 @@ impl History {
 
     /// The verdict of the connection's other end: mirrored addresses, and a beginning or an end at the same time.
     fn peer(&self, verdict: &Verdict) -> Option<Verdict> {
-        let Endpoints { local, remote, netns, .. } = verdict.endpoints;
+        let Endpoints { local, remote, netns, .. } = verdict.head.endpoints;
         // Each network namespace has its own loopback. Other connections may have their ends in two namespaces.
         let same_host = |other| !local.ip().is_loopback() || other == netns;
         let mirrored = self.closes.reports.iter().filter(|report| {
             report.head().is_some_and(|head| {
                 let ends = &head.endpoints;
-                ends.local == remote && ends.remote == local && same_host(ends.netns) && head.id != verdict.id
+                ends.local == remote
+                    && ends.remote == local
+                    && same_host(ends.netns)
+                    && head.id != verdict.head.id
             })
         });
         let apart = |other: &Verdict| match (verdict.opened_ns(), other.opened_ns()) {
             // One end may stay open for hours after the other has closed.
             (Some(one), Some(other)) => one.abs_diff(other),
-            _ => verdict.ns.abs_diff(other.ns),
+            _ => verdict.head.ns.abs_diff(other.head.ns),
         };
         let near = mirrored.filter_map(PackedReport::verdict).filter(|other| apart(other) < PEER_WINDOW_NS);
         near.min_by_key(apart)
@@ -124,7 +124,7 @@ impl History {
             Report::WriteError(failure) => Some(failure),
             _ => None,
         });
-        let of_it = failures.filter(|failure| failure.close_id.as_ref() == Some(&verdict.id));
+        let of_it = failures.filter(|failure| failure.close_id.as_ref() == Some(&verdict.head.id));
         StoryWithErrors { errors: of_it.take(STORY_ERRORS).collect(), verdict }
     }
 }
@@ -140,16 +140,21 @@ mod tests {
     #[test]
     fn a_story_comes_with_its_failing_writes_and_its_other_end() {
         let Report::Close(ours) = close(7, "client") else { panic!("a close") };
-        let Endpoints { local, remote, netns } = ours.endpoints;
+        let Endpoints { local, remote, netns } = ours.head.endpoints;
         let mirrored = |id: &str, duration_ns: u64, ns: u64| {
             let endpoints = Endpoints { local: remote, remote: local, netns };
             let duration_ns = Some(duration_ns);
-            Report::Close(Box::new(Verdict { id: id.to_owned(), ns, duration_ns, endpoints, ..verdict() }))
+            let head = Head { id: id.to_owned(), ns, endpoints, ..verdict().head };
+            Report::Close(Box::new(Verdict { head, duration_ns, ..verdict() }))
         };
         // A connection of the same ports one hour earlier, and the other end, which stayed open for two hours longer.
         let hour = 3_600_000_000_000;
         let ours_opened = hour * 2;
-        let ours = Report::Close(Box::new(Verdict { ns: ours_opened + 9, duration_ns: Some(9), ..*ours }));
+        let ours = Report::Close(Box::new(Verdict {
+            head: Head { ns: ours_opened + 9, ..ours.head.clone() },
+            duration_ns: Some(9),
+            ..*ours
+        }));
         let reports = [
             mirrored("b-0001", 9, hour),
             ours,
@@ -159,13 +164,13 @@ mod tests {
         ];
         let history = history(HistoryLimits::default(), &reports);
         let found = history.story(&StorySelector::Id("7-0001".to_owned())).expect("the story");
-        assert_eq!((found.story.verdict.id.as_str(), found.story.errors.len()), ("7-0001", 1));
-        assert_eq!(found.peer.expect("its other end").verdict.id, "c-0001");
+        assert_eq!((found.story.verdict.head.id.as_str(), found.story.errors.len()), ("7-0001", 1));
+        assert_eq!(found.peer.expect("its other end").verdict.head.id, "c-0001");
 
         let ends = |text: &[&str]| {
             StorySelector::Ends(text.iter().map(|end| end.parse().expect("an end")).collect())
         };
-        let id = |which: &StorySelector| history.story(which).map(|found| found.story.verdict.id);
+        let id = |which: &StorySelector| history.story(which).map(|found| found.story.verdict.head.id);
         assert_eq!(id(&ends(&["10.0.0.1:7"])).as_deref(), Some("7-0001"), "the named end is the local one");
         assert_eq!(id(&ends(&["10.0.0.1:7", ":2000"])).as_deref(), Some("7-0001"));
         assert_eq!(id(&ends(&[":2000", "10.0.0.1:7"])).as_deref(), Some("c-0001"));

@@ -9,7 +9,7 @@ use super::{
 use crate::{classify::verdict::FinProgress, event::Comm, report::Report, words::Side};
 
 fn ids(reports: &[PackedReport]) -> Vec<String> {
-    reports.iter().filter_map(PackedReport::verdict).map(|verdict| verdict.id).collect()
+    reports.iter().filter_map(PackedReport::verdict).map(|verdict| verdict.head.id).collect()
 }
 
 #[test]
@@ -83,8 +83,8 @@ fn the_newest_that_fit_are_found() {
 /// A `closed_first` connection that ended at this second, half a second after its FIN.
 fn closed_first(number: u16, second: u64, comm: &str) -> Report {
     let Report::Close(mut verdict) = close(number, comm) else { panic!("a close") };
-    verdict.ns = second * 1_000_000_000;
-    verdict.cause = Cause::ClosedFirst;
+    verdict.head.ns = second * 1_000_000_000;
+    verdict.head.cause = Cause::ClosedFirst;
     verdict.fin =
         Some(FinProgress { sent: Some(true), at_once: true, acked_ns: None, queued_ns: 500_000_000 });
     Report::Close(verdict)
@@ -100,7 +100,7 @@ fn the_newest_fin_of_a_closed_first_connection_is_found() {
         closed_first(2, 40, "new"),
     ];
     let history = history(HistoryLimits::default(), &reports);
-    let ends = |number: u16| Endpoints { local: ([10, 0, 0, 1], number).into(), ..verdict().endpoints };
+    let ends = |number: u16| Endpoints { local: ([10, 0, 0, 1], number).into(), ..verdict().head.endpoints };
     let found = |since_ns, number: Option<u16>| {
         let fins = history.fins(since_ns, |found| number.is_none_or(|number| *found == ends(number)));
         let mut fins: Vec<_> = fins.into_iter().collect();
@@ -133,10 +133,16 @@ fn the_head_has_the_first_fields_of_the_verdict() {
     let head = packed.head().expect("a head");
     assert_eq!(
         (head.id, head.ns, head.endpoints, head.process),
-        (verdict.id.as_str(), verdict.ns, verdict.endpoints, verdict.process)
+        (verdict.head.id.as_str(), verdict.head.ns, verdict.head.endpoints, verdict.head.process)
     );
     assert_eq!(
         (head.outcome, head.cause, head.bytes, head.write_errors, head.opened_by),
-        (verdict.outcome, verdict.cause, verdict.bytes, verdict.write_errors, verdict.opened_by)
+        (
+            verdict.head.outcome,
+            verdict.head.cause,
+            verdict.head.bytes,
+            verdict.head.write_errors,
+            verdict.head.opened_by
+        )
     );
 }

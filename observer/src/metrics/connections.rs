@@ -159,7 +159,7 @@ impl ConnectionFamilies {
     }
 
     pub(super) fn close(&self, verdict: &Verdict, owner: &str) {
-        let (outcome, cause) = (verdict.outcome.word(), verdict.cause.word());
+        let (outcome, cause) = (verdict.head.outcome.word(), verdict.head.cause.word());
         self.closes.at([outcome, cause, verdict.first_close.word(), owner]).inc();
         if let Some(action) =
             verdict.local_action.filter(|_| verdict.fin.is_some_and(|fin| fin.sent != Some(false)))
@@ -178,10 +178,10 @@ impl ConnectionFamilies {
             }
         }
         self.linger(verdict, owner);
-        if verdict.cause == Cause::WriteAfterPeerFin {
+        if verdict.head.cause == Cause::WriteAfterPeerFin {
             self.writes_after_peer_fin.at([owner]).inc();
         }
-        let bytes = verdict.bytes;
+        let bytes = verdict.head.bytes;
         for (queue, lost) in QUEUES.into_iter().zip([bytes.unread, bytes.unacked, bytes.unsent]) {
             if let Some(lost @ 1..) = lost {
                 self.lost_bytes.at([queue, owner]).inc_by(lost.into());
@@ -195,7 +195,7 @@ impl ConnectionFamilies {
     }
 
     fn linger(&self, verdict: &Verdict, owner: &str) {
-        if verdict.cause == Cause::FinWait2Timeout {
+        if verdict.head.cause == Cause::FinWait2Timeout {
             self.linger_timeouts.at([FIN_WAIT2, owner]).inc();
         }
         let Some((result, waited_ns)) = verdict.linger.and_then(|linger| linger.result.zip(linger.waited_ns))

@@ -8,7 +8,7 @@ use super::Metrics;
 use crate::{
     classify::{
         Cause, Evidence, Outcome,
-        verdict::{Bytes, FirstClose, HalfClosedTimes, Left, Verdict},
+        verdict::{Bytes, FirstClose, HalfClosedTimes, Head, Left, Verdict},
     },
     event::{Comm, Endpoints, Task},
     owner::OwnerBy,
@@ -45,14 +45,18 @@ pub(super) fn endpoints() -> Endpoints {
 
 pub(super) fn verdict(comm: &str, outcome: Outcome, cause: Cause) -> Verdict {
     Verdict {
-        id: "1-0001".to_owned(),
-        ns: 1,
-        endpoints: endpoints(),
-        opened_by: None,
-        process: Some(task(comm)),
+        head: Head {
+            id: "1-0001".to_owned(),
+            ns: 1,
+            endpoints: endpoints(),
+            process: Some(task(comm)),
+            outcome,
+            cause,
+            bytes: Bytes::default(),
+            write_errors: BTreeMap::new(),
+            opened_by: None,
+        },
         inode: 0,
-        outcome,
-        cause,
         first_close: FirstClose::Local,
         local_action: None,
         action_known: true,
@@ -62,9 +66,7 @@ pub(super) fn verdict(comm: &str, outcome: Outcome, cause: Cause) -> Verdict {
         error: 0,
         linger: None,
         half_closed: HalfClosedTimes::default(),
-        bytes: Bytes::default(),
         reset: None,
-        write_errors: BTreeMap::new(),
         duration_ns: None,
         evidence: Evidence::Exact,
         missing: Vec::new(),

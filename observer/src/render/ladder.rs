@@ -112,7 +112,7 @@ pub fn explain(found: &FoundStory, clock: ClockOffset, cgroups: &mut Cgroups) ->
 fn side(story: &StoryWithErrors, side: Side) -> Vec<(u64, Row)> {
     let StoryWithErrors { verdict, errors } = story;
     let mut rows = Vec::new();
-    if let (Some(ns), Some(by)) = (verdict.opened_ns(), verdict.opened_by) {
+    if let (Some(ns), Some(by)) = (verdict.opened_ns(), verdict.head.opened_by) {
         let (packet, text) = match by {
             Side::Local => (sent(Flag::Syn), "connect()"),
             Side::Remote => (received(Flag::Syn), "handshake complete"),
@@ -139,7 +139,7 @@ fn step_row(step: &Step, side: Side, verdict: &Verdict) -> Row {
         Act::Moved { old, new, call, linger_ms, peer_fin, err, queues } => {
             let packet = packet_of_move(*old, *new, *peer_fin, *err);
             let call = call.map(|call| call_text(call, *linger_ms));
-            let call = call.or_else(|| Some(abort_text(verdict.cause, *new)?.to_owned()));
+            let call = call.or_else(|| Some(abort_text(verdict.head.cause, *new)?.to_owned()));
             let change = format!("{old} → {new}");
             let text = call.as_ref().map_or_else(|| change.clone(), |call| format!("{call}: {change}"));
             // A packet is processed in whichever process it interrupts, so only a call names its process.

@@ -8,10 +8,10 @@ use crate::{report::Report, source::clock::ClockOffset};
 pub fn line(report: &Report, clock: ClockOffset) -> String {
     let (ns, what) = match report {
         Report::Close(verdict) => {
-            let what = format!("{}/{}", verdict.outcome.word(), verdict.cause.word());
+            let what = format!("{}/{}", verdict.head.outcome.word(), verdict.head.cause.word());
             // `refused/refused` would only repeat the word.
-            let twice = verdict.outcome.word() == verdict.cause.word();
-            (verdict.ns, if twice { verdict.cause.word().to_owned() } else { what })
+            let twice = verdict.head.outcome.word() == verdict.head.cause.word();
+            (verdict.head.ns, if twice { verdict.head.cause.word().to_owned() } else { what })
         }
         Report::WriteError(failure) => (failure.ns, format!("write_error/{}", failure.verdict.cause.word())),
         Report::StrayReset(reset) => (reset.ns, format!("reset/{}", reset.cause.word())),

@@ -203,11 +203,11 @@ impl Truth {
     fn same(&self, verdict: &Verdict) -> Option<&(Verdict, Value)> {
         let (sock, ns) = key(verdict);
         let near = (sock.clone(), ns.saturating_sub(TWICE_NS))..=(sock, ns.saturating_add(TWICE_NS));
-        self.closes.range(near).map(|(_, truth)| truth).min_by_key(|(truth, _)| truth.ns.abs_diff(ns))
+        self.closes.range(near).map(|(_, truth)| truth).min_by_key(|(truth, _)| truth.head.ns.abs_diff(ns))
     }
 
     fn cause(&self, verdict: &Verdict) -> &'static str {
-        self.same(verdict).map_or("none", |(truth, _)| truth.cause.word())
+        self.same(verdict).map_or("none", |(truth, _)| truth.head.cause.word())
     }
 
     /// The wrong fields of a verdict that says `exact`.
@@ -216,12 +216,12 @@ impl Truth {
             return Vec::new();
         }
         let Some((truth, expected)) = self.same(verdict) else {
-            return vec![("connection".to_owned(), "none".to_owned(), verdict.cause.word().to_owned())];
+            return vec![("connection".to_owned(), "none".to_owned(), verdict.head.cause.word().to_owned())];
         };
         if truth == verdict {
             return Vec::new();
         }
-        if truth.evidence != Evidence::Exact || truth.outcome == Outcome::Unknown {
+        if truth.evidence != Evidence::Exact || truth.head.outcome == Outcome::Unknown {
             let (was, is) = (truth.evidence.word().to_owned(), verdict.evidence.word().to_owned());
             return vec![("evidence".to_owned(), was, is)];
         }
@@ -236,7 +236,7 @@ impl Truth {
     /// Whether the connection of this verdict was alive at this time, by the whole recording.
     fn was_alive(&self, verdict: &Verdict, ns: u64) -> bool {
         let Some((truth, _)) = self.same(verdict) else { return false };
-        truth.opened_ns().is_none_or(|opened_ns| opened_ns <= ns) && ns <= truth.ns
+        truth.opened_ns().is_none_or(|opened_ns| opened_ns <= ns) && ns <= truth.head.ns
     }
 }
 
@@ -262,8 +262,8 @@ fn compare(field: &str, expected: &Value, found: &Value, differs: &mut Vec<Diffe
 }
 
 fn key(verdict: &Verdict) -> (String, u64) {
-    let sock = verdict.id.rsplit('-').next().unwrap_or_default();
-    (sock.to_owned(), verdict.ns)
+    let sock = verdict.head.id.rsplit('-').next().unwrap_or_default();
+    (sock.to_owned(), verdict.head.ns)
 }
 
 fn value(verdict: &Verdict) -> Value {

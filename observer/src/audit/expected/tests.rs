@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    classify::{StrayCause, classify, verdict::Left},
+    classify::{
+        StrayCause, classify,
+        verdict::{Head, Left},
+    },
     event::Endpoints,
     report::StrayReset,
     story::tests::Script,
@@ -21,7 +24,8 @@ const ALL_STATES: [State; 7] = [
 fn close(outcome: Outcome, cause: Cause, state: State) -> Verdict {
     let story = Script::opened().close_to(State::FinWait1).orphan_to(State::Close).story();
     let left = Left { state: Some(state), answered: false, closed: false, fastopen: false };
-    Verdict { outcome, cause, left, ..classify(&story) }
+    let found = classify(&story);
+    Verdict { head: Head { outcome, cause, ..found.head.clone() }, left, ..found }
 }
 
 fn moved(verdict: Verdict) -> String {
@@ -40,7 +44,7 @@ fn moved(verdict: Verdict) -> String {
 
 fn report_ns(report: &Report) -> u64 {
     let Report::Close(verdict) = report else { panic!("not a close") };
-    verdict.ns
+    verdict.head.ns
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn lingering() {
     assert_eq!(verdict(&exiting).local_action.map(LocalAction::word), Some("killed"));
     let reset = opened().reset_received().packet_to(Close).destroyed(3);
     assert_eq!(verdict(&reset).linger, None, "the connection was already over");
-    assert_eq!(verdict(&reset).bytes.unread, Some(3));
+    assert_eq!(verdict(&reset).head.bytes.unread, Some(3));
 }
 
 #[test]

@@ -49,15 +49,10 @@ fn a_graceful_close_counts_its_fin_and_its_half_closed_time() {
 #[test]
 fn a_reset_without_a_fin_counts_no_fin() {
     let mut metrics = metrics();
-    close(
-        &mut metrics,
-        Verdict {
-            local_action: Some(LocalAction::Killed),
-            reset: Some(reset(Side::Local)),
-            bytes: Bytes { unread: Some(9), unacked: Some(5), unsent: Some(0), after_peer_fin: Some(3) },
-            ..verdict("nginx", Outcome::ResetSent, Cause::UnreadData)
-        },
-    );
+    let mut killed = verdict("nginx", Outcome::ResetSent, Cause::UnreadData);
+    killed.head.bytes = Bytes { unread: Some(9), unacked: Some(5), unsent: Some(0), after_peer_fin: Some(3) };
+    let reset = Some(reset(Side::Local));
+    close(&mut metrics, Verdict { local_action: Some(LocalAction::Killed), reset, ..killed });
     assert!(counted(&metrics, "observer_tcp_fins_sent_total").is_empty());
     assert_eq!(
         counted(&metrics, "observer_tcp_resets_sent_total"),
@@ -105,10 +100,10 @@ fn linger_waits_are_counted_by_result_and_timeouts_by_kind() {
     let closed = verdict("app", Outcome::Graceful, Cause::Orderly);
     metrics.report(&Report::LingerExpired(LingerExpired {
         ns: 1,
-        close_id: closed.id,
-        endpoints: closed.endpoints,
+        close_id: closed.head.id,
+        endpoints: closed.head.endpoints,
         opened_by: None,
-        process: closed.process,
+        process: closed.head.process,
         configured_ms: 1000,
     }));
     assert_eq!(

@@ -40,9 +40,9 @@ fn one_end_has_its_calls_and_its_packets() {
 #[test]
 fn rows_of_both_ends_are_in_order_of_time() {
     let mut peer = story(&Script::opened().close_to(State::FinWait1).orphan_to(State::FinWait2));
-    peer.verdict.endpoints = crate::event::Endpoints {
-        local: peer.verdict.endpoints.remote,
-        remote: peer.verdict.endpoints.local,
+    peer.verdict.head.endpoints = crate::event::Endpoints {
+        local: peer.verdict.head.endpoints.remote,
+        remote: peer.verdict.head.endpoints.local,
         netns: 7,
     };
     let found = FoundStory { story: story(&closed_late()), peer: Some(peer) };
@@ -67,9 +67,9 @@ fn effects_of_a_packet_name_no_process() {
 fn failing_writes_have_a_row_with_their_errno() {
     let mut story = story(&closed_late());
     story.errors.push(WriteFailure {
-        ns: story.verdict.ns + 1_000_000,
-        close_id: Some(story.verdict.id.clone()),
-        endpoints: story.verdict.endpoints,
+        ns: story.verdict.head.ns + 1_000_000,
+        close_id: Some(story.verdict.head.id.clone()),
+        endpoints: story.verdict.head.endpoints,
         opened_by: None,
         process: Some(task("writer")),
         errno: 32,

@@ -8,15 +8,15 @@ use crate::{
 };
 
 pub(super) fn of(v: &Verdict) -> String {
-    let who = who(v.process.as_ref());
-    let remote = v.endpoints.remote;
-    match v.cause {
+    let who = who(v.head.process.as_ref());
+    let remote = v.head.endpoints.remote;
+    match v.head.cause {
         Cause::Orderly => orderly(v, &who),
         Cause::ClosedFirst => {
             format!("{who} {} first; the peer acknowledged the FIN{}", done(v), waited(v))
         }
         Cause::UnreadData => {
-            format!("{}{}, so the kernel sent RST", aborted(v, &who), with_unread(v.bytes.unread))
+            format!("{}{}, so the kernel sent RST", aborted(v, &who), with_unread(v.head.bytes.unread))
         }
         Cause::LingerZero => {
             let sent = if v.reset.is_some() { "the kernel sent RST" } else { "nothing was sent" };
@@ -40,7 +40,7 @@ pub(super) fn of(v: &Verdict) -> String {
         }
         Cause::NeverAccepted => {
             let listener =
-                v.process.map_or_else(|| "the listener".to_owned(), |task| super::who(Some(&task)));
+                v.head.process.map_or_else(|| "the listener".to_owned(), |task| super::who(Some(&task)));
             format!(
                 "{listener} closed the listening socket before it accepted the connection, so the kernel sent RST{}",
                 unread(v)
@@ -112,7 +112,7 @@ fn orderly(v: &Verdict, who: &str) -> String {
 }
 
 fn write_after_peer_fin(v: &Verdict, who: &str) -> String {
-    let written = v.bytes.after_peer_fin.or_else(|| lost_bytes(v));
+    let written = v.head.bytes.after_peer_fin.or_else(|| lost_bytes(v));
     let (what, those) = match written {
         Some(1) => (" 1 byte".to_owned(), "; that byte was lost"),
         Some(n @ 1..) => (format!(" {}", bytes(n)), "; those bytes were lost"),
@@ -125,17 +125,20 @@ fn write_after_peer_fin(v: &Verdict, who: &str) -> String {
 
 fn icmp(v: &Verdict, who: &str) -> String {
     let Some(name) = errno::known(v.error) else {
-        return format!("an ICMP error ended the handshake with {} for {who}", v.endpoints.remote);
+        return format!("an ICMP error ended the handshake with {} for {who}", v.head.endpoints.remote);
     };
-    if v.opened_by == Some(crate::words::Side::Remote) {
-        return format!("an ICMP error ({name}) ended the handshake with {} for {who}", v.endpoints.remote);
+    if v.head.opened_by == Some(crate::words::Side::Remote) {
+        return format!(
+            "an ICMP error ({name}) ended the handshake with {} for {who}",
+            v.head.endpoints.remote
+        );
     }
-    format!("an ICMP error refused the connection of {who} to {}: {name}", v.endpoints.remote)
+    format!("an ICMP error refused the connection of {who} to {}: {name}", v.head.endpoints.remote)
 }
 
 /// The action of this side, as a verb in the past.
 fn done(v: &Verdict) -> String {
-    v.local_action.map_or_else(|| "closed".to_owned(), |action| verb(action, v.process.as_ref()))
+    v.local_action.map_or_else(|| "closed".to_owned(), |action| verb(action, v.head.process.as_ref()))
 }
 
 /// The action that aborted, after an earlier one if there was any: `shut down its writing side; 500 ms later it
@@ -143,10 +146,10 @@ fn done(v: &Verdict) -> String {
 fn aborted(v: &Verdict, who: &str) -> String {
     let Some(last) = v.last_action else { return format!("{who} {}", done(v)) };
     if v.local_action == Some(last) {
-        return format!("{who} {}", verb(last, v.process.as_ref()));
+        return format!("{who} {}", verb(last, v.head.process.as_ref()));
     }
     let later = v.fin.map_or_else(String::new, |fin| format!("{} later ", span(fin.queued_ns)));
-    format!("{who} {}; {later}it {}", done(v), verb(last, v.process.as_ref()))
+    format!("{who} {}; {later}it {}", done(v), verb(last, v.head.process.as_ref()))
 }
 
 fn verb(action: LocalAction, process: Option<&Task>) -> String {
@@ -167,7 +170,7 @@ fn verb(action: LocalAction, process: Option<&Task>) -> String {
 fn closing(v: &Verdict, who: &str) -> String {
     let Some(fin) = v.fin.filter(|fin| fin.sent == Some(false)) else { return String::new() };
     let before = match lost_bytes(v) {
-        Some(n @ 1..) if v.bytes.unacked == Some(0) => {
+        Some(n @ 1..) if v.head.bytes.unacked == Some(0) => {
             format!(": {} before it {} never sent", bytes(n), were(n))
         }
         Some(n @ 1..) => format!(": {} before it {} not acknowledged", bytes(n), were(n)),
@@ -200,14 +203,14 @@ fn with_error(v: &Verdict) -> String {
 }
 
 fn unread(v: &Verdict) -> String {
-    match v.bytes.unread {
+    match v.head.bytes.unread {
         None | Some(0) => String::new(),
         Some(unread) => format!("; {} that it had received {} lost", bytes(unread), were(unread)),
     }
 }
 
 fn lost_bytes(v: &Verdict) -> Option<u32> {
-    Some(v.bytes.unacked?.saturating_add(v.bytes.unsent?))
+    Some(v.head.bytes.unacked?.saturating_add(v.head.bytes.unsent?))
 }
 
 fn lost(v: &Verdict) -> String {
@@ -222,7 +225,7 @@ fn not_delivered(v: &Verdict) -> String {
     if v.fin.is_some_and(|fin| fin.sent == Some(false)) {
         return String::new();
     }
-    match (v.bytes.unacked.unwrap_or(0), v.bytes.unsent.unwrap_or(0)) {
+    match (v.head.bytes.unacked.unwrap_or(0), v.head.bytes.unsent.unwrap_or(0)) {
         (0, 0) => String::new(),
         (unacked, 0) => format!("; {} {} sent and not acknowledged", bytes(unacked), were(unacked)),
         (0, unsent) => format!("; {} {} never sent", bytes(unsent), were(unsent)),
