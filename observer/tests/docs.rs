@@ -15,7 +15,7 @@ use observer::cli::Args;
 /// Longest line of prose, in characters.
 const WIDTH: usize = 120;
 
-/// Pages whose lines may be longer: one that a task writes, and one that waits to be rewritten.
+/// Pages whose lines may be longer, because a task writes them.
 const WIDE: [&str; 1] = ["docs/support.md"];
 
 /// One page of the documentation.

@@ -105,16 +105,17 @@ fn manifests() -> Result<()> {
     Ok(())
 }
 
-/// The paths between the brackets of `members = […]`.
+/// The members that the workspace's manifest lists; none if it is no manifest.
 fn members(manifest: &str) -> Vec<String> {
-    let list = manifest.split_once("\nmembers = [").and_then(|(_, rest)| rest.split_once(']'));
-    let quoted = list.map_or("", |(list, _)| list).split('"').skip(1).step_by(2);
-    quoted.map(str::to_owned).collect()
+    let manifest: toml::Table = toml::from_str(manifest).unwrap_or_default();
+    let list = manifest.get("workspace").and_then(|workspace| workspace.get("members")?.as_array());
+    list.into_iter().flatten().filter_map(|member| member.as_str().map(str::to_owned)).collect()
 }
 
 fn inherits_lints(manifest: &str) -> bool {
-    let mut section = manifest.lines().map(str::trim).skip_while(|line| *line != "[lints]").skip(1);
-    section.by_ref().take_while(|line| !line.starts_with('[')).any(|line| line == "workspace = true")
+    let manifest: toml::Table = toml::from_str(manifest).unwrap_or_default();
+    let inherits = manifest.get("lints").and_then(|lints| lints.get("workspace")?.as_bool());
+    inherits == Some(true)
 }
 
 #[cfg(test)]

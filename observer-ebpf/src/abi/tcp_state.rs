@@ -1,7 +1,9 @@
 //! Numbers of the TCP states (RFC 9293 section 3.3.2), as the kernel has them in `sk_state`.
 //!
 //! This is the only place that writes them down: the BPF programs match on them, and user space decodes records by
-//! them. BTF does not carry them, so they are constants (`include/net/tcp_states.h`, the same numbers since 2.6).
+//! them. They are constants because they are part of the kernel's interface to BPF programs: `BPF_TCP_ESTABLISHED` and
+//! the others in `include/uapi/linux/bpf.h`. The kernel does not build if `sk_state` has other numbers
+//! (`tcp_set_state()`).
 
 /// The connection is open.
 pub const ESTABLISHED: u32 = 1;

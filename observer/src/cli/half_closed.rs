@@ -19,10 +19,7 @@ use crate::{
     half_closed::{Fins, HalfClosed, Snapshot, Unseen, filter::HalfClosedFilter, snapshot},
     owner::Cgroups,
     query::{FinsLine, Request},
-    render::{
-        half_closed::{json, table},
-        sentence::counted,
-    },
+    render::half_closed::{json, table},
     words::Side,
 };
 
@@ -119,22 +116,11 @@ fn write(
 }
 
 fn log_unseen(unseen: Unseen) {
-    let Unseen { namespaces, process_namespaces, process_descriptors } = unseen;
-    if namespaces > 0 {
-        let namespaces = counted(namespaces as u64, "network namespace", "network namespaces");
-        log::warn!("list incomplete: cannot enter {namespaces} (needs CAP_SYS_ADMIN)");
-    }
-    if process_namespaces > 0 {
-        let processes = counted(process_namespaces as u64, "process", "processes");
-        log::warn!("list may be incomplete: cannot find the network namespace of {processes}");
-    }
-    if process_descriptors > 0 {
-        let processes = counted(process_descriptors as u64, "process", "processes");
-        log::warn!("some owners are missing: cannot read the file descriptors of {processes}");
-    }
+    let Some(summary) = unseen.summary() else { return };
+    log::warn!("{summary}");
     // /proc/self belongs to the effective user.
     let root = procfs::process::Process::myself().and_then(|me| me.uid()).is_ok_and(|uid| uid == 0);
-    if unseen != Unseen::default() && !root {
+    if !root {
         log::info!("use sudo to see everything");
     }
 }

@@ -23,13 +23,15 @@ use crate::{
 /// One report as one line, without its newline.
 #[must_use]
 pub fn line(report: &Report, clock: ClockOffset, cgroups: &mut Cgroups) -> String {
-    let summary = sentence::of(report);
+    let summary = || sentence::of(report);
     match report {
-        Report::Close(verdict) => text("close", close(verdict, clock, cgroups), summary),
-        Report::WriteError(failure) => text("write_error", write_error(failure, clock, cgroups), summary),
-        Report::StrayReset(reset) => text("reset", stray_reset(reset, clock), summary),
+        Report::Close(verdict) => text(&close_line(verdict, clock, cgroups)),
+        Report::WriteError(failure) => {
+            text(&report_line("write_error", write_error(failure, clock, cgroups), summary()))
+        }
+        Report::StrayReset(reset) => text(&report_line("reset", stray_reset(reset, clock), summary())),
         Report::LingerExpired(expired) => {
-            text("linger_expired", linger_expired(expired, clock, cgroups), summary)
+            text(&report_line("linger_expired", linger_expired(expired, clock, cgroups), summary()))
         }
     }
 }
@@ -44,9 +46,9 @@ fn report_line<B>(kind: &'static str, body: B, summary: String) -> ReportLine<B>
     ReportLine { schema: SCHEMA, kind: Cow::Borrowed(kind), body, summary }
 }
 
-fn text<B: Serialize>(kind: &'static str, body: B, summary: String) -> String {
+fn text<B: Serialize>(line: &ReportLine<B>) -> String {
     // This cannot fail: every key is a string, and every float is finite.
-    serde_json::to_string(&report_line(kind, body, summary)).unwrap_or_default()
+    serde_json::to_string(line).unwrap_or_default()
 }
 
 fn close(verdict: &Verdict, clock: ClockOffset, cgroups: &mut Cgroups) -> CloseLine {

@@ -159,9 +159,11 @@ fn verb(action: LocalAction, process: Option<&Task>) -> String {
         LocalAction::ShutdownWrite => "shut down its writing side".to_owned(),
         LocalAction::ShutdownBoth => "shut down both directions".to_owned(),
         LocalAction::ProcessExit => "exited".to_owned(),
-        LocalAction::Killed => {
-            format!("was killed by signal {}", process.map_or(0, |task| task.signal))
-        }
+        // The named process need not be the one that was killed, and then has no signal.
+        LocalAction::Killed => match process.map(|task| task.signal) {
+            Some(signal @ 1..) => format!("was killed by signal {signal}"),
+            Some(0) | None => "was killed by a signal".to_owned(),
+        },
         LocalAction::Disconnect => "disconnected".to_owned(),
     }
 }
@@ -232,5 +234,19 @@ fn not_delivered(v: &Verdict) -> String {
         (unacked, unsent) => {
             format!("; {} {} sent and not acknowledged, {unsent} never sent", bytes(unacked), were(unacked))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_that_is_not_known_is_no_number() {
+        assert_eq!(verb(LocalAction::Killed, None), "was killed by a signal");
+        let task = crate::story::tests::task("worker");
+        assert_eq!(verb(LocalAction::Killed, Some(&task)), "was killed by a signal");
+        let killed = Task { signal: 9, ..task };
+        assert_eq!(verb(LocalAction::Killed, Some(&killed)), "was killed by signal 9");
     }
 }
